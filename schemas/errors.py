@@ -1,0 +1,121 @@
+"""Everything that can go wrong for a person, with its exit code. Imports nothing of ours.
+
+TrainqError              1  the operation failed
+|- UsageError            2  a flag, a setting or an override makes no sense
+|  `- ConfigError        2  a config file has problems; carries all of them
+|- NotFound              3  no such run, or a prefix that fits several
+|- QueueUnreachable      4  Redis does not answer, refuses us, or is not what we need
+|- WaitTimedOut          5  `queue wait --timeout` ran out
+`- RunWasCancelled       6  the awaited run was cancelled
+"""
+
+from collections.abc import Sequence
+
+EXIT_CODES = """Exit codes: 0 ok; 1 the run or the operation failed; 2 usage or invalid config;
+3 not found or ambiguous; 4 Redis unreachable; 5 wait timed out; 6 run cancelled; 130 Ctrl-C."""
+
+
+class TrainqError(Exception):
+    """The operation failed."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def lines(self) -> list[str]:
+        """What a person reads on stderr: what happened, where, and what to do."""
+        rows = [f"error: {self.what}"]
+        rows += [f"  where: {self.where}"] if self.where else []
+        rows += [f"  try:   {self.fix}"] if self.fix else []
+        return rows
+
+
+class UsageError(TrainqError):
+    """A flag, a setting or an override makes no sense."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A config has problems. They are shown all at once; nothing was queued."""
+
+    def __init__(self, problems: "Sequence[Problem]", source: str) -> None:
+        super().__init__(f"{count(len(problems), 'error')} in {source}", where=source)
+        self.problems = tuple(problems)
+
+    def lines(self) -> list[str]:
+        blocks = [block for problem in self.problems for block in [*problem.lines(), ""]]
+        return [*blocks, f"{self.what}; nothing was queued."]
+
+
+class NotFound(TrainqError):
+    """No such run, or a prefix that fits several."""
+
+    exit_code = 3
+
+
+class QueueUnreachable(TrainqError):
+    """Redis does not answer, refuses us, or is not what we need."""
+
+    exit_code = 4
+
+
+class WaitTimedOut(TrainqError):
+    """The awaited runs did not end in time; they go on."""
+
+    exit_code = 5
+
+
+class RunWasCancelled(TrainqError):
+    """The awaited run was cancelled."""
+
+    exit_code = 6
+
+
+class Problem:
+    """One mistake in a config: what, at which place, and what would be right."""
+
+    __slots__ = ("column", "excerpt", "file", "help", "key", "line", "message", "width")
+
+    def __init__(  # one field a fact; line and column count from 1, 0 means "no place in a file"
+        self,
+        message: str,
+        *,
+        key: str = "",
+        file: str = "",
+        line: int = 0,
+        column: int = 0,
+        excerpt: str = "",
+        width: int = 1,
+        help: str = "",
+    ) -> None:
+        self.message, self.key, self.file, self.help = message, key, file, help
+        self.line, self.column, self.excerpt, self.width = line, column, excerpt, width
+
+    def lines(self) -> list[str]:
+        """The caret picture: message, place, the line itself, the caret, and the hint."""
+        rows = [f"error: {self.message}"]
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        inside = f"  ({self.key})" if self.key else ""
+        if place or inside:
+            rows.append(f"  --> {place}{inside}")
+        if self.line:
+            number = str(self.line)
+            rows.append(f"  {number} | {self.excerpt}")
+            rows.append(f"  {' ' * len(number)} | {' ' * (self.column - 1)}{'^' * self.width}")
+        if self.help:
+            rows.append(f"   = help: {self.help}")
+        return rows
+
+    def record(self) -> dict[str, object]:
+        """The same facts for `--json`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def count(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

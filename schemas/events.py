@@ -1,0 +1,141 @@
+"""What is said while things happen: the event stream, and the worker's talk with its trainer.
+
+The stream is the audit log and the outbox. The lines are JSON on the trainer's pipes; worker and
+trainer share nothing else but the run folder and the exit code.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schemas.run import Best, Cause, Progress, Record, Seconds
+
+
+class EventKind(StrEnum):
+    """One per transition script, and a few facts beside them."""
+
+    SUBMITTED = "submitted"
+    CLAIMED = "claimed"
+    CHECKPOINT = "checkpoint"
+    CANCEL_ASKED = "cancel_asked"
+    REQUEUED = "requeued"
+    HELD = "held"
+    RELEASED = "released"
+    MOVED = "moved"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    STARTED_OVER = "started_over"  # its checkpoint is on a runs root that has no worker alive
+    QUARANTINED = "quarantined"
+
+
+END_EVENTS = frozenset(
+    {EventKind.FINISHED, EventKind.FAILED, EventKind.CANCELLED, EventKind.SKIPPED}
+)
+
+
+class Event(Record):
+    """One line of the audit log; `id` is the stream entry's, `at` is Redis TIME."""
+
+    id: str
+    kind: EventKind
+    run: str
+    at: Seconds
+    by: str = ""  # who: a user, or a worker lane
+    attempt: int = 0
+    cause: Cause | None = None
+    text: str = ""
+
+
+class ExitCode(IntEnum):
+    """How a trainer ends. Anything else, and any signal, is `queue_worker.outcome`'s to judge."""
+
+    FINISHED = 0
+    CODE = 1
+    CONFIG = 2
+    DATA = 3
+    CUDA_OOM = 4
+    DIVERGED = 5
+    SAVED = 75  # ended after a checkpoint: cancel, drain, or its worker fell silent
+
+
+# ---- worker -> trainer, on the trainer's stdin -------------------------------------------------
+
+BEAT = b"b\n"  # "my parent runs"; it does not say that the lease is good
+FENCED = b"F\n"  # the lease is lost: leave now, save nothing
+
+
+class Order(Record):
+    """The one JSON line that turns a warm trainer into the trainer of an attempt."""
+
+    run: str
+    token: str
+    run_dir: str
+    attempt_dir: str  # already made, exclusively, by the worker
+    data_root: str
+    resume: str = ""  # absolute path of a checkpoint folder; empty: from step 0
+    init_from: str = ""  # of a retry: absolute path of the old run's checkpoint
+    micro_batch: int = 0
+    precision: str = ""
+    silence_s: float = 0  # beats missing for longer than this: save and exit 75; 0 = no worker
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+# ---- trainer -> worker, on a pipe that is not the trainer's stdout -------------------------------
+
+
+class Warm(Record):
+    """Imports are done; waiting for an order."""
+
+    kind: Literal["warm"] = "warm"
+    torch: str
+    cuda: str = ""
+
+
+class Alive(Record):
+    """Work happened (files read, a batch, a step): feeds the stall watchdog and the display."""
+
+    kind: Literal["alive"] = "alive"
+    progress: Progress
+
+
+class Epoch(Record):
+    """One row of metrics."""
+
+    kind: Literal["epoch"] = "epoch"
+    epoch: int
+    step: int
+    metrics: dict[str, float]
+    best: Best | None = None
+
+
+class Saved(Record):
+    """A checkpoint is complete on disk, checked and renamed into place."""
+
+    kind: Literal["saved"] = "saved"
+    path: str  # relative to the run folder
+    step: int
+
+
+class Chosen(Record):
+    """A choice that later attempts must repeat."""
+
+    kind: Literal["chosen"] = "chosen"
+    precision: str
+    micro_batch: int
+
+
+Line = Annotated[Warm | Alive | Epoch | Saved | Chosen, Field(discriminator="kind")]
+LINE: TypeAdapter[Line] = TypeAdapter(Line)
+
+
+def parse_line(raw: bytes) -> Line:
+    """A line of the trainer's pipe as a value; raises pydantic.ValidationError on anything else."""
+    return LINE.validate_json(raw)
+
+
+def metrics_row(line: Epoch) -> dict[str, Any]:
+    """The row as it stands in metrics.csv and in Redis."""
+    return {"epoch": line.epoch, "step": line.step, **line.metrics}

@@ -1,0 +1,114 @@
+"""Every file name of a run, once, and the only way a file is written there: whole or not at all.
+
+runs/<id>/config.yaml run.log result.json last/ best/   for people, from the record, never read
+  attempts/<token>/environment.json events.jsonl metrics.csv result.json run.log
+  attempts/<token>/checkpoints/step-<k>/
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class RunsRoot:
+    """The folder of run folders; its id is in a file: one id wherever a shared disk is mounted."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def id(self) -> str:
+        """The id that workers announce; made on first use."""
+        marker = self.path / "root-id"
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not marker.exists():
+            try:
+                descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            except FileExistsError:
+                return self._read(marker)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(6))
+        return self._read(marker)
+
+    def _read(self, marker: Path) -> str:
+        return marker.read_text().strip()
+
+    def run(self, run_id: str) -> "RunDir":
+        return RunDir(self.path / run_id)
+
+
+class RunDir:
+    """One run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.log = path / "run.log"
+        self.result = path / "result.json"
+        self.last = path / "last"
+        self.best = path / "best"
+        self.attempts = path / "attempts"
+
+    def attempt(self, token: str) -> "AttemptDir":
+        return AttemptDir(self.attempts / token)
+
+    def make_attempt(self, token: str) -> "AttemptDir":
+        """Make the folder that only this attempt writes to; a second maker is refused."""
+        attempt = self.attempt(token)
+        self.attempts.mkdir(parents=True, exist_ok=True)
+        attempt.path.mkdir(exist_ok=False)
+        attempt.checkpoints.mkdir()
+        return attempt
+
+    def relative(self, path: Path) -> str:
+        """How a path inside this folder is named in records and events."""
+        return path.relative_to(self.path).as_posix()
+
+
+class AttemptDir:
+    """What one attempt writes; nobody else does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.environment = path / "environment.json"
+        self.events = path / "events.jsonl"
+        self.metrics = path / "metrics.csv"
+        self.result = path / "result.json"
+        self.log = path / "run.log"
+        self.checkpoints = path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"step-{step}"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: temp beside it, fsync, rename, fsync of the folder."""
+    with replacing(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place on success and vanishes on failure."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

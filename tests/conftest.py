@@ -1,0 +1,43 @@
+"""Fixtures of the whole suite: no setting leaks in, and a real, empty server for whoever asks."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+from support.servers import KINDS, TestServer
+
+OURS = ("TRAINQ_", "REDIS_", "SLACK_", "WANDB_")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def shared_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestServer]:
+    """One server of each kind for the session; tests that kill servers start their own."""
+    server = TestServer(tmp_path_factory.mktemp("srv"), request.param).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server(shared_server: TestServer) -> Iterator[TestServer]:
+    """The shared server, empty."""
+    with shared_server.client() as client:
+        client.flushall()
+    yield shared_server
+
+
+@pytest.fixture
+def connection(server: TestServer) -> Iterator[redis.Redis]:
+    """A client of the empty server."""
+    with server.client() as client:
+        yield client
