@@ -4,7 +4,6 @@ Knows the run folder and records; no process, no Redis.
 """
 
 import io
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from schemas.result import Result
 from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
 from schemas.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +35,15 @@ def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepare
     done = finished_before(run_dir, run)
     folder = run_dir.make_attempt(token)
     write_atomic(run_dir.config, _yaml(run.config))
-    resume = _inside(run_dir.path, run.checkpoint) if run.runs_root == root.id() else None
+    resume = _inside(run_dir.path, run.checkpoint) if run.runs_root == root.id() else ""
     order = Order(
         run=run.id,
         token=token,
         run_dir=str(run_dir.path.absolute()),
         attempt_dir=str(folder.path.absolute()),
         data_root=str(settings.data.absolute()),
-        resume=str(resume or ""),
-        init_from=str("" if resume else _inside(root.path, run.start_from) or ""),
+        resume=resume,
+        init_from="" if resume else _inside(root.path, run.start_from),
         micro_batch=run.micro_batch,
         precision=run.precision,
         silence_s=settings.silence_s,
@@ -86,17 +83,11 @@ def number(token: str) -> tuple[int, str]:
     return int(count), nonce
 
 
-def _inside(folder: Path, name: str) -> Path | None:
-    """A checkpoint that the record names, if it is there and does not point elsewhere."""
-    if not name:
-        return None
-    path = (folder / name).absolute()
-    if not path.resolve().is_relative_to(folder.resolve()):
+def _inside(folder: Path, name: str) -> str:
+    """The absolute path that a record names, which must not lead out of its folder."""
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{name!r} points out of {folder}")
-    if not path.is_dir():
-        log.warning("the checkpoint %s is gone from the disk", path)
-        return None
-    return path
+    return str((folder / name).absolute()) if name else ""
 
 
 def _yaml(config: dict[str, Any]) -> bytes:

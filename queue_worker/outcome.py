@@ -64,7 +64,8 @@ def _decide(run: Run, facts: Facts) -> Ending:
     if facts.draining:
         return Ending(state=State.QUEUED, cause=Cause.DRAINED, error=_late(facts))
     if facts.code < 0 and facts.oom_kills > 0:
-        return _out_of_memory(run, facts)
+        how = "the host ran out of memory and the kernel ended the trainer"
+        return _out_of_memory(run, f"{how}; fewer data.workers or smaller images need less")
     return crashed(_how_it_died(facts))
 
 
@@ -79,9 +80,13 @@ def finished(result: Result) -> Ending:
 
 
 def _own_fault(run: Run, facts: Facts) -> Ending:
-    """An orderly exit that is no success: never retried, except once for GPU memory."""
+    """An orderly exit that is no success: final, unless the host or its GPU is to blame."""
     cause = _cause(facts)
     error = _words(facts)
+    if cause is Cause.HOST_OOM:
+        return _out_of_memory(run, error)
+    if cause is Cause.GPU_FAULT:
+        return Ending(state=State.QUEUED, cause=cause, crashed=True, error=error)
     if cause is Cause.CUDA_OOM and (smaller := _halved(run, facts)):
         return Ending(
             state=State.QUEUED,
@@ -131,13 +136,9 @@ def _stalled(run: Run) -> Ending:
     return Ending(state=state, cause=Cause.STALLED, stalled=True, error=error)
 
 
-def _out_of_memory(run: Run, facts: Facts) -> Ending:
+def _out_of_memory(run: Run, error: str) -> Ending:
     """The host may have been full of something else, so once is forgiven."""
     state = State.FAILED if run.crashes else State.QUEUED
-    error = (
-        f"the host ran out of memory and the kernel ended the trainer ({_how_it_died(facts)}); "
-        "fewer data.workers or smaller images need less"
-    )
     return Ending(state=state, cause=Cause.HOST_OOM, crashed=True, error=error)
 
 

@@ -36,6 +36,8 @@ def a_result(code: int = 0, **fields: Any) -> Result:
         ({"code": 5}, State.FAILED, Cause.DIVERGED),
         ({"code": 120}, State.FAILED, Cause.CODE),
         ({"code": 1, "result": a_result(1, cause=Cause.DATA)}, State.FAILED, Cause.DATA),
+        ({"code": 1, "result": a_result(1, cause=Cause.GPU_FAULT)}, State.QUEUED, Cause.GPU_FAULT),
+        ({"code": 4, "result": a_result(4, cause=Cause.HOST_OOM)}, State.QUEUED, Cause.HOST_OOM),
         # somebody wished it
         ({"code": 75, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
         ({"code": -9, "killed": True, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
