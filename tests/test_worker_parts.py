@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from support.waiting import wait_until
 from support.workers import FAKE
 
@@ -14,7 +16,10 @@ from queue_worker import banner, gpu, host, lane, sweep
 from queue_worker.child import Trainer
 from queue_worker.gpu import Probe
 from queue_worker.lane import Lane
+from queue_worker.orders import config_text
 from queue_worker.tail import Tail, last_line
+from schemas import source
+from schemas.config import TrainConfig
 from schemas.errors import TrainqError, UsageError
 from schemas.settings import Settings
 
@@ -157,3 +162,17 @@ def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) 
     for word in ("Redis 7.4.0", "AOF OFF", "webhook", "412 GiB free", "SIGTERM"):
         assert word in said
     assert "https://hook" not in said
+
+
+@settings(max_examples=40)
+@given(
+    st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), max_size=60)
+)
+@example("null")
+@example("1e-3")
+@example(".5e3")
+@example("a: b # c\n- d\u2028\U0001f600")
+def test_a_written_config_is_read_back_as_it_was(note: str) -> None:
+    changes = {"note": note, "optim": {"lr": 1e-5}, "name": "on"}
+    config = TrainConfig.model_validate({"model": {"kind": "timm", "name": "resnet18"}, **changes})
+    assert source.read(config_text(config.canonical()), "config.yaml").config == config
