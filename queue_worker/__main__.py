@@ -45,7 +45,10 @@ def worker(
     )
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it tells every success too
     settings = Settings.read(os.environ, Path(".env"))
-    start.run(start.Options(gpu, burst, max_runs, warm, trainer_command), settings)
+    try:
+        start.run(start.Options(gpu, burst, max_runs, warm, trainer_command), settings)
+    except KeyboardInterrupt as error:  # before the worker has handlers of its own
+        raise typer.Exit(130) from error
 
 
 def main() -> None:

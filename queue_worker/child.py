@@ -39,7 +39,7 @@ class Trainer:
             stderr=self._errors,
             bufsize=0,
             start_new_session=True,  # Ctrl-C in the worker's terminal is the worker's alone
-            env=_child_environment(env, self.mark),
+            env={**without_secrets(env), sweep.VARIABLE: str(self.mark)},
         )
         assert self._process.stdin and self._process.stdout
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -156,6 +156,7 @@ def _line(raw: bytes) -> Line | None:
         return None
 
 
-def _child_environment(env: Mapping[str, str], mark: sweep.Mark) -> dict[str, str]:
+def without_secrets(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: ours, less what it must not know, and more."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
-    return {**kept, **env, sweep.VARIABLE: str(mark)}
+    return {**kept, **more}

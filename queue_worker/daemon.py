@@ -105,8 +105,10 @@ class GpuWorker(BaseWorker):
                         self._idle()
                 except AWAY:
                     self._pause(AGAIN_S)  # the tick says it aloud
-                except redis.RedisError as error:
-                    log.warning("Redis refused: %s", error)
+                except TrainqError:
+                    raise
+                except Exception:  # whatever it was, the next run may be sound
+                    log.exception("unexpected, going on")
                     self._pause(FAULT_PAUSE_S)
         finally:
             self._close(burst)

@@ -188,7 +188,7 @@ def read_result(raw: bytes | None, token: str) -> tuple[Result | None, str]:
 def told(run: Run, ending: Ending | None, verdict: Verdict | None) -> str:
     """The end of an attempt as a line of the worker's log; `run` is the record afterwards."""
     if verdict is Verdict.LOST or ending is None:
-        return f"lost {run.id}: it had been taken from us, nothing of this attempt counts"
+        return f"lost {run.id}: the queue has given it to another attempt or forgotten it"
     if verdict is None:
         return f"lost {run.id}: its end could not be written; its lease will run out"
     if run.state is State.FINISHED:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from queue_worker import orders
 from schemas.run import Run, State
-from schemas.rundir import AttemptDir, RunDir, replacing, write_atomic
+from schemas.rundir import RunDir, replacing, write_atomic
 
 
 def refresh(run_dir: RunDir, run: Run, token: str) -> None:
@@ -18,11 +18,11 @@ def refresh(run_dir: RunDir, run: Run, token: str) -> None:
     counts = run_dir.attempt(run.result_attempt or token)
     if (result := orders.read(counts.result)) is not None:
         write_atomic(run_dir.result, result)
-    _point(run_dir.last, run_dir.path / run.checkpoint if run.checkpoint else None)
     best = counts.path / "best"
-    _point(run_dir.best, best)
     if run.state is State.FINISHED and best.is_dir():
-        _drop_checkpoints(run_dir, keep=counts)
+        _drop_checkpoints(run_dir)
+    _point(run_dir.best, best)
+    _point(run_dir.last, run_dir.path / run.checkpoint if run.checkpoint else None)
 
 
 def _write_log(run_dir: RunDir) -> None:
@@ -43,8 +43,7 @@ def _point(link: Path, target: Path | None) -> None:
         temporary.symlink_to(target.relative_to(link.parent), target_is_directory=True)
 
 
-def _drop_checkpoints(run_dir: RunDir, keep: AttemptDir) -> None:
-    """A finished run keeps its best weights; what earlier attempts could resume from is over."""
+def _drop_checkpoints(run_dir: RunDir) -> None:
+    """A finished run keeps its best weights: there is nothing left to resume."""
     for folder in orders.attempts(run_dir):
-        if folder.path != keep.path:
-            shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import redis
 
 from queue_worker import banner, connection, gpu, host, lane
+from queue_worker.child import without_secrets
 from queue_worker.daemon import GpuWorker
 from queue_worker.lane import Lane
 from queue_worker.queue import Queue
@@ -59,8 +60,9 @@ def _work(
 ) -> None:
     trainer = shlex.split(options.trainer_command) or [sys.executable, "-m", "trainer"]
     env = visible(mine)
-    probe = gpu.probe([sys.executable, "-m", "trainer.probe"], env) if device else None
-    if probe:
+    probe = None
+    if device:
+        probe = gpu.probe([sys.executable, "-m", "trainer.probe"], without_secrets(env))
         gpu.demand_kernels(probe)
     queue = Queue.connect(settings, worker=True)
     card = _card(settings, mine, device, queue.now())

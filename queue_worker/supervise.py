@@ -17,7 +17,6 @@ from queue_worker.tail import Tail
 log = logging.getLogger(__name__)
 
 TURN_S = 0.1
-DUMP_S = 1.0  # for a hung trainer to write its stacks
 NEAR_END_S = 10.0  # before its end, the next trainer may begin its imports
 
 
@@ -108,7 +107,7 @@ class Watch:
         elif now - self._moved_at > self.limits.stall_s:
             log.warning("%s nothing moved for %.0f s", self.attempt.run.id, self.limits.stall_s)
             self.trainer.send(signal.SIGUSR1)  # dumps the stacks of all threads into its log
-            self._set_deadline("stall", now + DUMP_S)
+            self._set_deadline("stall", now + 2 * self.limits.beat_s)
         elif self.attempt.wish or self._leaving():
             self.trainer.send(signal.SIGTERM)
             self._set_deadline("leave", now + self.limits.grace_s)
@@ -119,5 +118,5 @@ class Watch:
     def _enforce(self, now: float) -> None:
         if self._deadline is not None and now >= self._deadline:
             self._killed = True
-            self._deadline = now + DUMP_S  # again, should it be stuck in the kernel
+            self._deadline = now + 2 * self.limits.beat_s  # again, should it be stuck in the kernel
             self.trainer.kill()

@@ -22,7 +22,7 @@ from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
+AWAY = (redis.ConnectionError, redis.TimeoutError)
 AGAIN_S = 0.5  # between two tries while Redis is away
 LEAVE_S = 10.0  # for the last step to end
 REFUSALS = 10  # answers that are no answer, before an end is given up and left to the reaper

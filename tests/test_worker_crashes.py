@@ -138,12 +138,12 @@ def test_a_run_that_finishes_while_redis_is_away_is_finished_when_it_is_back(sit
 
 
 def test_a_frozen_redis_neither_stops_training_nor_ends_the_worker(site: Site) -> None:
-    run_id = site.submit("steps=300")
+    run_id = site.submit("steps=200")
     worker = site.worker()
     site.at_step(run_id, 12)
     site.server.freeze()
     before = len(site.steps(run_id))
-    wait_until(lambda: len(site.steps(run_id)) > before + 100, what="steps without Redis")
+    wait_until(lambda: len(site.steps(run_id)) > before + 80, what="steps without Redis")
     site.server.thaw()
     assert site.ended(run_id).attempt == 1
     assert worker.process.poll() is None

@@ -150,7 +150,7 @@ def test_the_end_is_told_in_one_line() -> None:
     assert told(cancelled, ending, Verdict.ALREADY) == "cancelled 7f3k2q by bo"
     back = Ending(state=State.QUEUED, cause=Cause.DRAINED)
     assert told(a_run(), back, Verdict.DONE) == "put back 7f3k2q (drained)"
-    assert "nothing of this attempt counts" in told(a_run(), back, Verdict.LOST)
+    assert "another attempt" in told(a_run(), back, Verdict.LOST)
     assert "could not be written" in told(a_run(), back, None)
 
 
