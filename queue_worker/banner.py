@@ -69,4 +69,4 @@ def _slack(settings: Settings) -> str:
         return f"{settings.slack_channel or 'no channel set (SLACK_CHANNEL)'} with a bot token"
     if settings.slack_webhook_url:
         return "webhook (a repeat is possible after a lost reply)"
-    return "off (SLACK_BOT_TOKEN is not set); notices go to a file"
+    return f"off (SLACK_BOT_TOKEN is not set): notices go to {settings.runs}/notices.jsonl"

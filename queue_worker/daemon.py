@@ -125,10 +125,10 @@ class GpuWorker(BaseWorker):
         if job and (claim is None or job.id != claim.rq_job):
             self._book.drop(job)
             job = None
-        if claim:
-            job = job or self._book.pop()
-            self._attempt = self._begun(Attempt(claim, self._tick.hurry))
-        return job
+        if claim is None:
+            return None
+        self._attempt = self._begun(Attempt(claim, self._tick.hurry))
+        return job or self._book.pop()
 
     def _begun(self, attempt: Attempt) -> Attempt | None:
         """The attempt, unless its lease is lost already: the reply may have taken long."""
@@ -171,7 +171,8 @@ class GpuWorker(BaseWorker):
         attempt = self._attempt
         assert attempt
         run = attempt.run
-        log.info("start %s %s (%s)", run.id, run.name, run.user)
+        again = f", attempt {run.attempt}" if run.attempt > 1 else ""
+        log.info("start %s %s (%s)%s", run.id, run.name, run.user, again)
         self._tick.begin(attempt, job)
         ending = self._ending(attempt)
         attempt.end(ending.model_copy(update={"by": ending.by or self._first_card.lane}))

@@ -51,7 +51,7 @@ def judge(run: Run, facts: Facts) -> Ending:
 
 
 def _decide(run: Run, facts: Facts) -> Ending:
-    if facts.code == ExitCode.FINISHED and facts.result:
+    if facts.code == ExitCode.FINISHED and facts.result and not facts.result.exit_code:
         return finished(facts.result)  # also when a wish came too late to matter
     if facts.wish is Wish.CANCEL:
         return Ending(

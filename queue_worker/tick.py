@@ -7,6 +7,7 @@ until it is written, whatever else is wished. It runs in a thread of its own.
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
@@ -131,7 +132,7 @@ class Tick:
 
     def _report(self) -> None:
         attempt = self._attempt
-        if attempt and (report := attempt.report()):
+        while attempt and (report := attempt.report()):
             self._queue.report(attempt.run.id, attempt.token, report)
             attempt.reported()
 
@@ -147,7 +148,8 @@ class Tick:
         if not attempt or not attempt.ending:
             return
         try:
-            self._report()
+            with suppress(redis.ResponseError):  # lines are not worth losing an end for
+                self._report()
             verdict = self._queue.end(attempt.run.id, attempt.token, attempt.ending)
         except redis.ResponseError as error:
             self._refused(attempt, error)

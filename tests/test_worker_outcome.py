@@ -30,6 +30,7 @@ def a_result(code: int = 0, **fields: Any) -> Result:
         # it ended by itself
         ({"code": 0, "result": a_result()}, State.FINISHED, None),
         ({"code": 0}, State.FAILED, Cause.CODE),
+        ({"code": 0, "result": a_result(75)}, State.FAILED, Cause.CODE),
         ({"code": 1}, State.FAILED, Cause.CODE),
         ({"code": 2}, State.FAILED, Cause.CONFIG),
         ({"code": 3}, State.FAILED, Cause.DATA),
