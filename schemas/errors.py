@@ -5,6 +5,8 @@ TrainqError              1  the operation failed
 |  `- ConfigError        2  a config file has problems; carries all of them
 |- NotFound              3  no such run, or a prefix that fits several
 |- QueueUnreachable      4  Redis does not answer, refuses us, or is not what we need
+|- TransitionRefused    1  the run's state does not allow it, e.g. hold of a running run
+|- IdTaken              1  another run has this id already; the caller makes a new one
 |- WaitTimedOut          5  `queue wait --timeout` ran out
 `- RunWasCancelled       6  the awaited run was cancelled
 """
@@ -62,6 +64,14 @@ class QueueUnreachable(TrainqError):
     """Redis does not answer, refuses us, or is not what we need."""
 
     exit_code = 4
+
+
+class TransitionRefused(TrainqError):
+    """The run's state does not allow it."""
+
+
+class IdTaken(TrainqError):
+    """Another run has this id already; submit again with a new one."""
 
 
 class WaitTimedOut(TrainqError):

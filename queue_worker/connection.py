@@ -1,0 +1,127 @@
+"""Finding Redis and saying clearly why it cannot be used. Knows no run and no key."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.retry import Retry
+
+from queue_worker import embedded
+from schemas.errors import QueueUnreachable
+from schemas.settings import Settings
+
+OLDEST = (6, 2)  # ZINTER, exclusive stream ranges; RQ's safe pop needs it too
+
+START_ONE = "make redis   |   docker compose up -d redis   |   export REDIS_URL=redis://host:6379/0"
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+
+
+class Place(NamedTuple):
+    """Where Redis is, and who said so."""
+
+    address: str  # the password masked
+    source: str
+
+
+NOWHERE = Place("this connection", "the caller")
+
+
+def connect(
+    settings: Settings, *, worker: bool, announce: Callable[[str], None] | None
+) -> tuple[redis.Redis, Place]:
+    """A client of a server that answers and is new enough, and where it is, for messages."""
+    if settings.redis_url is None:
+        server = embedded.ensure(settings.state.expanduser() / "redis")
+        if server.started and announce:
+            announce(f"started a private Redis server (REDIS_URL is not set): {server.url}")
+        url = server.url
+        place = Place(url, "the default: our private server (REDIS_URL is not set)")
+    else:
+        url = settings.redis_url.get_secret_value()
+        place = Place(masked(url), "REDIS_URL")
+    client = _client(url, place, worker)
+    _check(client, place)
+    return client, place
+
+
+def masked(url: str) -> str:
+    """The URL without its password, wherever a Redis URL may carry one."""
+    try:
+        parts = urlsplit(url)
+        host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+        netloc = host or ""
+        netloc += f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return "a URL that cannot be read"
+    if "@" in parts.netloc:
+        secret = ":****" if parts.password is not None else ""
+        netloc = f"{parts.username or ''}{secret}@{netloc}"
+    query = [(k, "****" if "password" in k.lower() else v) for k, v in parse_qsl(parts.query)]
+    words = urlencode(query, safe="*/")
+    return urlunsplit((parts.scheme, netloc, parts.path, words, ""))
+
+
+def told(method: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
+    """A method for people: whatever Redis has against us becomes one clear error."""
+
+    @functools.wraps(method)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
+        try:
+            return method(*args, **kwargs)
+        except (redis.RedisError, OSError) as error:
+            raise unreachable(error, getattr(args[0], "place", NOWHERE)) from error
+
+    return call
+
+
+def unreachable(error: Exception, place: Place) -> QueueUnreachable:
+    """What a person reads: why, where that address came from, and what to try."""
+    what, fix = f"cannot reach Redis at {place.address} ({_reason(error)})", START_ONE
+    if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
+        what = f"Redis at {place.address} refuses us ({error})"
+        fix = "check user and password in REDIS_URL, and what that user's ACL allows"
+    elif isinstance(error, redis.ResponseError):
+        what = f"Redis at {place.address} refuses the command ({error})"
+        fix = "look at its memory, its disk and its log"
+    return QueueUnreachable(what, where=f"address from {place.source}", fix=fix)
+
+
+def _reason(error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, redis.TimeoutError):
+        return "no answer in time"
+    return str(error).rstrip(".").lower()
+
+
+def _client(url: str, place: Place, worker: bool) -> redis.Redis:
+    # the worker's threads repeat by themselves: ten silent retries would stop their heartbeat
+    retry = Retry(NoBackoff(), 0) if worker else Retry(ExponentialBackoff(cap=0.4, base=0.05), 3)
+    try:
+        return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=retry)
+    except ValueError as error:
+        fix = "export REDIS_URL=redis://[:password@]host:6379/0   (or rediss://, unix:///path)"
+        raise QueueUnreachable(
+            f"{place.address} is not a Redis URL", where=place.source, fix=fix
+        ) from error
+
+
+def _check(client: redis.Redis, place: Place) -> None:
+    try:
+        version = str(client.info("server")["redis_version"])
+    except (redis.RedisError, OSError) as error:
+        raise unreachable(error, place) from error
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise QueueUnreachable(
+            f"Redis {version} at {place.address} is too old",
+            where=f"address from {place.source}",
+            fix=f"use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey",
+        )

@@ -1,0 +1,55 @@
+-- Put back the attempts that nobody can end any more: expired leases, attempts of this host from
+-- before its boot, and, with `own`, those of this very lane (its lock proves that the process died).
+--
+-- Outage rule: while Redis, or everybody, was away no lease could be renewed. After a gap between two
+-- reaps nothing expires for 1.2 leases, so that those who still train can say so.
+-- reads   run:<id> leases workers
+-- writes  run:<id>, state and lane indexes, leases, reap:last reap:hold roots workers, events,
+--         history:<id>, notices:open, quarantine, bell
+-- args    lease crash_limit lane host boot own by forget_workers
+-- answer  [ids put back or ended]
+
+local last = tonumber(redis.call('GET', key('reap:last')) or '')
+local held_back = tonumber(redis.call('GET', key('reap:hold')) or '') or 0
+local longest = NOW + 1.2 * A.lease
+if not last or NOW - last > A.lease / 2 then
+  held_back = longest
+  for _, root in ipairs(redis.call('ZRANGE', key('roots'), 0, -1)) do
+    local seen_at = tonumber(redis.call('ZSCORE', key('roots'), root))
+    local later = math.min(NOW, seen_at + (last and NOW - last or 0))
+    redis.call('ZADD', key('roots'), seconds(later), root)
+  end
+end
+held_back = math.min(held_back, longest) -- the clock may have been put back
+redis.call('SET', key('reap:last'), seconds(NOW))
+redis.call('SET', key('reap:hold'), seconds(held_back))
+for _, root in ipairs(redis.call('ZRANGEBYSCORE', key('roots'), '(' .. seconds(NOW), '+inf')) do
+  redis.call('ZADD', key('roots'), seconds(NOW), root)
+end
+redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', seconds(NOW - A.forget_workers))
+
+local function why_lost(run, lease)
+  if run.worker == A.lane and A.own then return 'its worker was started anew' end
+  local host = string.match(run.worker, '^(.*):[^:]*$')
+  if A.boot ~= '' and host == A.host and run.claim_boot ~= A.boot then return 'its host was booted' end
+  if lease <= NOW and NOW >= held_back then return 'its worker fell silent' end
+end
+
+local reaped = {}
+for _, id in ipairs(redis.call('ZRANGE', key('leases'), 0, -1)) do
+  local lease = tonumber(redis.call('ZSCORE', key('leases'), id))
+  local run, reason = record(id)
+  if not run then
+    quarantine(id, reason)
+  elseif run.state ~= 'running' then
+    redis.call('ZREM', key('leases'), id) -- debris
+  elseif run.schema_number == whole(SCHEMA) then
+    if lease > NOW + A.lease then redis.call('ZADD', key('leases'), seconds(NOW + A.lease), id) end
+    local lost = why_lost(run, lease)
+    if lost then
+      put_back(id, run, {by = A.by, cause = 'host_lost', text = lost, crashed = true})
+      reaped[#reaped + 1] = id
+    end
+  end
+end
+return reaped

@@ -1,0 +1,14 @@
+-- Let a held run go on from where it was held: at its old place.
+-- reads   run:<id>
+-- writes  run:<id>, state and lane indexes, events, history:<id>, bell
+-- args    id by
+-- answer  {"ok"} | {"missing"} | {"broken", reason} | {"refused", state}
+
+local run, reason = record(A.id)
+if redis.call('EXISTS', run_key(A.id)) == 0 then return {'missing'} end
+if not run then return {'broken', reason} end
+if run.state == 'queued' or run.state == 'waiting' then return {'ok'} end
+if run.state ~= 'held' then return {'refused', run.state} end
+move(A.id, run, run.held_from == 'waiting' and 'waiting' or 'queued', {held_by = '', held_reason = ''})
+event('released', A.id, A.by)
+return {'ok'}

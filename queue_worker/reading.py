@@ -1,0 +1,263 @@
+"""The half of the door that changes nothing: lists, logs, events, and how a name finds its run.
+
+Only `queue.py` imports this. The keys are documented there.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import redis
+
+from queue_worker.connection import NOWHERE, Place, told
+from queue_worker.records import (
+    ROW_JSON,
+    ROW_TEXT,
+    Row,
+    WorkerCard,
+    WorkerView,
+    event_of,
+    mistake,
+    rows_of,
+    run_of,
+    text_of,
+)
+from queue_worker.scripts import Scripts
+from schemas.errors import NotFound, TrainqError
+from schemas.events import Event
+from schemas.run import ENDED, ID_PATTERN, Run, State
+
+PAGE = 1000  # ids that become rows in one go
+SHOWN = 6  # candidates in an error
+IN_ORDER = (State.RUNNING, State.QUEUED, State.HELD, State.WAITING)
+
+# `list` is also a verb here, so the class cannot use the word as a type
+Rows = list[Row]
+Events = list[Event]
+Workers = list[WorkerView]
+Lines = tuple[list[str], int]
+Metrics = list[dict[str, Any]]
+Reasons = list[tuple[str, str]]
+Ids = list[str]
+Scored = list[tuple[bytes, float]]
+
+
+def rq_queue_name(lane: str) -> str:
+    """The RQ queue of a worker's lane: `rq info` shows it."""
+    return re.sub(r"[^A-Za-z0-9_.:-]", "-", lane)
+
+
+class Reading:
+    """What anybody may ask."""
+
+    def __init__(
+        self, connection: redis.Redis, prefix: str, *, lease_s: float, place: Place = NOWHERE
+    ) -> None:
+        self.place = place  # where Redis is, for messages
+        self._connection: Any = connection  # redis-py's types are those of both its clients at once
+        self._prefix = prefix
+        self._lease_s = lease_s
+        self._scripts = Scripts(connection, prefix)
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+    @told
+    def now(self) -> float:
+        """The one clock."""
+        whole, micro = self._connection.time()
+        return float(whole + micro / 1e6)
+
+    @told
+    def get(self, run_id: str) -> Run:
+        """The run with exactly this id."""
+        with self._connection.pipeline(transaction=True) as pipe:
+            pipe.hgetall(self._key(f"run:{run_id}"))
+            pipe.zscore(self._key("leases"), run_id)
+            fields, lease = pipe.execute(raise_on_error=False)
+        if isinstance(fields, redis.ResponseError):
+            raise TrainqError(f"the record of run {run_id} is no hash", where=str(fields))
+        if not fields:
+            raise NotFound(f"there is no run {run_id}", fix="queue list shows the runs")
+        try:
+            return run_of(run_id, fields, lease if isinstance(lease, float) else None)
+        except ValueError as error:
+            what = f"the record of run {run_id} cannot be read"
+            raise TrainqError(what, where=mistake(error)) from error
+
+    @told
+    def resolve(self, text: str, *, user: str = "") -> str:
+        """The id that a person means: an id, a unique beginning of one, a name, @last, @failed."""
+        if text in {"@last", "@failed"}:
+            return self._newest(text, user)
+        if ID_PATTERN.fullmatch(text) and self._connection.exists(self._key(f"run:{text}")):
+            return text
+        begun = self._begins(text)
+        if len(begun) == 1:
+            return begun[0]
+        named = _decoded(self._connection.zrange(self._key(f"name:{text}"), 0, -1))
+        if len(named) == 1:
+            return named[0]
+        if candidates := named or begun:
+            shown = ", ".join(candidates[-SHOWN:])
+            what = (
+                f"{text!r} fits {len(candidates)} runs" if named else f"{text!r} fits several runs"
+            )
+            raise NotFound(what, where=shown, fix="give one of these ids")
+        raise NotFound(f"there is no run {text!r}", fix="queue list shows the runs")
+
+    def _newest(self, word: str, user: str) -> str:
+        index = "state:failed" if word == "@failed" else "runs"
+        if user:
+            keys = {self._key(index): 1, self._key(f"user:{user}"): 0}
+            ids = _decoded(self._connection.zinter(keys))
+        else:
+            ids = _decoded(self._connection.zrange(self._key(index), -1, -1))
+        if not ids:
+            whose = f" of {user}" if user else ""
+            kind = "failed run" if word == "@failed" else "run"
+            raise NotFound(f"there is no {kind}{whose} yet", fix="queue list shows the runs")
+        return ids[-1]
+
+    def _begins(self, text: str) -> Ids:
+        if not text:
+            return []
+        low, high = f"[{text}".encode(), f"[{text}".encode() + b"\xff"
+        return _decoded(self._connection.zrangebylex(self._key("ids"), low, high, 0, SHOWN))
+
+    @told
+    def counts(self) -> dict[State, int]:
+        """How many runs are in each state."""
+        with self._connection.pipeline(transaction=True) as pipe:
+            for state in State:
+                pipe.zcard(self._key(f"state:{state}"))
+            return dict(zip(State, pipe.execute(), strict=True))
+
+    @told
+    def position(self, run_id: str) -> int | None:
+        """How many queued runs are before it; None when it is not queued."""
+        rank: int | None = self._connection.zrank(self._key("state:queued"), run_id)
+        return rank
+
+    @told
+    def events(self, *, run_id: str = "", after: str = "0", limit: int = 1000) -> Events:
+        """The audit log, oldest first, after an event's id; of one run or of all."""
+        if not run_id:
+            return _told_by(self._connection.xrange(self._key("events"), f"({after}", "+", limit))
+        ids = _decoded(self._connection.lrange(self._key(f"history:{run_id}"), 0, -1))
+        return self._entries([i for i in ids if stream_order(i) > stream_order(after)][:limit])
+
+    def _entries(self, event_ids: Sequence[str]) -> Events:
+        with self._connection.pipeline(transaction=False) as pipe:
+            for event_id in event_ids:
+                pipe.xrange(self._key("events"), event_id, event_id)
+            return [event for entries in pipe.execute() for event in _told_by(entries)]
+
+    @told
+    def log(self, run_id: str, after: int = 0) -> Lines:
+        """The lines after an absolute index, and the next index; old lines are trimmed away."""
+        last, *lines = self._scripts.run("log", id=run_id, after=after)
+        return _decoded(lines), int(last)
+
+    @told
+    def metrics(self, run_id: str) -> Metrics:
+        """One row per epoch."""
+        rows = self._connection.hvals(self._key(f"metrics:{run_id}"))
+        return sorted((json.loads(row) for row in rows), key=lambda row: float(row["epoch"]))
+
+    @told
+    def workers(self) -> Workers:
+        """Every worker seen lately, by lane; alive while it was seen within a lease."""
+        seen = self._connection.zrange(self._key("workers"), 0, -1, withscores=True)
+        with self._connection.pipeline(transaction=False) as pipe:
+            for lane, _ in seen:
+                pipe.hmget(self._key("worker:") + lane.decode(), "card", "claim_run", "claim_token")
+            hashes = pipe.execute(raise_on_error=False)
+        return sorted(self._views(seen, hashes), key=lambda view: view.card.lane)
+
+    def _views(self, seen: Scored, hashes: Sequence[Any]) -> Iterable[WorkerView]:
+        now = self.now()
+        held = set(_decoded(self._connection.zrange(self._key("leases"), 0, -1)))
+        for (_, at), fields in zip(seen, hashes, strict=True):
+            if isinstance(fields, redis.ResponseError) or fields[0] is None:
+                continue
+            card = WorkerCard.model_validate_json(fields[0])
+            run = (fields[1] or b"").decode()
+            yield WorkerView(
+                card=card,
+                seen_at=at,
+                run=run if run in held else "",
+                alive=now - at < self._lease_s,
+            )
+
+    @told
+    def quarantined(self) -> Reasons:
+        """Runs whose record could not be trusted, and why."""
+        return sorted(text_of(self._connection.hgetall(self._key("quarantine"))).items())
+
+    @told
+    def notices_open(self, limit: int = 100) -> Events:
+        """The ends that nobody has been told of yet, oldest first."""
+        return self._entries(
+            _decoded(self._connection.zrange(self._key("notices:open"), 0, limit - 1))
+        )
+
+    @told
+    def list(
+        self,
+        *,
+        states: Collection[State] | None = None,
+        user: str = "",
+        batch: str = "",
+        limit: int = 0,
+        newest_ended_first: bool = True,
+    ) -> Rows:
+        """Runs in the order of scheduling: running, queued as they will be claimed, held, waiting,
+        ended. `limit` is of all together; 0: no limit."""
+        wanted = set(State) if states is None else set(states)
+        ids = self._ids(wanted, user, batch, limit, newest_ended_first)
+        rows: Rows = []
+        for start in range(0, len(ids), PAGE):
+            page = ids[start : start + PAGE]
+            rows += rows_of(self._scripts.run("rows", ids=page, text=ROW_TEXT, json=ROW_JSON))
+        # a run may have moved on between the two reads; sorting is stable
+        return sorted((row for row in rows if row.state in wanted), key=_section)
+
+    def _ids(self, wanted: set[State], user: str, batch: str, limit: int, newest: bool) -> Ids:
+        """All indexes at one instant, so that no run is missed or seen twice."""
+        states = [state for state in (*IN_ORDER, *sorted(ENDED)) if state in wanted]
+        filters = [f"user:{user}"] if user else []
+        filters += [f"batch:{batch}"] if batch else []
+        with self._connection.pipeline(transaction=True) as pipe:
+            for state in states:
+                key = self._key(f"state:{state}")
+                if filters:
+                    keys = {key: 1, **{self._key(name): 0 for name in filters}}
+                    pipe.zinter(keys, withscores=True)
+                else:
+                    newest_first = newest and state in ENDED
+                    pipe.zrange(key, 0, limit - 1, desc=newest_first, withscores=True)
+            found: dict[State, Scored] = dict(zip(states, pipe.execute(), strict=True))
+        ended = [pair for state in states if state in ENDED for pair in found.pop(state)]
+        ended.sort(key=lambda pair: pair[1], reverse=newest)
+        pairs = [*(pair for scored in found.values() for pair in scored), *ended]
+        return _decoded([name for name, _ in (pairs[:limit] if limit else pairs)])
+
+
+def stream_order(event_id: str) -> tuple[int, int]:
+    """Stream ids in their order, which is not that of their text."""
+    moment, _, number = event_id.partition("-")
+    return int(moment), int(number or 0)
+
+
+def _section(row: Row) -> int:
+    return IN_ORDER.index(row.state) if row.state in IN_ORDER else len(IN_ORDER)
+
+
+def _told_by(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Events:
+    return [event for entry in entries if (event := event_of(entry))]
+
+
+def _decoded(names: Iterable[bytes]) -> Ids:
+    return [name.decode(errors="replace") for name in names]

@@ -1,0 +1,36 @@
+"""Runs the Lua files: one transition each, `_prelude.lua` before every one of them.
+
+Knows how a script is called, not what any of them means.
+"""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.commands.core import Script
+
+
+class Scripts:
+    """The scripts on one connection, for the keys of one prefix."""
+
+    def __init__(self, connection: redis.Redis, prefix: str) -> None:
+        self._connection = connection
+        self._prefix = prefix
+        self._loaded: dict[str, Script] = {}
+
+    def run(self, name: str, **arguments: Any) -> Any:
+        """Run `lua/<name>.lua`; its arguments travel as one JSON object."""
+        script = self._loaded.get(name)
+        if script is None:
+            script = self._connection.register_script(source(name))
+            self._loaded[name] = script
+        return script(keys=[self._prefix], args=[json.dumps(arguments)])
+
+
+@cache
+def source(name: str) -> str:
+    """The whole text that the server runs for this name."""
+    folder = files("queue_worker") / "lua"
+    return "\n".join((folder / f"{part}.lua").read_text() for part in ("_prelude", name))
