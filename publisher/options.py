@@ -13,10 +13,12 @@ from schemas.run import State
 ONE = "An id, a unique beginning of one, a name, @last or @failed."
 SEVERAL = "Ids, unique beginnings of ids, names, @last, @failed."
 
-SomeRuns = Annotated[list[str], typer.Argument(metavar="RUN...", help=SEVERAL)]
+SomeRuns = Annotated[list[str], typer.Argument(metavar="RUN", help=SEVERAL)]
 OneRun = Annotated[str, typer.Argument(metavar="RUN", help=ONE)]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept with the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")]
+PrintId = Annotated[bool, typer.Option("--print-id", help="Only the ids, to stdout.")]
+STATES = [str(state) for state in State]
 
 
 class Format(StrEnum):
@@ -36,10 +38,10 @@ def states_of(words: Sequence[str]) -> frozenset[State]:
     """The states that `-s held,failed -s queued` names."""
     names = [name for word in words for name in word.split(",") if name]
     for name in names:
-        if name not in State:
-            near = get_close_matches(name, list(State), n=1)
+        if name not in STATES:
+            near = get_close_matches(name, STATES, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"-s '{name}' is no state", fix=f"{hint}states: {', '.join(State)}")
+            raise UsageError(f"-s '{name}' is no state", fix=f"{hint}states: {', '.join(STATES)}")
     return frozenset(State(name) for name in names)
 
 

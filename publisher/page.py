@@ -38,7 +38,7 @@ def page_lines(page: Page, width: int) -> list[Line]:
     """The whole page."""
     run = page.run
     sections = [
-        ("Cause", _cause(page)),
+        _cause(page),
         ("Try", [f"{command}   ({because})" for command, because in mend(run)]),
         ("Who", [_who(run)]),
         ("Times", [_times(run, page.now)]),
@@ -56,11 +56,12 @@ def page_lines(page: Page, width: int) -> list[Line]:
 
 def _title(run: Run, now: float) -> Line:
     symbol, style = LOOKS[run.state]
-    attempt = f" (attempt {run.attempt})" if run.attempt > 1 else ""
+    attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
     began = run.started_at or run.submitted_at
     took = f" after {exact(run.ended_at - began)}" if run.ended_at is not None else ""
     since = f" for {exact(now - began)}" if run.state is State.RUNNING else ""
-    state = Piece(f"{symbol} {run.state.upper()}{took}{since}{attempt}", style)
+    cause = f" ({run.cause})" if run.state is State.FAILED else ""
+    state = Piece(f"{symbol} {run.state.upper()}{cause}{took}{since}{attempt}", style)
     return line(piece(run.name, "bold"), "  ", piece(run.id, "bold"), "   ", state)
 
 
@@ -74,12 +75,11 @@ def _section(label: str, texts: Iterable[str], width: int) -> list[Line]:
     return rows
 
 
-def _cause(page: Page) -> list[str]:
+def _cause(page: Page) -> tuple[str, list[str]]:
     run = page.run
     if run.state is State.FAILED:
-        said = run.error or "no reason was recorded"
-        return [said, f"({run.cause})"] if run.cause and run.cause not in said else [said]
-    return [page.why] if page.why else []
+        return "Cause", [run.error or f"no reason was recorded, only '{run.cause}'"]
+    return "Now" if run.state is State.RUNNING else "Why", [page.why] if page.why else []
 
 
 def mend(run: Run) -> list[tuple[str, str]]:
@@ -146,7 +146,7 @@ def _times(run: Run, now: float) -> str:
 
 def _config(run: Run, defaults: Mapping[str, Any]) -> list[str]:
     """What is not a default, and what was said on the command line."""
-    usual = flat(defaults)
+    usual = {**flat(defaults), "model.name": None}  # the model is always worth its place
     own = [f"{k}={_short(v)}" for k, v in flat(run.config).items() if usual.get(k, ...) != v]
     said = [f"given: {' '.join(run.overrides)}"] if run.overrides else []
     return [" ".join(own), *said] if own else said
@@ -177,7 +177,7 @@ def _files(run: Run) -> list[str]:
     host = run.worker.split(":")[0]
     where = f" on {host}" if host else ""
     kept = f"   checkpoint {run.checkpoint}" if run.checkpoint else ""
-    return [f"runs/{run.id}/{{run.log,config.yaml,attempts}}{where}{kept}"]
+    return [f"runs/{run.id}/{where}{kept}"]
 
 
 def _history(events: Sequence[Event], now: float) -> list[str]:

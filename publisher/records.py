@@ -24,6 +24,11 @@ SCHEMA_VERSION = 1  # of everything that `--json` prints
 CSV_KEYS = (
     *("id", "name", "state", "user", "priority", "batch", "retry_of", "attempt", "worker"),
     *("submitted_at", "started_at", "ended_at", "elapsed_s", "ahead", "why", "cause", "error"),
+    *("progress.epoch", "progress.epochs", "best.metric", "best.value", "best.epoch"),
+)
+RESULT_KEYS = (
+    *("place", "id", "name", "state", "user", "metric", "value", "best_epoch", "epochs"),
+    *("duration_s", "worker", "batch", "retry_of", "ended_at", "cause", "error"),
 )
 
 

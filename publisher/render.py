@@ -117,7 +117,9 @@ def doing(worker: WorkerView) -> str:
 def not_shown(shown: int, matching: int) -> list[Line]:
     """What a short list leaves out, and how to see it."""
     hidden = matching - shown
-    return [line(Piece(f"{count(hidden, 'run')} not shown: queue list --all", "dim"))] * (hidden > 0)
+    return [line(Piece(f"{count(hidden, 'run')} not shown: queue list --all", "dim"))] * (
+        hidden > 0
+    )
 
 
 def hint(rows: Sequence[Row]) -> list[Line]:

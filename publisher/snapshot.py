@@ -108,7 +108,9 @@ def elapsed(row: Row, now: float) -> float:
     """How long it has waited, runs, or ran."""
     if row.ended_at is not None:
         return row.ended_at - (row.started_at or row.ended_at)
-    return now - (row.started_at if row.state is State.RUNNING and row.started_at else row.submitted_at)
+    return now - (
+        row.started_at if row.state is State.RUNNING and row.started_at else row.submitted_at
+    )
 
 
 def done(progress: Progress) -> str:

@@ -3,11 +3,17 @@
 Knows neither terminals nor runs; `console` paints the pieces.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
+
+# colours, cursor moves, window titles: the whole sequence goes, not only its first character
+ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ def clean(text: str) -> str:
     """The text on one line, without escapes: a run's name cannot colour, erase or reorder."""
     if text.isprintable():
         return text
-    return "".join(_visible(character) for character in text)
+    return "".join(_visible(character) for character in ESCAPES.sub("", text))
 
 
 def _visible(character: str) -> str:

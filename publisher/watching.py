@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from publisher.clock import brief
-from publisher.console import live, out, talk, tell_now
+from publisher.console import out, talk, tell_now
+from publisher.snapshot import done
 from schemas.errors import QueueUnreachable, RunWasCancelled, TrainqError, WaitTimedOut, count
 from schemas.run import ENDED, Run, State
 
@@ -82,44 +83,44 @@ def until_ended(
     queue: Queue, ids: Sequence[str], *, limit_s: float | None = None, first: bool = False
 ) -> list[Run]:
     """The runs, once all of them (or the first) have ended; in the order asked for."""
+    try:
+        return _await(queue, ids, limit_s, first)
+    except KeyboardInterrupt:
+        tell_now("")
+        talk([f"no longer waiting; the runs go on.  Wait again: queue wait {' '.join(ids)}"])
+        raise
+
+
+def _await(queue: Queue, ids: Sequence[str], limit_s: float | None, first: bool) -> list[Run]:
     began = time.monotonic()
     runs = {run_id: patiently(queue.get, run_id) for run_id in ids}
     while True:
         ended = [run for run in runs.values() if run.state in ENDED]
-        if len(ended) == len(runs) or (first and ended):
+        going = [run for run in runs.values() if run.state not in ENDED]
+        if not going or (first and ended):
             tell_now("")
             return ended
         passed = time.monotonic() - began
         if limit_s is not None and passed >= limit_s:
             tell_now("")
-            raise timed_out([run for run in runs.values() if run.state not in ENDED], limit_s)
-        if live():
-            tell_now(waiting_line(list(runs.values()), passed))
+            raise timed_out(going, limit_s)
+        tell_now(waiting_line(ended, going, passed))
         time.sleep(POLL_S)
-        for run_id, run in runs.items():
-            if run.state not in ENDED:
-                runs[run_id] = patiently(queue.get, run_id)
+        runs |= {run.id: patiently(queue.get, run.id) for run in going}
 
 
-def waiting_line(runs: Sequence[Run], passed: float) -> str:
+def waiting_line(ended: Sequence[Run], going: Sequence[Run], passed: float) -> str:
     """`1 of 3 ended after 42s; 7f3k2q 14/20, 7f3k2r queued`."""
-    ended = sum(run.state in ENDED for run in runs)
-    going = [
-        f"{run.id} {run.progress.epoch}/{run.progress.epochs}"
-        if run.state is State.RUNNING
-        else f"{run.id} {run.state}"
-        for run in runs
-        if run.state not in ENDED
-    ]
-    shown = ", ".join(going[:3]) + (", ..." if len(going) > 3 else "")
-    return f"{ended} of {len(runs)} ended after {brief(passed)}; {shown}"
+    standing = [f"{run.id} {done(run.progress) or run.state}" for run in going]
+    shown = ", ".join(standing[:3]) + (", ..." if len(standing) > 3 else "")
+    return f"{len(ended)} of {len(ended) + len(going)} ended after {brief(passed)}; {shown}"
 
 
 def timed_out(going: Sequence[Run], limit_s: float) -> WaitTimedOut:
     """The refusal to wait any longer."""
     ids = " ".join(run.id for run in going)
     return WaitTimedOut(
-        f"{count(len(going), 'run')} did not end within {brief(limit_s)} and still in the queue",
+        f"{count(len(going), 'run')} did not end within {brief(limit_s)}; nothing was changed",
         where=", ".join(f"{run.id} {run.state}" for run in going),
         fix=f"queue wait {ids}",
     )
