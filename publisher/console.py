@@ -20,8 +20,6 @@ from schemas.errors import EXIT_CODES, TrainqError, TransitionRefused
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
-    from typer import Context
-
     from queue_worker.queue import Queue
 
 CODES = {"good": 32, "bad": 31, "warn": 33, "live": 36, "dim": 2, "bold": 1}
@@ -31,7 +29,7 @@ WIDTH_OF_A_PIPE = 120  # lines for a file or another program
 class Desk(TyperGroup):
     """The group of every app: what is raised below here ends as lines and an exit code."""
 
-    def invoke(self, ctx: "Context") -> Any:
+    def invoke(self, ctx: Any) -> Any:  # the context of typer's own, private click
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a name may hold what a terminal cannot show
@@ -133,14 +131,14 @@ def out_raw(text: str) -> None:
 
 def out_each(ids: Iterable[str], act: Callable[[str], str]) -> None:
     """Do it to each run and print what became of it; one refusal does not spare the others."""
-    refusals = []
+    refusals: list[TransitionRefused] = []
     for run_id in ids:
         try:
             out([act(run_id)])
         except TransitionRefused as refusal:
             refusals.append(refusal)
-    for refusal in refusals[:-1]:
-        tell_error(refusal)
+    for told in refusals[:-1]:
+        tell_error(told)
     if refusals:
         raise refusals[-1]
 

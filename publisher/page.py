@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from publisher.clock import brief, exact, of_day
 from publisher.plan import flat
@@ -12,10 +12,7 @@ from publisher.render import LOOKS
 from publisher.snapshot import best_text, number
 from publisher.text import Line, Piece, fit, line, piece
 from schemas.events import Event, EventKind
-from schemas.run import ENDED, Cause, Run, State
-
-if TYPE_CHECKING:
-    from schemas.rundir import RunDir
+from schemas.run import Cause, Run, State
 
 LAST_LINES = 8
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere

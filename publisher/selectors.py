@@ -1,4 +1,4 @@
-"""The one way in which people name runs, for every verb: all of them are found before any is touched."""
+"""The one way in which people name runs; all are found before any is touched."""
 
 from __future__ import annotations
 

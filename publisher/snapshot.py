@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from publisher.clock import brief
-from schemas.run import Best, Progress, State, Wish
+from schemas.run import Best, Progress, Run, State, Wish
 
 if TYPE_CHECKING:
     from queue_worker.queue import Row, WorkerView
@@ -33,7 +33,7 @@ class Snapshot:
         return [worker for worker in self.workers if worker.alive]
 
 
-def why(row: Row, seen: Snapshot) -> str:
+def why(row: Row | Run, seen: Snapshot) -> str:
     """Why a run stands where it stands, in one line for people."""
     match row.state:
         case State.RUNNING:
@@ -54,7 +54,7 @@ def why(row: Row, seen: Snapshot) -> str:
             return ""
 
 
-def _why_running(row: Row, now: float) -> str:
+def _why_running(row: Row | Run, now: float) -> str:
     if row.wish is Wish.CANCEL:
         return f"cancel asked by {row.wish_by}" + _quoted(row.wish_reason)
     if row.lease_until is not None and row.lease_until < now:
@@ -68,13 +68,13 @@ def _why_running(row: Row, now: float) -> str:
     return ", ".join(parts)
 
 
-def _why_queued(row: Row, seen: Snapshot) -> str:
+def _why_queued(row: Row | Run, seen: Snapshot) -> str:
     reason = _obstacle(row, seen)
     resumes = f"; resumes at step {row.checkpoint_step}" if row.checkpoint_step else ""
     return reason + resumes
 
 
-def _obstacle(row: Row, seen: Snapshot) -> str:
+def _obstacle(row: Row | Run, seen: Snapshot) -> str:
     alive = seen.alive
     if not alive:
         return "no worker is alive"
@@ -94,7 +94,7 @@ def _obstacle(row: Row, seen: Snapshot) -> str:
     return f"next; all {len(taking)} workers are busy"
 
 
-def _why_cancelled(row: Row) -> str:
+def _why_cancelled(row: Row | Run) -> str:
     by = row.wish_by or row.ended_by
     kept = " (checkpoint kept)" if row.checkpoint_step else ""
     return (f"by {by}" if by else "") + _quoted(row.wish_reason) + kept

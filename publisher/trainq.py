@@ -1,4 +1,4 @@
-"""The `trainq` command: `trainq queue list` is `queue list`, for hosts where those names are taken."""
+"""The `trainq` command: `trainq queue list` is `queue list`, where those names are taken."""
 
 import os
 import sys

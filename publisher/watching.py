@@ -1,4 +1,4 @@
-"""Staying with runs until they end: their lines, or only their states. Survives a Redis that blinks."""
+"""Staying with runs until they end, for their lines or their states, while Redis may blink."""
 
 from __future__ import annotations
 
