@@ -10,9 +10,30 @@ app = console.desk(
     "publisher retry @failed",
 )
 console.add(app, "submit", submit.submit, submit.HELP)
-console.add(app, "validate", validate.validate, validate.HELP)
+console.add(
+    app,
+    "validate",
+    validate.validate,
+    console.help_text(
+        "Check configs and show all mistakes at once; queue nothing.",
+        "publisher validate birds.yaml",
+        "publisher validate birds.yaml optim.lr=3e-4 --resolved",
+        "publisher validate examples/*.yaml --json",
+    ),
+)
 console.add(app, "retry", retry.retry, retry.HELP)
-console.add(app, "schema", schema.schema, schema.HELP, bare=True)
+console.add(
+    app,
+    "schema",
+    schema.schema,
+    console.help_text(
+        "Print the JSON Schema of a config, for editors.",
+        "publisher schema",
+        "publisher schema -o config.schema.json",
+        "sed -i '1i # yaml-language-server: $schema=config.schema.json' birds.yaml",
+    ),
+    bare=True,
+)
 
 
 def main() -> None:

@@ -4,9 +4,19 @@ A component's name is the `kind` literal of its spec; `trainer` dispatches on th
 Every default of a component stands here and nowhere else.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from schemas import timm_models
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Whole = Annotated[int, Field(strict=True, ge=0)]
@@ -14,6 +24,7 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
 NonNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
+BelowOne = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1)]
 Part = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1)]
 Switch = Annotated[bool, Field(strict=True)]
 
@@ -25,17 +36,48 @@ def below_the_root(path: str) -> str:
     return path
 
 
+PATH = r"^[^\x00-\x1f\x7f]+$"
 RelativePath = Annotated[
-    str,
-    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=400),
-    AfterValidator(below_the_root),
+    str, StringConstraints(pattern=PATH, max_length=400), AfterValidator(below_the_root)
 ]
+
+
+def known_to_timm(name: str) -> str:
+    """A model that timm has, by `name` or `name.tag`; read from a list, without torch."""
+    if refusal := timm_models.refusal(name):
+        message, help = refusal
+        raise PydanticCustomError("unknown_model", "{what}", {"what": message, "help": help})
+    return name
+
+
+TimmName = Annotated[str, AfterValidator(known_to_timm)]
+
+_NUMBER = r"\d+(\.\d+)?"
+AUTO_AUGMENT = (
+    rf"^((original|originalr|v0|v0r|3a)(-mstd{_NUMBER})?"
+    rf"|rand(-(m\d+|n[1-9]\d?|p(0?\.\d+|1|1\.0)|mstd{_NUMBER}|mmax\d+|inc[01]|tweights|t3aw?))*"
+    rf"|augmix(-(m\d+|w[1-9]\d?|d[1-9]\d?|a{_NUMBER}|b[01]|mstd{_NUMBER}))*)?$"
+)
 
 
 class Spec(BaseModel):
     """Frozen; an unknown key is an error, not a wish."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def a_part_without_kind_is_of_the_default_kind(cls, values: Any) -> Any:
+        """`augment: {hflip: 0}` means the kind that an empty config has."""
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        for name, field in cls.model_fields.items():
+            part = values.get(name)
+            if field.discriminator and isinstance(part, dict) and "kind" not in part:
+                default = field.get_default(call_default_factory=True)
+                filled[name] = {"kind": default.kind, **part}
+        return filled
 
 
 # ---- data ----------------------------------------------------------------------------------------
@@ -96,7 +138,7 @@ class Timm(Spec):
     """Any model of timm, by name or `name.tag`."""
 
     kind: Literal["timm"] = "timm"
-    name: str
+    name: TimmName
     """A name that `timm.list_models()` knows, with or without a pretrained tag."""
     pretrained: Switch = False
     """Start from timm's published weights (needs them in the host's cache, or the network)."""
@@ -112,7 +154,7 @@ class CrossEntropy(Spec):
     """Softmax cross entropy."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    label_smoothing: BelowOne = 0.0
     """How much of the target is spread over all classes."""
 
 
@@ -124,7 +166,7 @@ class AdamW(Spec):
     """The peak learning rate."""
     weight_decay: NonNegative = 0.05
     """Decoupled weight decay."""
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     """The two momenta."""
     eps: Positive = 1e-8
     """The denominator's floor."""
@@ -165,7 +207,7 @@ class TimmAugment(Spec):
     """Chance of a vertical flip."""
     color_jitter: NonNegative = 0.0
     """Strength of brightness, contrast and saturation jitter."""
-    auto_augment: str = ""
+    auto_augment: Annotated[str, StringConstraints(pattern=AUTO_AUGMENT)] = ""
     """A timm policy such as `rand-m9-mstd0.5`, `3a` or `augmix-m3`; empty for none."""
     erase: Fraction = 0.0
     """Chance of random erasing."""

@@ -5,10 +5,13 @@ Reading files, overrides and caret errors is `schemas.source`; here is only what
 
 import hashlib
 import json
-from typing import Annotated, Any, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
+from schemas import timm_models
 from schemas.components import (
     AdamW,
     Augment,
@@ -25,9 +28,19 @@ from schemas.components import (
     Whole,
 )
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 NOTIFY = r"^(none|@me|#[a-z0-9_-]{1,79}|[CGDU][A-Z0-9]+)$"
 Notify = Annotated[str, StringConstraints(pattern=NOTIFY)]
+
+
+class Contradiction(NamedTuple):
+    """Two keys that are right alone and wrong together."""
+
+    key: str  # the one to point at
+    text: str
+    others: tuple[str, ...] = ()
+    help: str = ""
 
 
 class TrainConfig(Spec):
@@ -62,9 +75,10 @@ class TrainConfig(Spec):
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
-        """Every contradiction between parts, one `key: message` line each."""
-        if problems := list(contradictions(self)):
-            raise ValueError("\n".join(f"{key}: {text}" for key, text in problems))
+        """Every contradiction between parts at once, one `key: message` line each."""
+        if found := contradictions(self):
+            text = "\n".join(f"{each.key}: {each.text}" for each in found)
+            raise PydanticCustomError("contradictions", "{text}", {"text": text, "found": found})
         return self
 
     def canonical(self) -> dict[str, Any]:
@@ -77,32 +91,69 @@ class TrainConfig(Spec):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def contradictions(config: TrainConfig) -> list[tuple[str, str]]:
-    """What no single key can know to be wrong: (the key to point at, what is wrong)."""
-    found: list[tuple[str, str]] = []
-    data, train, split = config.data, config.train, config.data.split
+def contradictions(config: TrainConfig) -> list[Contradiction]:
+    """What no single key can know to be wrong."""
+    return [
+        *_of_the_data(config),
+        *_of_the_steps(config),
+        *_of_the_rates(config),
+        *_of_the_model(config),
+        *_of_the_crops(config),
+    ]
+
+
+def _of_the_data(config: TrainConfig) -> Iterator[Contradiction]:
+    split, size = config.data.split, config.data.batch_size
     if isinstance(split, KFold) and split.fold >= split.folds:
-        last = split.folds - 1
-        found.append(("data.split.fold", f"{split.folds} folds are counted 0 to {last}"))
-    if config.mix.on and data.batch_size % 2:
-        found.append(("data.batch_size", "mixup and cutmix mix pairs: the batch must be even"))
-    if config.schedule.warmup_epochs >= train.epochs:
-        found.append(
-            ("schedule.warmup_epochs", f"the warm-up must be shorter than {train.epochs} epochs")
-        )
-    if data.batch_size < train.accumulate:
-        found.append(
-            ("train.accumulate", f"a batch of {data.batch_size} has no {train.accumulate} parts")
-        )
-    elif data.batch_size % train.accumulate:
-        found.append(
-            ("train.accumulate", f"{train.accumulate} does not divide a batch of {data.batch_size}")
-        )
-    if config.model.pretrained and config.model.weights:
-        found.append(("model.weights", "pretrained and weights exclude each other"))
+        text = f"{split.folds} folds are counted 0 to {split.folds - 1}, got {split.fold}"
+        yield Contradiction("data.split.fold", text, ("data.split.folds",))
+    if config.mix.on and size % 2:
+        text = f"mixup and cutmix mix pairs: the batch must be even, got {size}"
+        others = ("mix.mixup", "mix.cutmix", "mix.prob")
+        yield Contradiction("data.batch_size", text, others, f"write {size + 1}")
+
+
+def _of_the_steps(config: TrainConfig) -> Iterator[Contradiction]:
+    parts, size = config.train.accumulate, config.data.batch_size
+    if size % parts:
+        text = f"a batch of {size} cannot be cut into {parts} equal parts"
+        fitting = [str(n) for n in range(1, min(size, 2 * parts) + 1) if size % n == 0]
+        help = f"these fit: {', '.join(fitting)}"
+        yield Contradiction("train.accumulate", text, ("data.batch_size",), help)
+
+
+def _of_the_rates(config: TrainConfig) -> Iterator[Contradiction]:
+    schedule, epochs, peak = config.schedule, config.train.epochs, config.optim.lr
+    if schedule.warmup_epochs >= epochs:
+        text = f"the warm-up must be shorter than the run of {epochs} epochs"
+        yield Contradiction("schedule.warmup_epochs", text, ("train.epochs",))
+    if schedule.warmup_epochs > 0 and schedule.warmup_lr > peak:
+        text = f"the warm-up must start at or below optim.lr, which is {peak:g}"
+        others = ("optim.lr", "schedule.warmup_epochs")
+        yield Contradiction("schedule.warmup_lr", text, others)
+    if schedule.min_lr > peak:
+        text = f"the cosine must end at or below optim.lr, which is {peak:g}"
+        yield Contradiction("schedule.min_lr", text, ("optim.lr",))
+
+
+def _of_the_model(config: TrainConfig) -> Iterator[Contradiction]:
+    model, size = config.model, config.data.img_size
+    if model.pretrained and model.weights:
+        text = "pretrained and weights exclude each other"
+        yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if model.pretrained and (refusal := timm_models.refusal_of_weights(model.name)):
+        yield Contradiction("model.pretrained", refusal[0], ("model.name",), refusal[1])
+    if refusal := timm_models.refusal_of_size(model.name, size):
+        yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
+
+
+def _of_the_crops(config: TrainConfig) -> Iterator[Contradiction]:
     if isinstance(config.augment, TimmAugment):
         for key in ("scale", "ratio"):
             low, high = getattr(config.augment, key)
             if low > high:
-                found.append((f"augment.{key}", "the range must go from low to high"))
-    return found
+                text = f"the range must go from low to high, got {low:g} to {high:g}"
+                yield Contradiction(f"augment.{key}", text, (), f"write [{high:g}, {low:g}]")
+        if config.augment.scale[1] > 1:
+            text = f"a crop cannot be larger than the image, got {config.augment.scale[1]:g}"
+            yield Contradiction("augment.scale", text)

@@ -12,6 +12,9 @@ TrainqError              1  the operation failed
 """
 
 from collections.abc import Sequence
+from unicodedata import combining, east_asian_width
+
+WIDEST = 100  # characters of a config's line that an error shows
 
 EXIT_CODES = """Exit codes: 0 ok; 1 the run or the operation failed; 2 usage or invalid config;
 3 not found or ambiguous; 4 Redis unreachable; 5 wait timed out; 6 run cancelled; 130 Ctrl-C."""
@@ -115,8 +118,9 @@ class Problem:
             rows.append(f"  --> {place}{inside}")
         if self.line:
             number = str(self.line)
-            rows.append(f"  {number} | {self.excerpt}")
-            rows.append(f"  {' ' * len(number)} | {' ' * (self.column - 1)}{'^' * self.width}")
+            text, caret = picture(self.excerpt, self.column, self.width)
+            rows.append(f"  {number} | {text}".rstrip())
+            rows.append(f"  {' ' * len(number)} | {caret}")
         if self.help:
             rows.append(f"   = help: {self.help}")
         return rows
@@ -124,6 +128,22 @@ class Problem:
     def record(self) -> dict[str, object]:
         """The same facts for `--json`."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def picture(line: str, column: int, width: int) -> tuple[str, str]:
+    """A line as a terminal can show it, cut to size, and the caret below the right cells."""
+    clean = "".join(letter if letter.isprintable() else " " for letter in line)
+    start = max(0, column - 1 - WIDEST // 2) if len(clean) > WIDEST else 0
+    shown = clean[start : start + WIDEST]
+    before = shown[: column - 1 - start]
+    under = shown[len(before) : len(before) + width]
+    return shown, " " * cells(before) + "^" * max(1, cells(under))
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal a text fills."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(combining(letter) > 0 for letter in text)
 
 
 def count(number: int, noun: str) -> str:

@@ -1,0 +1,75 @@
+"""`publisher validate`: every word of every file, before anything is queued."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from publisher.resolved import yaml_with_origins
+from schemas.errors import ConfigError, Problem, UsageError
+from schemas.overrides import split_arguments
+from schemas.source import Loaded, load
+
+SCHEMA_VERSION = 1
+
+
+def validate(
+    arguments: Annotated[list[str], typer.Argument(metavar="FILE... [key.path=value]...")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print every value and where it came from.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Check configs; all mistakes of all files are shown at once.
+
+    publisher validate birds.yaml
+
+    publisher validate birds.yaml optim.lr=3e-4 data.split.kind=kfold
+
+    publisher validate examples/*.yaml --json
+    """
+    files, overrides = split_arguments(arguments)
+    if not files:
+        raise UsageError("no config file is named", fix="publisher validate FILE [key=value]")
+    loaded: dict[str, Loaded] = {}
+    refused: dict[str, ConfigError] = {}
+    for file in files:
+        try:
+            loaded[file] = load(file, overrides)
+        except ConfigError as error:
+            refused[file] = error
+    if as_json:
+        typer.echo(json.dumps(_record(files, loaded, refused, resolved), indent=2))
+        raise typer.Exit(UsageError.exit_code if refused else 0)
+    for file, config in loaded.items():
+        typer.echo(yaml_with_origins(config) if resolved else f"ok  {file}", nl=not resolved)
+    if refused:
+        raise _all_of(list(refused.values()))
+
+
+def _all_of(errors: list[ConfigError]) -> ConfigError:
+    problems: list[Problem] = [problem for error in errors for problem in error.problems]
+    return ConfigError(problems, ", ".join(error.where for error in errors))
+
+
+def _record(
+    files: list[str], loaded: dict[str, Loaded], refused: dict[str, ConfigError], resolved: bool
+) -> dict[str, Any]:
+    """What `--json` prints; only new keys are ever added within a schema version."""
+    rows = [
+        _good(file, loaded[file], resolved) if file in loaded else _bad(file, refused[file])
+        for file in dict.fromkeys(files)
+    ]
+    return {"schema_version": SCHEMA_VERSION, "ok": not refused, "files": rows}
+
+
+def _good(file: str, loaded: Loaded, resolved: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": file, "ok": True, "problems": []}
+    row["digest"] = loaded.config.digest()
+    if resolved:
+        row |= {"config": loaded.config.canonical(), "origins": loaded.origins}
+    return row
+
+
+def _bad(file: str, error: ConfigError) -> dict[str, Any]:
+    return {"file": file, "ok": False, "problems": [each.record() for each in error.problems]}

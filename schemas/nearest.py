@@ -1,0 +1,106 @@
+"""Which keys a config knows, and which key or value a person may have meant. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from schemas.components import Spec
+from schemas.config import TrainConfig
+from schemas.keys import Key, dotted
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A place of the config that has keys of its own: one spec, or one of several kinds."""
+
+    kinds: Mapping[str, type[Spec]]
+    default: str  # the kind that is meant where none is written; "" where one must be
+
+    def spec(self, kind: object) -> type[Spec] | None:
+        """The spec of this kind, or the only one there is."""
+        if len(self.kinds) == 1:
+            return next(iter(self.kinds.values()))
+        return self.kinds.get(str(kind or self.default))
+
+
+@cache
+def sections() -> Mapping[Key, Section]:
+    """Every section of a config by its key; the config itself is at ()."""
+    return dict(_sections((), Section({"": TrainConfig}, "")))
+
+
+@cache
+def known_keys() -> tuple[str, ...]:
+    """Every key and every section, dotted, of every kind."""
+    found = {
+        ".".join(map(str, (*key, name))): None
+        for key, section in sections().items()
+        for spec in section.kinds.values()
+        for name in spec.model_fields
+    }
+    return tuple(found)
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The choice that a word may have meant, or nothing."""
+    by_fold = {_folded(choice): choice for choice in choices}
+    close = get_close_matches(_folded(word), by_fold, 1, 0.6)
+    return by_fold[close[0]] if close else ""
+
+
+def hint_for_key(key: Key, siblings: Sequence[str]) -> str:
+    """What to write instead of a key that nobody knows, seen among those of its section."""
+    name = str(key[-1])
+    if close := nearest(name, siblings):
+        return did_you_mean(close)
+    if elsewhere := nearest_path(dotted(key)):
+        return did_you_mean(elsewhere)
+    return f"known here: {', '.join(siblings)}"
+
+
+def did_you_mean(word: str) -> str:
+    """The hint itself."""
+    return f"did you mean '{word}'?"
+
+
+def nearest_path(path: str) -> str:
+    """The known key that a dotted path may have meant: the same word elsewhere, or a near one."""
+    leaves: dict[str, str] = {}
+    for known in known_keys():
+        leaves.setdefault(known.rpartition(".")[2], known)
+    leaf = path.rpartition(".")[2]
+    if leaf != "kind" and leaf in leaves:
+        return leaves[leaf]
+    if close := nearest(path, known_keys()):
+        return close
+    return leaves.get(nearest(leaf, leaves), "")
+
+
+def _sections(key: Key, section: Section) -> Iterator[tuple[Key, Section]]:
+    yield key, section
+    for spec in section.kinds.values():
+        for name, field in spec.model_fields.items():
+            if inner := _section(field):
+                yield from _sections((*key, name), inner)
+
+
+def _section(field: FieldInfo) -> Section | None:
+    """What a field holds when it is not a plain value."""
+    types = get_args(field.annotation) or (field.annotation,)
+    specs = [one for one in types if isinstance(one, type) and issubclass(one, Spec)]
+    kinds = {_kind(spec): spec for spec in specs}
+    default: Any = None if field.is_required() else field.get_default(call_default_factory=True)
+    return Section(kinds, getattr(default, "kind", "")) if kinds else None
+
+
+def _kind(spec: type[Spec]) -> str:
+    field = spec.model_fields.get("kind")
+    return str(field.default) if field else ""
+
+
+def _folded(word: str) -> str:
+    return word.lower().replace("-", "_")

@@ -1,0 +1,111 @@
+"""`key.path=value` after a config file: read like the file, put over it, recorded in the run."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.document import Document
+from schemas.errors import ConfigError
+from schemas.keys import Key, dotted
+from schemas.nearest import did_you_mean, known_keys, nearest_path, sections
+from schemas.secrecy import ADVICE, secret_key
+from schemas.yaml_tree import UNREADABLE, Place, Scalar, Tree, read_tree
+
+_LOOKS_LIKE_ONE = re.compile(r"[A-Za-z_][\w.-]*=")
+_QUOTED_OR_FLOW = ("[", "{", '"', "'")
+_SWEEP = re.compile(r",\S")  # a list for a sweep has no spaces: the shell would cut it
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One override: the key, and its value as a tree whose place is the override's text."""
+
+    text: str
+    key: Key
+    tree: Tree
+    place: Place
+
+
+def split_arguments(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Files and overrides of a command line, each in its order."""
+    files: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        (overrides if _LOOKS_LIKE_ONE.match(argument) else files).append(argument)
+    return files, overrides
+
+
+def apply(document: Document, texts: Sequence[str]) -> None:
+    """Put overrides over a document. A new `kind` comes first and begins its section anew."""
+    read: list[Override] = []
+    for text in texts:
+        try:
+            read.append(_read(text))
+        except ConfigError as error:
+            document.note(error.problems)
+    for override in sorted(read, key=lambda each: each.key[-1] != "kind"):
+        _put(document, override)
+
+
+def _read(text: str) -> Override:
+    """The override that a text is."""
+    place = Place(f"override: {text}")
+    name, equals, value = text.partition("=")
+    key = tuple(name.strip().split("."))
+    if UNREADABLE.search(text):
+        raise _refusal(Place("override"), (), "a control character cannot be read")
+    if not equals:
+        raise _refusal(place, (), "an override is written key.path=value")
+    if dotted(key) not in known_keys():
+        raise _unknown(place, key)
+    tree = _value(value.strip(), place)
+    if isinstance(tree, Scalar) and tree.plain and _SWEEP.search(tree.text):
+        help = f"submit one run a value; a list stands in brackets: {name}=[{value}]"
+        raise _refusal(place, key, "one override takes one value", help)
+    return Override(text, key, tree, place)
+
+
+def _unknown(place: Place, key: Key) -> ConfigError:
+    if any(secret_key(str(part)) for part in key):
+        return _refusal(place, key, "this key looks like a secret", ADVICE)
+    close = nearest_path(dotted(key))
+    help = did_you_mean(close) if close else "`publisher schema` has all keys"
+    return _refusal(place, key, f"unknown key '{dotted(key)}'", help)
+
+
+def _value(text: str, place: Place) -> Tree:
+    """Quotes and brackets are read as in the file; anything else is one plain word."""
+    if text.startswith(_QUOTED_OR_FLOW):
+        return read_tree(text, place.file, lambda *_: place)
+    return Scalar(place, text, plain=bool(text))
+
+
+def _put(document: Document, override: Override) -> None:
+    *path, name = override.key
+    here: dict[str, Any] = document.mapping
+    for depth, part in enumerate(path, start=1):
+        inner = here.setdefault(str(part), {})
+        if not isinstance(inner, dict):
+            what = f"{dotted(override.key[:depth])} holds {inner!r}, not keys"
+            document.note(_refusal(override.place, override.key, what).problems)
+            return
+        document.keys.setdefault(override.key[:depth], override.place)
+        here = inner
+    if name == "kind" and _changes_kind(here, tuple(path), override.tree):
+        here.clear()
+        document.forget(tuple(path))
+    document.forget(override.key)
+    document.keys[override.key] = override.place
+    here[str(name)] = document.put(override.key, override.tree)
+
+
+def _changes_kind(here: dict[str, Any], section: Key, tree: Tree) -> bool:
+    """Keys of another kind mean nothing to the new one."""
+    known = sections().get(section)
+    before = here.get("kind", known.default if known else "")
+    return not (isinstance(tree, Scalar) and tree.text == before)
+
+
+def _refusal(place: Place, key: Key, message: str, help: str = "") -> ConfigError:
+    return ConfigError([place.problem(message, key=dotted(key), help=help)], place.file)

@@ -1,0 +1,107 @@
+"""What timm has, known without torch: names, pretrained tags, and legal image sizes.
+
+`timm_models.txt` is written by `python -m trainer.timm_names`; a test holds it equal to timm.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+FILE = Path(__file__).with_name("timm_models.txt")
+HEADER = """\
+# timm {version}, written by `python -m trainer.timm_names`. One line a model:
+#   name, legal image sizes (step:least, =size for exactly one, ? for unknown), then the
+#   pretrained tags, the default first; `!` marks one without weights. `old > new`: renamed."""
+
+Refusal = tuple[str, str]  # what is wrong, and what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One line of the list."""
+
+    step: int  # legal image sizes are multiples of it; 0: nobody knows
+    least: int
+    most: int  # the only legal size, or 0
+    tags: tuple[str, ...]
+    without_weights: frozenset[str]
+
+
+@cache
+def models() -> dict[str, Model]:
+    """Every architecture by its name."""
+    lines = FILE.read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" ") for line in lines if not line.startswith("#") and " > " not in line]
+    return {name: _model(sizes, tags) for name, sizes, *tags in rows}
+
+
+@cache
+def renamed() -> dict[str, str]:
+    """Names of older versions of timm, and what they are called now."""
+    lines = FILE.read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" > ") for line in lines if " > " in line)
+
+
+def _model(sizes: str, tags: list[str]) -> Model:
+    bare = tuple(tag.removeprefix("!") for tag in tags)
+    empty = frozenset(tag[1:] for tag in tags if tag.startswith("!"))
+    if sizes == "?":
+        return Model(0, 0, 0, bare, empty)
+    if sizes.startswith("="):
+        return Model(1, int(sizes[1:]), int(sizes[1:]), bare, empty)
+    step, _, least = sizes.partition(":")
+    return Model(int(step), int(least), 0, bare, empty)
+
+
+def refusal(name: str) -> Refusal | None:
+    """Why timm would not build this model, if so."""
+    arch, dot, tag = name.partition(".")
+    if not (model := models().get(arch)):
+        return f"timm has no model '{arch}'", _nearest(arch)
+    if dot and tag not in model.tags:
+        tags = ", ".join(model.tags) or "none"
+        return f"{arch} has no pretrained tag '{tag}'", f"its tags: {tags}"
+    return None
+
+
+def refusal_of_weights(name: str) -> Refusal | None:
+    """Why timm could not load pretrained weights for this known model, if so."""
+    arch, _, tag = name.partition(".")
+    model = models()[arch]
+    having = [each for each in model.tags if each not in model.without_weights]
+    if (tag or (model.tags or ("",))[0]) in having:
+        return None
+    if having:
+        return f"{name} has no published weights", f"these have: {', '.join(having)}"
+    others = [each for each, other in models().items() if set(other.tags) - other.without_weights]
+    close = get_close_matches(arch, others, 3, 0.6)
+    help = f"set pretrained: false, or take {' or '.join(close)}" if close else "set it to false"
+    return f"timm has no published weights for {arch}", help
+
+
+def refusal_of_size(name: str, size: int) -> Refusal | None:
+    """Why this known model cannot take square images of this size, if so."""
+    arch = name.partition(".")[0]
+    model = models()[arch]
+    if not model.step:
+        return None
+    if model.most:
+        only = model.most
+        return None if size == only else (f"{arch} takes only {only} x {only}", f"write {only}")
+    if size >= model.least and size % model.step == 0:
+        return None
+    if size < model.least:
+        return f"{arch} takes no images smaller than {model.least}", f"write {model.least}"
+    below = max(size - size % model.step, model.least)
+    what = f"{arch} takes multiples of {model.step}, got {size}"
+    return what, f"the nearest are {below} and {below + model.step}"
+
+
+def _nearest(arch: str) -> str:
+    if arch in renamed():
+        return f"it is called '{renamed()[arch]}' now"
+    folded = arch.lower().replace("-", "_")
+    close = [folded] if folded in models() else get_close_matches(folded, models(), 3, 0.6)
+    meant = " or ".join(f"'{each}'" for each in close)
+    return f"did you mean {meant}?" if close else "`timm.list_models()` has them all"

@@ -1,0 +1,103 @@
+"""Writes `schemas/timm_models.txt`: what a laptop without torch must know of timm's models.
+
+Run `python -m trainer.timm_names` after a change of timm (half an hour: every model is built on the
+meta device and tried at several image sizes, as `trainer` would build it). Knows no queue.
+"""
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import timm
+import torch
+from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_deprecated_models
+from torch import nn
+
+from schemas.timm_models import FILE, HEADER
+
+SMALLEST = 16  # of data.img_size
+STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 48, 56, 64, 112, 128)  # those that divide the default size
+PATCHES = 8  # a stem that cuts patches this large or larger drops what does not fill one
+
+
+def tags(name: str) -> list[str]:
+    """The pretrained tags of an architecture, its default first; `!` marks one without weights."""
+    default = _configuration(name).tag
+    ordered = sorted(get_arch_pretrained_cfgs(name).values(), key=lambda cfg: cfg.tag != default)
+    return [("" if cfg.has_weights else "!") + cfg.tag for cfg in ordered if cfg.tag]
+
+
+def renamed() -> Iterator[str]:
+    """`old > new` for the names that timm still maps with a warning."""
+    for old, new in sorted(get_deprecated_models().items()):
+        if new:
+            yield f"{old} > {new}"
+
+
+def _configuration(name: str) -> PretrainedCfg:
+    """What timm says of an architecture's default weights."""
+    found = timm.get_pretrained_cfg(name)
+    assert found, name
+    return found
+
+
+def build(name: str, size: int) -> nn.Module:
+    """The model as the trainer builds it, without memory: `img_size` where timm takes one."""
+    with torch.device("meta"):
+        try:
+            return timm.create_model(name, num_classes=10, img_size=size)
+        except TypeError:
+            return timm.create_model(name, num_classes=10)
+
+
+def fits(name: str, size: int) -> bool:
+    """Whether the model runs at this size and sees the whole image."""
+    try:
+        model = build(name, size)
+        stem = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+        if stem.kernel_size == stem.stride and stem.stride[0] >= PATCHES and size % stem.stride[0]:
+            return False
+        with torch.no_grad():
+            model(torch.empty(2, 3, size, size, device="meta"))
+    except Exception:  # whatever a model says about a size, it does not take it
+        return False
+    return True
+
+
+def sizes(name: str) -> str:
+    """The legal image sizes: `step:minimum`, `=size` for exactly one, `?` where none was found."""
+    default = min(_configuration(name).input_size[1:])
+    runs = partial(fits, name)
+    if not runs(default):
+        return "?"
+    for step in (*STEPS, default):
+        others = [size for size in (default + step, default - step, default + 3 * step) if size]
+        if default % step == 0 and all(map(runs, others)):
+            return f"{step}:{smallest(runs, step, default)}"
+    return f"={default}"
+
+
+def smallest(runs: partial[bool], step: int, legal: int) -> int:
+    """The least multiple of `step` that runs, between what a config may say and a legal size."""
+    low, high = -(-SMALLEST // step), legal // step
+    for guess in (low, -(-32 // step)):  # nearly all models stop at one of these
+        if guess < high and runs(guess * step) and (guess == low or not runs((guess - 1) * step)):
+            return guess * step
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if runs(middle * step) else (middle + 1, high)
+    return low * step
+
+
+def main() -> None:
+    """Write the file, saying each line as it comes."""
+    lines = [HEADER.format(version=timm.__version__)]
+    for name in timm.list_models():
+        lines.append(" ".join([name, sizes(name), *tags(name)]))
+        print(lines[-1], file=sys.stderr, flush=True)
+    Path(FILE).write_text("\n".join([*lines, *renamed()]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
