@@ -54,8 +54,10 @@ def status(state: State) -> Piece:
 
 def list_lines(seen: Snapshot, width: int) -> list[Line]:
     """The table of the rows, and under it what there is in all."""
+    if not any(seen.counts.values()):
+        return [line("nothing was ever submitted; begin with: publisher submit FILE")]
     if not seen.rows:
-        return [line("no runs to show"), *summary(seen)]
+        return [line("no such runs"), *summary(seen)]
     rows = [_list_row(row, seen, wide=width >= WIDE) for row in seen.rows]
     return [*layout(LIST, rows, width), *summary(seen)]
 
@@ -89,7 +91,7 @@ def summary(seen: Snapshot) -> list[Line]:
     open_states = (State.RUNNING, State.QUEUED, State.HELD, State.WAITING)
     ended_states = (State.FINISHED, State.FAILED, State.CANCELLED, State.SKIPPED)
     groups = [_counted(seen, states) for states in (open_states, ended_states)]
-    runs = "; ".join(group for group in groups if group) or "nothing was ever submitted"
+    runs = "; ".join(group for group in groups if group)
     return [line(""), line(runs), line(f"Workers: {_workers(seen.workers)}")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from queue_worker.queue import Queue
 
 
-def send(queue: Queue, planned: Sequence[Planned]) -> list[Sent]:
+def send(
+    queue: Queue, planned: Sequence[Planned], make_id: Callable[[], str] = new_id
+) -> list[Sent]:
     """Queue all of them or none; the client repeats a lost question under the same ids."""
     from queue_worker.queue import Submission  # brings redis, which `validate` never needs
 
     while True:
-        ids = [new_id() for _ in planned]
+        ids = [make_id() for _ in planned]
         runs = [
             Submission(id=run_id, nonce=new_nonce(), **asdict(run))
             for run_id, run in zip(ids, planned, strict=True)

@@ -90,8 +90,8 @@ def _obstacle(row: Row | Run, seen: Snapshot) -> str:
     if not all(worker.run for worker in taking):
         return "starts now"
     if len(taking) == 1:
-        return f"next; {taking[0].card.lane} is busy ({taking[0].run})"
-    return f"next; all {len(taking)} workers are busy"
+        return f"next, after {taking[0].run}"
+    return f"next; all {len(taking)} workers busy"
 
 
 def _why_cancelled(row: Row | Run) -> str:

@@ -1,10 +1,13 @@
 """From configs and flags to runs: names, starts, refusals. Pure."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from publisher.plan import Wishes, check_ended, new_runs, next_name, run_name, slug, start_of
+from publisher.trainq import command
 from schemas.config import TrainConfig
 from schemas.errors import TransitionRefused, UsageError
 from schemas.run import Cause, Run, State
@@ -128,3 +131,10 @@ def test_what_has_not_ended_is_not_retried() -> None:
     )
     with pytest.raises(TransitionRefused, match="is held"):
         check_ended(held)
+
+
+def test_trainq_prefers_the_script_in_its_own_folder(tmp_path: Path) -> None:
+    script = tmp_path / "queue"
+    assert command("queue", ["list"], tmp_path)[:2] == [sys.executable, "-m"]
+    script.touch(mode=0o755)
+    assert command("queue", ["list"], tmp_path) == [str(script), "list"]

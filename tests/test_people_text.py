@@ -45,7 +45,8 @@ ROW = [piece("7f3k2q"), piece("a-long-name"), piece(""), piece("ana"), piece("be
     [
         (60, "7f3k2q  a-long-name  ana    because of that"),
         (40, "7f3k2q  a-long-name  ana    because of …"),
-        (25, "7f3k2q  a-long-na…  beca…"[:25]),
+        (25, "7f3k2q  a-l…  ana    bec…"),
+        (24, "7f3k2q  a-long-na…  bec…"),
         (10, "7f3k2q  a-l…  bec…"),
     ],
 )

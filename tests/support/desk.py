@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
 from publisher import __main__ as publisher_cli
 from publisher import queue_cli
 from queue_worker.queue import Claim, Ending, Queue, Report
-from schemas.run import Best, Cause, Progress, State
+from schemas.run import Best, Cause, Progress, State, new_nonce
 from schemas.settings import Settings
-from support.runs import claim
+from support.runs import a_worker
 from support.servers import TestServer
-from typer.testing import CliRunner
+from support.waiting import wait_until
 
 GOOD = "model: {name: resnet10t}\ntrain: {epochs: 3}\n"
 MODULES = {"publisher": "publisher", "queue": "publisher.queue_cli", "trainq": "publisher.trainq"}
@@ -37,6 +39,7 @@ class Desk:
         self.config.write_text(GOOD)
         self.env = {"REDIS_URL": server.url, "TRAINQ_USER": user, "COLUMNS": "120"}
         self.door = Queue.connect(Settings.read(self.env))
+        self._processes: list[subprocess.Popen[str]] = []
 
     def queue(self, *words: str, **env: str) -> Answer:
         return self._inside(queue_cli.app, words, env)
@@ -52,7 +55,7 @@ class Desk:
 
     def start(self, tool: str, *words: str, **env: str) -> "subprocess.Popen[str]":
         """A real process, with pipes."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", MODULES[tool], *words],
             env={**os.environ, **self.env, **env},
             cwd=self.folder,
@@ -60,6 +63,14 @@ class Desk:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Leave no process behind, whatever a test came to."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
 
     def run(self, tool: str, *words: str, **env: str) -> Answer:
         """A real process, to its end."""
@@ -100,10 +111,6 @@ def lines(door: Queue, claimed: Claim, *texts: str, number: int = 1) -> None:
     door.report(claimed.run.id, claimed.token, Report(number=number, log=texts))
 
 
-def failed_run(door: Queue, desk: "Desk", cause: Cause = Cause.CODE) -> str:
-    """The id of a run that began, saved, and failed."""
-    run_id = desk.submit()
-    claimed = claim(door)
-    save(door, claimed)
-    fail(door, claimed, cause)
-    return run_id
+def claim_when_there(desk: Desk) -> Claim:
+    """As a worker that waits for the bell."""
+    return wait_until(lambda: desk.door.claim(a_worker(), new_nonce()), what="a run to claim")
