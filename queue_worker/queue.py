@@ -263,6 +263,8 @@ class Queue(Reading):
             fields["best"] = dump(plain(ending.best))
         if ending.progress:
             fields["progress"] = dump(plain(ending.progress))
+        if ending.result_attempt:
+            fields["result_attempt"] = ending.result_attempt
         if ending.micro_batch:
             fields["micro_batch"] = str(ending.micro_batch)
         answer = self._scripts.run(

@@ -121,6 +121,7 @@ class Ending(Record):
     by: str = ""
     best: Best | None = None
     result: dict[str, Any] = Field(default_factory=dict)
+    result_attempt: str = ""  # the token whose result counts, when not this attempt's own
     progress: Progress | None = None
     micro_batch: Annotated[int, Field(ge=0)] = 0  # of the next attempt; 0: as before
     crashed: bool = False

@@ -21,7 +21,7 @@ if A.state == 'queued' then
 end
 fields.crashes = whole(run.crashes + (A.crashed and 1 or 0))
 fields.stalls = whole(run.stalls + (A.stalled and 1 or 0))
-if A.state == 'finished' then fields.result_attempt = A.token end
+if A.state == 'finished' then fields.result_attempt = fields.result_attempt or A.token end
 if run.wish == 'cancel' and A.state ~= 'failed' then
   cancelled_by_wish(A.id, run, fields)
   return 'done'

@@ -30,7 +30,7 @@ redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', seconds(NOW - A.forget_wo
 
 local function why_lost(run, lease)
   if run.worker == A.lane and A.own then return 'its worker was started anew' end
-  local host = string.match(run.worker, '^(.*):[^:]*$')
+  local host = string.match(run.worker, '^([^:]*):')
   if A.boot ~= '' and host == A.host and run.claim_boot ~= A.boot then return 'its host was booted' end
   if lease <= NOW and NOW >= held_back then return 'its worker fell silent' end
 end

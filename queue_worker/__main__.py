@@ -1,0 +1,61 @@
+"""`worker`: the daemon of one GPU. Only wires: settings, logging, the one error handler."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.errors import EXIT_CODES, TrainqError
+from schemas.settings import Settings
+
+EXAMPLES = """Examples:
+
+  worker --gpu 0                 take runs for GPU 0 until asked to leave
+
+  worker --gpu cpu --burst       without a GPU, until nothing is left to take
+
+  worker --gpu 1 --max-runs 1    one attempt, for Slurm or cron
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(epilog=f"{EXAMPLES}\n{EXIT_CODES}")
+def worker(
+    gpu: Annotated[str, typer.Option(help="The GPU by its number, or cpu (cpu:1, cpu:2 ...).")],
+    burst: Annotated[bool, typer.Option("--burst", help="Leave when nothing is to do.")] = False,
+    max_runs: Annotated[int | None, typer.Option(min=1, help="Leave after so many runs.")] = None,
+    warm: Annotated[
+        bool,
+        typer.Option(help="Keep the next trainer imported (0.7 GB), so that runs start at once."),
+    ] = True,
+    trainer_command: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Take runs from the queue and train them, one at a time.
+
+    Ctrl-C or SIGTERM drains: the run saves a checkpoint and goes back to its place in the queue.
+    """
+    from queue_worker import start  # rq, redis and psutil are not needed for --help
+
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stderr
+    )
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it tells every success too
+    settings = Settings.read(os.environ, Path(".env"))
+    start.run(start.Options(gpu, burst, max_runs, warm, trainer_command), settings)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except TrainqError as error:
+        print("\n".join(error.lines()), file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What a worker says about itself when it starts. Pure: facts to lines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from queue_worker.gpu import Gpu, Probe
+from schemas.settings import Settings
+
+SHOWN = ("python", "torch", "timm", "trainq")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The facts of a start."""
+
+    lane: str
+    pid: int
+    versions: Mapping[str, str]
+    gpu: Gpu | None
+    probe: Probe | None
+    redis_place: str
+    redis_facts: Mapping[str, Any]  # of INFO
+    latency_ms: float
+    runs: Path
+    runs_root: str
+    free_bytes: int
+    data: Path
+
+
+def lines(start: Start, settings: Settings) -> list[str]:
+    """The banner."""
+    installed = "   ".join(f"{name} {start.versions.get(name, '-')}" for name in SHOWN)
+    return [
+        f"trainq worker {start.lane}   pid {start.pid}   {installed}",
+        f"  Device  {_device(start)}",
+        f"  Redis   {start.redis_place}   {_redis(start.redis_facts)}   {start.latency_ms:.1f} ms",
+        f"  Slack   {_slack(settings)}",
+        f"  Runs    {start.runs}   (root {start.runs_root}, {start.free_bytes >> 30} GiB free)",
+        f"  Data    {start.data}",
+        "  Leave   Ctrl-C or SIGTERM: the run saves a checkpoint and goes back to the queue",
+    ]
+
+
+def _redis(facts: Mapping[str, Any]) -> str:
+    name = "Valkey" if facts.get("server_name") == "valkey" else "Redis"
+    number = facts.get("valkey_version") or facts.get("redis_version", "?")
+    if facts.get("aof_enabled"):
+        return f"{name} {number}   AOF on"
+    return f"{name} {number}   AOF OFF: what it knows is lost when it dies (appendonly yes)"
+
+
+def _device(start: Start) -> str:
+    if not start.gpu or not start.probe:
+        return "CPU   amp: none"
+    total, free = start.gpu.memory_mb / 1024, start.gpu.free_mb / 1024
+    return (
+        f"GPU {start.gpu.index}   {start.gpu.name}   {total:.1f} GiB ({free:.1f} free)   driver "
+        f"{start.gpu.driver}   {start.probe.sm} kernel test ok   amp: {start.probe.amp}   "
+        f"torch has {' '.join(start.probe.built_for)}"
+    )
+
+
+def _slack(settings: Settings) -> str:
+    if settings.slack_file:
+        return f"dry run into {settings.slack_file}"
+    if settings.slack_bot_token:
+        return f"{settings.slack_channel or 'no channel set (SLACK_CHANNEL)'} with a bot token"
+    if settings.slack_webhook_url:
+        return "webhook (a repeat is possible after a lost reply)"
+    return "off (SLACK_BOT_TOKEN is not set); notices go to a file"

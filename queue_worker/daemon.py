@@ -1,0 +1,292 @@
+"""The worker: claim, supervise, end; one loop on one screen. Never imports torch, never forks.
+
+The main thread spawns and watches trainers and does no Redis while one lives; `tick` does all of
+that, and reaps; notices go out from a thread of their own.
+"""
+
+import logging
+import signal
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Protocol
+
+import redis
+from rq import Queue as RqQueue
+from rq.job import Job
+from rq.worker import BaseWorker
+
+from queue_worker import host, outcome, rundirs, sweep
+from queue_worker.attempt import Attempt
+from queue_worker.orders import Prepared, prepare, read
+from queue_worker.queue import Queue
+from queue_worker.records import Ending, Verdict, WorkerCard
+from queue_worker.rqbook import Book, rq_queue
+from queue_worker.standby import Standby
+from queue_worker.supervise import Exit, Limits, Watch
+from queue_worker.tail import append, last_line
+from queue_worker.tick import AGAIN_S, AWAY, Tick
+from schemas.errors import TrainqError, count
+from schemas.run import State, new_nonce
+from schemas.rundir import RunsRoot
+from schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BELL_S = 1.0
+SLICE_S = 0.1  # in which a rest notices a signal
+FREE_BYTES = 1 << 30  # a run that cannot save its checkpoints had better not begin
+FAULT_PAUSE_S = 5.0  # a host that cannot begin a run should not drain the queue trying
+FAREWELL_S = 10.0  # for the last notices of a burst
+
+
+class Notices(Protocol):
+    def run(self, stop: threading.Event) -> None: ...
+    def flush(self, limit_s: float) -> bool: ...
+
+
+class GpuWorker(BaseWorker):
+    """One worker of one lane."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        connection: "redis.Redis",
+        card: WorkerCard,
+        settings: Settings,
+        standby: Standby,
+        notifier: Notices | None,
+    ) -> None:
+        lane = rq_queue(card.lane, connection)
+        super().__init__(
+            [lane],
+            name=f"{lane.name}.{new_nonce()}",  # a name that still lives would be refused
+            connection=connection,
+            worker_ttl=60,
+            job_monitoring_interval=3,
+            serializer="json",
+        )
+        self.leaving = False
+        self._queue, self._settings, self._standby = queue, settings, standby
+        self._first_card, self._root = card, RunsRoot(settings.runs)
+        self._limits = Limits(settings.beat_s, settings.stall_s, settings.grace_s)
+        self._book = Book(self)
+        self._tick = Tick(queue, self._book, self.card, settings)
+        self._notifier, self._silence = notifier, threading.Event()
+        self._nonce = new_nonce()
+        self._attempt: Attempt | None = None
+        self._done = 0  # attempts
+        self._wanted: int | None = None
+        self._short_of_disk = False
+
+    def _set_connection(self, connection: Any) -> Any:
+        """RQ would raise the time-out of the whole pool to its own patience."""
+        return connection
+
+    # ---- the loop
+
+    def work(self, burst: bool = False, *_: Any, max_jobs: int | None = None, **__: Any) -> bool:
+        """Until asked to leave; with `burst` until nothing is left to claim; `max_jobs` attempts.
+
+        Reaping and notices have threads of their own, so that they go on while a run trains.
+        """
+        self._wanted = max_jobs
+        self._open()
+        try:
+            while not self.leaving and self._done != max_jobs:
+                try:
+                    job = self._claim() if self._has_room(burst) else None
+                    if self._attempt:
+                        self.execute_job(job, self.queues[0])
+                    elif burst:
+                        break
+                    else:
+                        self._idle()
+                except AWAY:
+                    self._pause(AGAIN_S)  # the tick says it aloud
+                except redis.RedisError as error:
+                    log.warning("Redis refused: %s", error)
+                    self._pause(FAULT_PAUSE_S)
+        finally:
+            self._close(burst)
+        return self._done > 0
+
+    def _claim(self) -> Job | None:
+        """Take a run, if there is one: pop, claim, pop.
+
+        The first pop is for a claim whose reply was lost: its job is in the lane already.
+        """
+        job = self._book.pop()
+        claim = self._queue.claim(self.card(), self._nonce)
+        self._nonce = new_nonce()  # not before there was an answer: a repeat gets the same claim
+        if job and (claim is None or job.id != claim.rq_job):
+            self._book.drop(job)
+            job = None
+        if claim:
+            job = job or self._book.pop()
+            self._attempt = self._begun(Attempt(claim, self._tick.hurry))
+        return job
+
+    def _begun(self, attempt: Attempt) -> Attempt | None:
+        """The attempt, unless its lease is lost already: the reply may have taken long."""
+        try:
+            renewal = self._queue.renew(attempt.run.id, attempt.token)
+        except redis.RedisError:
+            return attempt  # away again; the tick will hear
+        attempt.wish = renewal if renewal.wish else None
+        return attempt if renewal.answer != "lost" else None
+
+    def _idle(self) -> None:
+        """Nothing to do: have a trainer ready, and sleep until the bell."""
+        self._standby.prepare()
+        self._queue.bell(BELL_S)
+
+    def _has_room(self, burst: bool) -> bool:
+        """A run that cannot save its checkpoints had better not begin."""
+        free = host.free_bytes(self._root.path)
+        if free >= FREE_BYTES:
+            self._short_of_disk = False
+            return True
+        what = f"only {free >> 20} MiB are free in {self._root.path}: no run is taken"
+        if burst:
+            raise TrainqError(what, fix="free some space, or set TRAINQ_RUNS to another disk")
+        if not self._short_of_disk:
+            log.warning("%s until there is 1 GiB", what)
+        self._short_of_disk = True
+        return False
+
+    def _pause(self, seconds: float) -> None:
+        """A rest that a signal ends soon."""
+        until = time.monotonic() + seconds
+        while not self.leaving and (left := until - time.monotonic()) > 0:
+            time.sleep(min(SLICE_S, left))
+
+    # ---- one attempt
+
+    def execute_job(self, job: Job | None, queue: RqQueue) -> None:
+        """From the claim to the end that Redis has confirmed."""
+        attempt = self._attempt
+        assert attempt
+        run = attempt.run
+        log.info("start %s %s (%s)", run.id, run.name, run.user)
+        self._tick.begin(attempt, job)
+        ending = self._ending(attempt)
+        attempt.end(ending.model_copy(update={"by": ending.by or self._first_card.lane}))
+        while not attempt.settled.wait(SLICE_S):
+            pass  # not even a wish to leave ends this: the tick writes the end when Redis is back
+        self._attempt, self._done = None, self._done + 1
+        self._tell(attempt)
+
+    def _ending(self, attempt: Attempt) -> Ending:
+        """Whatever happens in here, the attempt gets an end and the worker goes on."""
+        try:
+            return self._train(attempt)
+        except OSError as error:
+            log.error("%s cannot run here: %s", attempt.run.id, error)
+            self._pause(FAULT_PAUSE_S)  # else a broken disk would drain the queue
+            return outcome.crashed(f"this host could not run it: {error}")
+        except Exception as error:
+            log.exception("%s is held: unexpected", attempt.run.id)
+            return Ending(
+                state=State.HELD,
+                error=f"the worker could not handle it: {type(error).__name__}: {error}",
+            )
+
+    def _train(self, attempt: Attempt) -> Ending:
+        prepared = prepare(attempt.run, attempt.token, self._root, self._settings)
+        if prepared.done:
+            log.info("%s had finished before its worker died", attempt.run.id)
+            return outcome.finished(prepared.done)
+        oom_kills = host.oom_kills()
+        trainer = self._standby.start(prepared.order)
+        try:
+            watch = Watch(
+                trainer,
+                attempt,
+                prepared.folder.log,
+                self._limits,
+                leaving=lambda: self.leaving,
+                near_end=self._near_end,
+            )
+            left = watch.run()
+            if left.code and not last_line(prepared.folder.log):
+                append(prepared.folder.log, trainer.last_words())
+        finally:
+            trainer.discard()
+        return outcome.judge(attempt.run, self._facts(attempt, prepared, left, oom_kills))
+
+    def _facts(
+        self, attempt: Attempt, prepared: Prepared, left: Exit, oom_kills: int
+    ) -> outcome.Facts:
+        result, fault = outcome.read_result(read(prepared.folder.result), attempt.token)
+        heard = attempt.heard
+        return outcome.Facts(
+            code=left.code,
+            result=result,
+            result_fault=fault,
+            wish=attempt.wish.wish if attempt.wish else None,
+            wish_by=attempt.wish.wish_by if attempt.wish else "",
+            draining=self.leaving,
+            stalled=left.stalled,
+            killed=left.killed,
+            oom_kills=host.oom_kills() - oom_kills,
+            last_line=last_line(prepared.folder.log),
+            progress=heard.progress,
+            best=heard.best,
+            micro_batch=heard.chosen.micro_batch if heard.chosen else 0,
+        )
+
+    def _near_end(self) -> None:
+        """The imports of the next trainer may begin, if there will be a next one."""
+        if not self.leaving and self._done + 1 != self._wanted:
+            self._standby.prepare()
+
+    def _tell(self, attempt: Attempt) -> None:
+        """Say how it went, and rewrite what people find in the run folder."""
+        run = attempt.run
+        try:
+            run = self._queue.get(run.id)
+            if attempt.verdict in (Verdict.DONE, Verdict.ALREADY):
+                rundirs.refresh(self._root.run(run.id), run, attempt.token)
+        except (TrainqError, OSError) as error:
+            log.warning("the run folder of %s is not up to date: %s", run.id, error)
+        log.info("%s", outcome.told(run, attempt.ending, attempt.verdict))
+
+    # ---- coming and going
+
+    def card(self) -> WorkerCard:
+        """How we announce ourselves now."""
+        attempt = self._attempt  # the tick asks too, while the main thread may end it
+        doing = attempt.run.id if attempt else ""
+        return self._first_card.model_copy(update={"draining": self.leaving, "doing": doing})
+
+    def _open(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked_to_leave)
+        sweep.end_orphans()
+        for run_id in self._queue.reclaim(self.card()):
+            log.info("put back %s: the worker of this lane before us died with it", run_id)
+        self._queue.announce(self.card())
+        self._book.open()
+        self._tick.start()
+        if self._notifier:
+            threading.Thread(
+                target=self._notifier.run, args=(self._silence,), name="notices", daemon=True
+            ).start()
+        log.info("ready, waiting for runs")
+
+    def _asked_to_leave(self, number: int, frame: FrameType | None) -> None:
+        """Only a flag: a second signal adds nothing, and logging here could lock up."""
+        self.leaving = True
+
+    def _close(self, burst: bool) -> None:
+        self._standby.dismiss()
+        if self._notifier and burst:
+            self._notifier.flush(FAREWELL_S)
+        self._silence.set()
+        self._tick.stop()
+        with suppress(redis.RedisError):
+            self._queue.depart(self._first_card.lane)
+        self._book.close()
+        log.info("left after %s", count(self._done, "attempt"))

@@ -1,0 +1,93 @@
+"""Facts about one NVIDIA GPU, by NVML and by a child process that tries it. Never imports torch."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from schemas.errors import TrainqError, UsageError
+
+PROBE_LIMIT_S = 120.0  # a first import of torch from a cold disk takes its time
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """What the driver says."""
+
+    index: int
+    name: str
+    uuid: str
+    driver: str
+    memory_mb: int
+    free_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a child with torch found when it used the device."""
+
+    torch: str
+    kernel: str = ""  # why a one-element kernel failed; empty when it worked
+    device: str = ""
+    sm: str = ""  # "sm_70"
+    built_for: tuple[str, ...] = ()  # the architectures that this torch has kernels for
+    amp: str = "none"
+
+
+def look(index: int) -> Gpu:
+    """The GPU of this number, in PCI bus order."""
+    import pynvml  # only hosts with a GPU have a driver to ask
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        return Gpu(
+            index=index,
+            name=_text(pynvml.nvmlDeviceGetName(handle)),
+            uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
+            driver=_text(pynvml.nvmlSystemGetDriverVersion()),
+            memory_mb=int(memory.total) >> 20,
+            free_mb=int(memory.free) >> 20,
+        )
+    except pynvml.NVMLError as error:
+        raise UsageError(
+            f"--gpu {index}: the NVIDIA driver has no such GPU ({error})",
+            fix="nvidia-smi lists them; --gpu cpu works everywhere",
+        ) from error
+
+
+def probe(command: Sequence[str], env: Mapping[str, str]) -> Probe:
+    """Let a child run one kernel: it either works now or would fail in every run."""
+    try:
+        answer = subprocess.run(
+            command, env=env, capture_output=True, timeout=PROBE_LIMIT_S, check=False, text=True
+        )
+        facts = json.loads(answer.stdout.splitlines()[-1])
+        return Probe(**{**facts, "built_for": tuple(facts["built_for"])})
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise TrainqError("the GPU could not be tried", where=str(error)) from error
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        last = (answer.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise TrainqError(
+            "torch could not be started", where=last, fix="pip install 'trainq[worker]'"
+        ) from error
+
+
+def demand_kernels(found: Probe) -> None:
+    """Refuse missing kernels, never a version."""
+    if not found.kernel:
+        return
+    wheel = "a torch whose torch.cuda.get_arch_list() names it"
+    if found.sm == "sm_70":
+        wheel = "pip install torch==2.10.0 torchvision==0.25.0 (newer default wheels dropped V100)"
+    built = " ".join(found.built_for) or "no GPU at all"
+    raise TrainqError(
+        f"torch {found.torch} cannot compute on {found.device or 'this GPU'} ({found.kernel})",
+        where=f"the GPU is {found.sm or 'unknown'}, this torch has kernels for {built}",
+        fix=wheel,
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,91 @@
+"""Facts about this host and its processes, read from /proc. Knows no queue and no GPU."""
+
+import os
+import shutil
+from pathlib import Path
+
+PROC = Path("/proc")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def boot_id() -> str:
+    """Another one after every reboot: attempts of an older boot are dead for sure."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_time(pid: int) -> str:
+    """When this process began, in clock ticks since boot; empty when no such process lives.
+
+    Pid and start time together are never reused, and a zombie does not count as living.
+    """
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space where this folder is, or will be."""
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    return shutil.disk_usage(existing).free
+
+
+def available_memory() -> int:
+    """Bytes that a new process could use without swapping."""
+    for line in (PROC / "meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def oom_kills() -> int:
+    """How often the kernel has ended a process of our cgroup for want of memory."""
+    for path in (_cgroup() / "memory.events", PROC / "vmstat"):
+        try:
+            rows = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
+            return int(rows["oom_kill"])
+        except (OSError, KeyError, ValueError):
+            continue
+    return 0
+
+
+def _cgroup() -> Path:
+    """Our cgroup's folder, when this kernel has version 2."""
+    try:
+        lines = (PROC / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return CGROUP
+    inside = next((line[3:] for line in lines if line.startswith("0::")), "/")
+    return CGROUP / inside.lstrip("/")
+
+
+def environment(pid: int) -> dict[str, str]:
+    """A process's environment as it was at its start; empty when it is gone or not ours to read."""
+    try:
+        raw = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (os.fsdecode(item).partition("=") for item in raw.split(b"\0") if item)
+    return {name: value for name, _, value in pairs}
+
+
+def neighbours() -> list[int]:
+    """Processes of our user in our own pid namespace: only there do pids mean the same."""
+    mine = _namespace("self")
+    found = []
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if entry.stat().st_uid == os.getuid() and _namespace(entry.name) == mine:
+                found.append(int(entry.name))
+        except OSError:
+            continue  # gone meanwhile
+    return found
+
+
+def _namespace(pid: str) -> str:
+    return str((PROC / pid / "ns/pid").readlink())

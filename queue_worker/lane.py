@@ -1,0 +1,81 @@
+"""The name of a worker's place, `<host>:<gpu>`, and the lock that lets one live worker have it."""
+
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from schemas.errors import UsageError
+
+GPU_PATTERN = re.compile(r"^(\d{1,2}|cpu(:\d{1,3})?)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where a worker works: a GPU by its number, or the CPU (`cpu`, `cpu:1`, `cpu:2` ...)."""
+
+    host: str
+    gpu: str
+
+    @classmethod
+    def parse(cls, gpu: str, host: str = "") -> "Lane":
+        if not GPU_PATTERN.match(gpu):
+            raise UsageError(
+                f"--gpu {gpu}: not a GPU of this worker",
+                fix="--gpu 0, --gpu 1 ... for one GPU, --gpu cpu (or cpu:1, cpu:2 ...) without one",
+            )
+        return cls(host or socket.gethostname(), gpu)
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.gpu}"
+
+    @property
+    def index(self) -> int | None:
+        """The number of the GPU, None on the CPU."""
+        return int(self.gpu) if self.gpu.isdigit() else None
+
+
+def lock_name(lane: Lane, gpu_uuid: str, queue: str) -> str:
+    """What two workers must not share: a piece of hardware, or on the CPU a name in one queue."""
+    if lane.index is not None:
+        return f"trainq-gpu-{gpu_uuid or lane.gpu}.lock"
+    digest = hashlib.sha256(queue.encode()).hexdigest()[:12]
+    return f"trainq-{lane.gpu.replace(':', '-')}-{digest}.lock"
+
+
+def lock_folder() -> Path:
+    """The same for every user and service of this host."""
+    shared = Path("/run/lock")
+    return shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def lock(path: Path, lane: str) -> IO[str]:
+    """Hold the lane until the returned file is closed or we die; refuse a second worker."""
+    # the file may be another user's: it is made once, for everybody, and opened without O_CREAT
+    # afterwards, which sticky folders refuse for files of others
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        os.fchmod(descriptor, 0o666)
+        os.close(descriptor)
+    file = path.open("r+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = file.read(200).strip() or "another process"
+        file.close()
+        raise UsageError(
+            f"{lane} already has a worker: {holder}",
+            where=str(path),
+            fix="take another --gpu, or drain that worker with SIGTERM",
+        ) from error
+    file.truncate(0)
+    file.write(f"pid {os.getpid()} ({lane})\n")
+    file.flush()
+    return file

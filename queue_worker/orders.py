@@ -1,0 +1,105 @@
+"""From a claimed run to an order for a trainer: folders, config, and where to resume.
+
+Knows the run folder and records; no process, no Redis.
+"""
+
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from queue_worker.outcome import read_result
+from schemas.events import ExitCode, Order
+from schemas.result import Result
+from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run
+from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
+from schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An attempt that could begin now."""
+
+    order: Order
+    folder: AttemptDir
+    done: Result | None  # the work is done already: an attempt finished, but could not say so
+
+
+def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepared:
+    """Make the run's and the attempt's folder and say what the trainer is to do."""
+    if not ID_PATTERN.match(run.id):
+        raise ValueError(f"{run.id!r} is no run id")
+    run_dir = root.run(run.id)
+    done = finished_before(run_dir, run)
+    folder = run_dir.make_attempt(token)
+    write_atomic(run_dir.config, _yaml(run.config))
+    resume = _inside(run_dir.path, run.checkpoint) if run.runs_root == root.id() else None
+    order = Order(
+        run=run.id,
+        token=token,
+        run_dir=str(run_dir.path.absolute()),
+        attempt_dir=str(folder.path.absolute()),
+        data_root=str(settings.data.absolute()),
+        resume=str(resume or ""),
+        init_from=str("" if resume else _inside(root.path, run.start_from) or ""),
+        micro_batch=run.micro_batch,
+        precision=run.precision,
+        silence_s=settings.silence_s,
+    )
+    return Prepared(order, folder, done)
+
+
+def finished_before(run_dir: RunDir, run: Run) -> Result | None:
+    """The result of the newest attempt in the folder, if that one had only its end to tell."""
+    before = [folder for folder in attempts(run_dir) if number(folder.path.name)[0] < run.attempt]
+    if not before:
+        return None
+    newest = before[-1]
+    result, _ = read_result(read(newest.result), newest.path.name)
+    return result if result and result.exit_code == ExitCode.FINISHED else None
+
+
+def read(path: Path) -> bytes | None:
+    """The bytes of a file, None when there is none."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def attempts(run_dir: RunDir) -> list[AttemptDir]:
+    """The attempts of a run on this disk, oldest first."""
+    if not run_dir.attempts.is_dir():
+        return []
+    tokens = [entry.name for entry in run_dir.attempts.iterdir() if TOKEN_PATTERN.match(entry.name)]
+    return [run_dir.attempt(token) for token in sorted(tokens, key=number)]
+
+
+def number(token: str) -> tuple[int, str]:
+    """Attempts in the order in which they were claimed."""
+    count, _, nonce = token.partition("-")
+    return int(count), nonce
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """A checkpoint that the record names, if it is there and does not point elsewhere."""
+    if not name:
+        return None
+    path = (folder / name).absolute()
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} points out of {folder}")
+    if not path.is_dir():
+        log.warning("the checkpoint %s is gone from the disk", path)
+        return None
+    return path
+
+
+def _yaml(config: dict[str, Any]) -> bytes:
+    with io.BytesIO() as buffer:
+        YAML(pure=True).dump(config, buffer)
+        return buffer.getvalue()

@@ -1,0 +1,218 @@
+"""How an attempt ends: exit code, signal, result file and wishes become one Ending. Pure.
+
+Knows no clock, no disk and no Redis: `daemon` gathers the facts, the door writes the ending.
+"""
+
+import signal
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from queue_worker.records import Ending, Verdict
+from schemas.events import ExitCode
+from schemas.result import Result
+from schemas.run import Best, Cause, Progress, Run, State, Wish
+
+ERROR_LIMIT = 500  # characters of the one line that people read
+
+BY_EXIT_CODE = {
+    ExitCode.CODE: Cause.CODE,
+    ExitCode.CONFIG: Cause.CONFIG,
+    ExitCode.DATA: Cause.DATA,
+    ExitCode.CUDA_OOM: Cause.CUDA_OOM,
+    ExitCode.DIVERGED: Cause.DIVERGED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known once the trainer is gone."""
+
+    code: int  # as subprocess has it: negative is a signal
+    result: Result | None = None
+    result_fault: str = ""  # why there is no result, in words
+    wish: Wish | None = None
+    wish_by: str = ""
+    draining: bool = False
+    stalled: bool = False
+    killed: bool = False  # by us, because it did not leave in time
+    oom_kills: int = 0  # by which the cgroup's counter rose during the attempt
+    last_line: str = ""  # of its log
+    progress: Progress | None = None
+    best: Best | None = None
+    micro_batch: int = 0  # images at a time in this attempt; 0 when it did not get to say
+
+
+def judge(run: Run, facts: Facts) -> Ending:
+    """The one move out of RUNNING that these facts ask for; the door counts the crashes."""
+    ending = _decide(run, facts)
+    seen = {"progress": facts.progress, "best": ending.best or facts.best}
+    return ending.model_copy(update={"error": one_line(ending.error), **seen})
+
+
+def _decide(run: Run, facts: Facts) -> Ending:
+    if facts.code == ExitCode.FINISHED and facts.result:
+        return finished(facts.result)  # also when a wish came too late to matter
+    if facts.wish is Wish.CANCEL:
+        return Ending(
+            state=State.CANCELLED, cause=Cause.CANCELLED, by=facts.wish_by, error=_late(facts)
+        )
+    if facts.code >= 0 and facts.code != ExitCode.SAVED:
+        return _own_fault(run, facts)
+    if facts.stalled:
+        return _stalled(run)
+    if facts.draining:
+        return Ending(state=State.QUEUED, cause=Cause.DRAINED, error=_late(facts))
+    if facts.code < 0 and facts.oom_kills > 0:
+        return _out_of_memory(run, facts)
+    return crashed(_how_it_died(facts))
+
+
+def finished(result: Result) -> Ending:
+    """A finished run with the trainer's own numbers."""
+    return Ending(
+        state=State.FINISHED,
+        best=result.best,
+        result=dict(result.metrics),
+        result_attempt=result.token,
+    )
+
+
+def _own_fault(run: Run, facts: Facts) -> Ending:
+    """An orderly exit that is no success: never retried, except once for GPU memory."""
+    cause = _cause(facts)
+    error = _words(facts)
+    if cause is Cause.CUDA_OOM and (smaller := _halved(run, facts)):
+        return Ending(
+            state=State.QUEUED,
+            cause=cause,
+            micro_batch=smaller,
+            error=f"out of GPU memory; next time {smaller} images at once with more accumulation: "
+            "the effective batch stays, but BatchNorm statistics change",
+        )
+    return Ending(state=State.FAILED, cause=cause, error=error)
+
+
+def _cause(facts: Facts) -> Cause:
+    if facts.result and facts.result.cause:
+        return facts.result.cause
+    if facts.code in BY_EXIT_CODE:
+        return BY_EXIT_CODE[ExitCode(facts.code)]
+    return Cause.CODE
+
+
+def _words(facts: Facts) -> str:
+    if facts.code == ExitCode.FINISHED:
+        return (
+            f"the trainer said it finished, but {facts.result_fault or 'its result says otherwise'}"
+        )
+    if facts.result and facts.result.error:
+        hint = f"; try {facts.result.try_this}" if facts.result.try_this else ""
+        return facts.result.error + hint
+    return facts.last_line or f"the trainer ended with exit code {facts.code}"
+
+
+def _halved(run: Run, facts: Facts) -> int:
+    """The next smaller micro-batch; 0 when this was the second try or one image is too much."""
+    data, loop = run.config.get("data", {}), run.config.get("train", {})
+    batch, accumulate = data.get("batch_size", 0), loop.get("accumulate", 1)
+    configured = batch // accumulate if accumulate else batch
+    if 0 < run.micro_batch < configured:
+        return 0
+    used = facts.micro_batch or configured
+    return next((size for size in range(used // 2, 0, -1) if batch % size == 0), 0)
+
+
+def _stalled(run: Run) -> Ending:
+    """A hang is resumed once; its stacks are in the log."""
+    state = State.FAILED if run.stalls else State.QUEUED
+    again = "again " if run.stalls else ""
+    error = f"nothing moved {again}for the stall limit; the stacks of all threads are in the log"
+    return Ending(state=state, cause=Cause.STALLED, stalled=True, error=error)
+
+
+def _out_of_memory(run: Run, facts: Facts) -> Ending:
+    """The host may have been full of something else, so once is forgiven."""
+    state = State.FAILED if run.crashes else State.QUEUED
+    error = (
+        f"the host ran out of memory and the kernel ended the trainer ({_how_it_died(facts)}); "
+        "fewer data.workers or smaller images need less"
+    )
+    return Ending(state=state, cause=Cause.HOST_OOM, crashed=True, error=error)
+
+
+def crashed(how: str) -> Ending:
+    """Not the run's own fault: back at its old place, until the door finds it crashes too often."""
+    return Ending(state=State.QUEUED, cause=Cause.HOST_LOST, crashed=True, error=how)
+
+
+def _how_it_died(facts: Facts) -> str:
+    if facts.code == ExitCode.SAVED:
+        return "the trainer left after a checkpoint although nobody had asked"
+    number = -facts.code
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    hint = " (often a full /dev/shm)" if number == signal.SIGBUS else ""
+    return f"the trainer was ended by {name}{hint}"
+
+
+def _late(facts: Facts) -> str:
+    """What a person should know about a leave-taking that went wrong."""
+    if facts.killed:
+        return "it did not leave in time and was ended; steps since its last checkpoint are lost"
+    return ""
+
+
+def one_line(text: str) -> str:
+    """A message that fits one line of a table or of a chat."""
+    line = " ".join(text.split())
+    return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
+
+
+def read_result(raw: bytes | None, token: str) -> tuple[Result | None, str]:
+    """The trainer's last word, or why it cannot be believed."""
+    if raw is None:
+        return None, "it left no result.json"
+    try:
+        result = Result.model_validate_json(raw)
+    except ValidationError as error:
+        return None, f"its result.json is not valid ({error.errors()[0]['msg']})"
+    if result.token != token:
+        return None, f"its result.json belongs to another attempt ({one_line(result.token)})"
+    return result, ""
+
+
+def told(run: Run, ending: Ending | None, verdict: Verdict | None) -> str:
+    """The end of an attempt as a line of the worker's log; `run` is the record afterwards."""
+    if verdict is Verdict.LOST or ending is None:
+        return f"lost {run.id}: it had been taken from us, nothing of this attempt counts"
+    if verdict is None:
+        return f"lost {run.id}: its end could not be written; its lease will run out"
+    if run.state is State.FINISHED:
+        best = f" {run.best.metric} {run.best.value:.4g}" if run.best else ""
+        return f"done {run.id}{best} in {spell((run.ended_at or 0) - (run.started_at or 0))}"
+    if run.state is State.CANCELLED:
+        return f"cancelled {run.id} by {run.ended_by}"
+    if run.state is State.FAILED:
+        return f"failed {run.id} ({run.cause}): {run.error}"
+    why = f": {ending.error}" if ending.error else ""
+    return f"put back {run.id} ({ending.cause}){why}"
+
+
+def failure(ending: Ending | None, verdict: Verdict | None) -> str:
+    """What RQ's records say of an attempt that did not finish; empty when it did."""
+    if verdict in (Verdict.DONE, Verdict.ALREADY) and ending:
+        return "" if ending.state is State.FINISHED else f"{ending.cause}: {ending.error}"
+    return "the attempt was lost: another one has the run"
+
+
+def spell(seconds: float) -> str:
+    """`42s`, `18m29s`, `5h07m`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"

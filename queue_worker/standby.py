@@ -1,0 +1,85 @@
+"""The next trainer, already past its imports: one at most, replaced when its source changes.
+
+Main thread only, as everything that spawns.
+"""
+
+import importlib.util
+import logging
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from queue_worker import host
+from queue_worker.child import Trainer
+from schemas.events import Order
+
+log = logging.getLogger(__name__)
+
+SOURCES = ("trainer", "schemas")  # what a trainer has read before it gets its order
+PACKAGES = ("torch", "torchvision", "timm", "numpy")
+MEMORY_NEEDED = 2 << 30  # bytes free before 0.7 GB are spent on being quick
+
+
+class Standby:
+    """Where a run's trainer comes from: warm when one waits, else a new one by the same path."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], *, warm: bool) -> None:
+        self._command, self._env, self._warm = command, env, warm
+        self._waiting: Trainer | None = None
+        self._made_from = ""
+
+    def prepare(self) -> None:
+        """See to it that a current trainer waits, if that is wanted and affordable."""
+        if self._waiting and (self._waiting.ended() or self._made_from != fingerprint()):
+            self.dismiss()
+        if self._warm and not self._waiting and host.available_memory() > MEMORY_NEEDED:
+            self._waiting, self._made_from = self._spawn(), fingerprint()
+
+    def start(self, order: Order) -> Trainer:
+        """A trainer that has its order."""
+        waiting, self._waiting = self._waiting, None
+        if waiting:
+            if self._made_from == fingerprint() and waiting.order(order):
+                return waiting
+            waiting.discard()
+        fresh = self._spawn()
+        fresh.order(order)  # should it die at once, its exit code says why
+        return fresh
+
+    def dismiss(self) -> None:
+        """Send away whoever waits."""
+        if self._waiting:
+            self._waiting.discard()
+            self._waiting = None
+
+    def _spawn(self) -> Trainer:
+        return Trainer(self._command, self._env)
+
+
+def fingerprint() -> str:
+    """Changes when the trainer's source or the packages it has imported change."""
+    stamps = [
+        f"{path}:{facts.st_mtime_ns}:{facts.st_size}"
+        for folder in map(_folder, SOURCES)
+        for path in sorted(folder.rglob("*.py"))
+        if (facts := path.stat())
+    ]
+    return "|".join([*stamps, *versions().values()])
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what decides a result, without importing any of it."""
+    found = {}
+    for name in (*PACKAGES, "trainq"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return Path("/nonexistent")
+    return Path(spec.submodule_search_locations[0])

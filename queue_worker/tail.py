@@ -1,0 +1,64 @@
+"""The growing log of an attempt, read as lines. Knows only a file."""
+
+import os
+from pathlib import Path
+
+CHUNK = 256 * 1024  # bytes a look; a trainer that floods its log is read at leisure
+LINE_LIMIT = 2000  # characters
+
+
+class Tail:
+    """What came since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._partial = b""
+
+    def lines(self, *, rest: bool = False) -> list[str]:
+        """New whole lines; with `rest` all that is left, an unfinished last one too."""
+        fresh = self._read(-1 if rest else CHUNK)
+        *whole, self._partial = (self._partial + fresh).split(b"\n")
+        if self._partial and (rest or len(self._partial) > CHUNK):
+            whole.append(self._partial)
+            self._partial = b""
+        return [_text(line) for line in whole]
+
+    @property
+    def offset(self) -> int:
+        """Bytes seen so far: when it moves, something is alive."""
+        return self._offset
+
+    def _read(self, limit: int) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                fresh = file.read(limit)
+        except FileNotFoundError:
+            return b""
+        self._offset += len(fresh)
+        return fresh
+
+
+def last_line(path: Path, size: int = 4096) -> str:
+    """The last line with something in it; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - size))
+            rows = [_text(row).strip() for row in file.read().split(b"\n")]
+    except OSError:
+        return ""
+    return next((row for row in reversed(rows) if row), "")
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to a log that has no other writer any more."""
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def _text(line: bytes) -> str:
+    """One line as a person would see it: of a progress bar, its last state."""
+    shown = line.rstrip(b"\r").rsplit(b"\r", 1)[-1]
+    return shown.decode("utf-8", "replace")[:LINE_LIMIT]

@@ -1,0 +1,141 @@
+"""Real worker processes with the fake trainer, and what tests ask about them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from queue_worker import host, sweep
+from queue_worker.queue import Queue, Submission
+from schemas.run import ENDED, Run, new_id, new_nonce
+from support.servers import TestServer
+from support.waiting import wait_until
+
+FAKE = f"{sys.executable} {Path(__file__).with_name('fake_trainer.py')}"
+LEASE_S = 1.5
+
+
+class TestWorker:
+    """One worker process on a CPU lane."""
+
+    __test__ = False
+
+    def __init__(
+        self, site: "Site", gpu: str, arguments: Sequence[str], env: dict[str, str]
+    ) -> None:
+        self.output = site.folder / f"worker-{gpu.replace(':', '-')}-{new_nonce()}.log"
+        command = [sys.executable, "-m", "queue_worker", "--gpu", gpu, *arguments]
+        if "--trainer-command" not in arguments:
+            command += ["--trainer-command", FAKE]
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, **site.env, **env},
+                stdout=output,
+                stderr=output,
+                cwd=site.folder,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def ready(self) -> "TestWorker":
+        wait_until(lambda: "ready" in self.said() or self.process.poll() is not None, what="worker")
+        assert self.process.poll() is None, self.said()
+        return self
+
+    def trainers(self) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children()
+
+    def stop_all(self, number: signal.Signals = signal.SIGSTOP) -> None:
+        """A signal to the worker and to its trainers, as one."""
+        for process in [psutil.Process(self.pid), *self.trainers()]:
+            process.send_signal(number)
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, limit_s: float = 20) -> int:
+        return self.process.wait(limit_s)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait(10)
+
+
+class Site:
+    """A queue, a runs root and the workers that a test starts on them."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.folder, self.runs = folder, folder / "runs"
+        self.server = server = TestServer(folder / "srv").start()
+        self.env = {
+            "REDIS_URL": server.url,
+            "TRAINQ_RUNS": str(self.runs),
+            "TRAINQ_LEASE_S": str(LEASE_S),
+            "TRAINQ_GRACE_S": "5",
+            "TRAINQ_SLACK_FILE": str(folder / "notices.jsonl"),
+            **env,
+        }
+        self.queue = Queue(server.client(), "trainq:", lease_s=LEASE_S)
+        self.workers: list[TestWorker] = []
+
+    def worker(self, gpu: str = "cpu", *arguments: str, **env: str) -> TestWorker:
+        worker = TestWorker(self, gpu, arguments, env)
+        self.workers.append(worker)
+        return worker
+
+    def submit(self, note: str = "", **fields: Any) -> str:
+        run_id = new_id()
+        config = {"note": note, "data": {"batch_size": 32}}
+        said = {"id": run_id, "nonce": new_nonce(), "name": f"run-{run_id}", "user": "ana"}
+        self.queue.submit([Submission(**{**said, "config": config, **fields})])
+        return run_id
+
+    def ended(self, run_id: str, limit_s: float = 20) -> Run:
+        """The run, once it has ended."""
+        wait_until(lambda: self.queue.get(run_id).state in ENDED, limit_s, f"the end of {run_id}")
+        return self.queue.get(run_id)
+
+    def at_step(self, run_id: str, step: int, attempt: int = 1) -> Run:
+        """The run, once this attempt has done this step."""
+        wait_until(
+            lambda: any(
+                row["step"] >= step and row["token"].startswith(f"{attempt}-")
+                for row in self.steps(run_id)
+            ),
+            what=f"step {step} of {run_id}",
+        )
+        return self.queue.get(run_id)
+
+    def steps(self, run_id: str) -> list[dict[str, Any]]:
+        """Every step that any attempt has done: the oracle."""
+        log = self.runs / run_id / "steps.log"
+        return [json.loads(row) for row in log.read_text().splitlines()] if log.exists() else []
+
+    def kinds(self, run_id: str) -> list[str]:
+        return [event.kind.value for event in self.queue.events(run_id=run_id)]
+
+    def leftovers(self) -> list[int]:
+        """Processes that still carry the mark of a trainer of this site."""
+        found = ((pid, host.environment(pid)) for pid in host.neighbours() if host.start_time(pid))
+        ours = str(self.runs)
+        return [pid for pid, env in found if sweep.VARIABLE in env and env["TRAINQ_RUNS"] == ours]
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.end()
+        self.server.kill()

@@ -1,0 +1,182 @@
+"""Whatever dies or freezes: no run is lost, none ends twice, no stale attempt publishes."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from support.waiting import wait_until
+from support.workers import LEASE_S, Site
+
+from schemas.run import Cause, State
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+def tokens(site: Site, run_id: str) -> list[str]:
+    """The attempts that did steps, in the order of their first one."""
+    return list(dict.fromkeys(row["token"] for row in site.steps(run_id)))
+
+
+def test_the_run_of_a_killed_worker_is_resumed_by_another_and_ends_once(site: Site) -> None:
+    run_id = site.submit("steps=100 orphan first")
+    first = site.worker("cpu:1")
+    site.at_step(run_id, 12)
+    second = site.worker("cpu:2").ready()
+    first.process.kill()
+    died = time.time()
+    site.at_step(run_id, 1, attempt=2)
+    resumed = next(row for row in site.steps(run_id) if row["token"].startswith("2-"))
+    assert resumed["at"] - died < LEASE_S + 1.5
+    run = site.ended(run_id)
+    assert (run.state, run.attempt, run.crashes) == (State.FINISHED, 2, 1)
+    assert resumed["step"] > 10 and resumed["step"] % 5 == 1  # right after a checkpoint
+    assert site.kinds(run_id).count("finished") == 1
+    second.send(signal.SIGTERM)
+    second.wait()
+    assert site.leftovers() == []
+
+
+def test_a_worker_started_anew_takes_its_old_run_back_at_once(site: Site) -> None:
+    run_id = site.submit("steps=60")
+    site.worker()
+    site.at_step(run_id, 12)
+    site.workers[0].process.kill()
+    site.workers[0].wait()
+    worker = site.worker()
+    site.at_step(run_id, 1, attempt=2)
+    assert f"put back {run_id}" in worker.said()
+    assert site.ended(run_id).state is State.FINISHED
+
+
+def test_a_killed_trainer_is_replaced_at_once(site: Site) -> None:
+    run_id = site.submit("steps=20 kill=12 first")
+    assert site.worker("cpu", "--burst").wait() == 0
+    run = site.queue.get(run_id)
+    assert (run.state, run.attempt, run.crashes) == (State.FINISHED, 2, 1)
+    assert [row["step"] for row in site.steps(run_id)][11:14] == [12, 11, 12]
+
+
+def test_a_run_that_always_crashes_ends_at_the_limit(tmp_path: Path) -> None:
+    site = Site(tmp_path, TRAINQ_CRASH_LIMIT="3")
+    try:
+        run_id = site.submit("steps=20 kill=2")
+        assert site.worker("cpu", "--burst").wait() == 0
+        run = site.queue.get(run_id)
+        assert (run.state, run.cause, run.attempt) == (State.FAILED, Cause.HOST_LOST, 3)
+    finally:
+        site.close()
+
+
+def test_worker_and_trainer_frozen_longer_than_the_lease_publish_nothing(site: Site) -> None:
+    run_id = site.submit("steps=150 save=5")
+    first = site.worker("cpu:1")
+    site.at_step(run_id, 12)
+    first.stop_all(signal.SIGSTOP)
+    (frozen,) = first.trainers()
+    site.worker("cpu:2")
+    taken = site.at_step(run_id, 1, attempt=2)
+    first.stop_all(signal.SIGCONT)
+    wait_until(lambda: not frozen.is_running(), what="the end of the stale trainer")
+    wait_until(lambda: f"lost {run_id}" in first.said(), what="the worker's word")
+    run = site.ended(run_id)
+    assert (run.state, run.attempt, run.checkpoint[:11]) == (State.FINISHED, 2, "attempts/2-")
+    assert taken.token == run.result_attempt
+    assert site.kinds(run_id).count("finished") == 1
+    assert first.process.poll() is None  # and goes on working
+    assert site.ended(site.submit("steps=2")).state is State.FINISHED
+
+
+def test_the_trainer_of_a_frozen_worker_leaves_before_its_lease_does(site: Site) -> None:
+    run_id = site.submit("steps=400")
+    worker = site.worker()
+    site.at_step(run_id, 12)
+    (trainer,) = worker.trainers()
+    worker.send(signal.SIGSTOP)
+    frozen = time.time()
+    wait_until(lambda: trainer.status() == psutil.STATUS_ZOMBIE, what="the end of the trainer")
+    assert time.time() - frozen < LEASE_S
+    worker.send(signal.SIGCONT)
+    site.at_step(run_id, 1, attempt=2)
+    assert len(tokens(site, run_id)) == 2
+
+
+def test_redis_killed_and_started_again_costs_no_step(site: Site) -> None:
+    run_id = site.submit("steps=150")
+    worker = site.worker()
+    site.at_step(run_id, 12)
+    site.server.kill()
+    before = len(site.steps(run_id))
+    wait_until(lambda: len(site.steps(run_id)) > before + 80, what="steps without Redis")
+    site.server.start()
+    run = site.ended(run_id)
+    assert (run.state, run.attempt) == (State.FINISHED, 1)
+    assert [row["step"] for row in site.steps(run_id)] == list(range(1, 151))
+    assert "Redis is away" in worker.said() and "Redis is back" in worker.said()
+    assert "step 80" in site.queue.log(run_id)[0]
+
+
+def test_a_run_that_finishes_while_redis_is_away_is_finished_when_it_is_back(site: Site) -> None:
+    run_id = site.submit("steps=40")
+    worker = site.worker()
+    site.at_step(run_id, 12)
+    site.server.kill()
+    (trainer,) = worker.trainers()
+    wait_until(lambda: not trainer.is_running(), what="the end of the trainer")
+    worker.send(signal.SIGTERM)  # not even a drain makes it forget the end
+    site.server.start()
+    run = site.ended(run_id)
+    assert (run.state, run.attempt, run.checkpoint_step) == (State.FINISHED, 1, 40)
+    assert worker.wait() == 0
+
+
+def test_a_frozen_redis_neither_stops_training_nor_ends_the_worker(site: Site) -> None:
+    run_id = site.submit("steps=300")
+    worker = site.worker()
+    site.at_step(run_id, 12)
+    site.server.freeze()
+    before = len(site.steps(run_id))
+    wait_until(lambda: len(site.steps(run_id)) > before + 100, what="steps without Redis")
+    site.server.thaw()
+    assert site.ended(run_id).attempt == 1
+    assert worker.process.poll() is None
+
+
+def test_a_wiped_redis_lets_the_training_go_on_and_the_worker_live(site: Site) -> None:
+    run_id = site.submit("steps=120")
+    worker = site.worker()
+    site.at_step(run_id, 12)
+    site.server.client().flushall()
+    wait_until(lambda: f"lost {run_id}" in worker.said(), what="the worker's word")
+    assert len(site.steps(run_id)) == 120
+    assert site.ended(site.submit("steps=2")).state is State.FINISHED
+
+
+def test_a_hung_trainer_shows_its_stacks_and_is_resumed_once(tmp_path: Path) -> None:
+    site = Site(tmp_path, TRAINQ_STALL_S="0.7")
+    try:
+        run_id = site.submit("steps=20 hang=7")
+        site.worker("cpu", "--burst", "--no-warm").wait()
+        run = site.queue.get(run_id)
+        assert (run.state, run.cause, run.attempt, run.stalls) == ("failed", "stalled", 2, 2)
+        assert "in misbehave" in (site.runs / run_id / "run.log").read_text()
+    finally:
+        site.close()
+
+
+def test_a_busy_worker_reaps_what_another_has_lost(site: Site) -> None:
+    busy, lost = site.submit("steps=400"), site.submit("steps=400")
+    first = site.worker("cpu:1")
+    site.at_step(busy, 1)
+    second = site.worker("cpu:2")
+    site.at_step(lost, 1)
+    second.process.kill()
+    wait_until(lambda: site.queue.get(lost).state is State.QUEUED, what="the requeue")
+    assert site.queue.get(busy).state is State.RUNNING and first.process.poll() is None

@@ -1,0 +1,158 @@
+"""Exit code, signal, result and wishes become the one right ending."""
+
+import signal
+from typing import Any
+
+import pytest
+
+from queue_worker.outcome import Facts, finished, judge, one_line, read_result, spell, told
+from queue_worker.records import Ending, Verdict
+from schemas.result import Result
+from schemas.run import Best, Cause, Progress, Run, State, Wish
+
+TOKEN = "2-0123abcd"
+CANCEL = {"wish": Wish.CANCEL, "wish_by": "bo"}
+
+
+def a_run(**fields: Any) -> Run:
+    known = {"id": "7f3k2q", "name": "r", "user": "ana", "state": State.RUNNING, "token": TOKEN}
+    config = {"data": {"batch_size": 32}, "train": {"accumulate": 1}}
+    return Run(**{**known, "config": config, "submitted_at": 1.0, **fields})
+
+
+def a_result(code: int = 0, **fields: Any) -> Result:
+    return Result(token=TOKEN, exit_code=code, **fields)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "cause"),
+    [
+        # it ended by itself
+        ({"code": 0, "result": a_result()}, State.FINISHED, None),
+        ({"code": 0}, State.FAILED, Cause.CODE),
+        ({"code": 1}, State.FAILED, Cause.CODE),
+        ({"code": 2}, State.FAILED, Cause.CONFIG),
+        ({"code": 3}, State.FAILED, Cause.DATA),
+        ({"code": 5}, State.FAILED, Cause.DIVERGED),
+        ({"code": 120}, State.FAILED, Cause.CODE),
+        ({"code": 1, "result": a_result(1, cause=Cause.DATA)}, State.FAILED, Cause.DATA),
+        # somebody wished it
+        ({"code": 75, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
+        ({"code": -9, "killed": True, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
+        ({"code": 1, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
+        ({"code": 0, "result": a_result(), **CANCEL}, State.FINISHED, None),
+        ({"code": 75, "draining": True}, State.QUEUED, Cause.DRAINED),
+        ({"code": -15, "draining": True}, State.QUEUED, Cause.DRAINED),
+        ({"code": -9, "killed": True, "draining": True}, State.QUEUED, Cause.DRAINED),
+        ({"code": 3, "draining": True}, State.FAILED, Cause.DATA),
+        ({"code": 75, "draining": True, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
+        # something happened to it
+        ({"code": 75}, State.QUEUED, Cause.HOST_LOST),
+        ({"code": -9}, State.QUEUED, Cause.HOST_LOST),
+        ({"code": -11}, State.QUEUED, Cause.HOST_LOST),
+        ({"code": -9, "oom_kills": 1}, State.QUEUED, Cause.HOST_OOM),
+        ({"code": -9, "killed": True, "stalled": True}, State.QUEUED, Cause.STALLED),
+        ({"code": 75, "stalled": True}, State.QUEUED, Cause.STALLED),
+        ({"code": 4}, State.QUEUED, Cause.CUDA_OOM),
+    ],
+)
+def test_each_way_out_has_its_end(facts: dict[str, Any], state: State, cause: Cause | None) -> None:
+    ending = judge(a_run(), Facts(**facts))
+    assert (ending.state, ending.cause) == (state, cause)
+
+
+@pytest.mark.parametrize(
+    ("run", "facts", "cause"),
+    [
+        ({"stalls": 1}, {"code": -9, "stalled": True}, Cause.STALLED),
+        ({"crashes": 1}, {"code": -9, "oom_kills": 1}, Cause.HOST_OOM),
+        ({"micro_batch": 16}, {"code": 4, "micro_batch": 16}, Cause.CUDA_OOM),
+        ({"config": {"data": {"batch_size": 1}}}, {"code": 4}, Cause.CUDA_OOM),
+        ({"config": {}}, {"code": 4}, Cause.CUDA_OOM),
+    ],
+)
+def test_what_was_forgiven_once_fails_the_second_time(
+    run: dict[str, Any], facts: dict[str, Any], cause: Cause
+) -> None:
+    ending = judge(a_run(**run), Facts(**facts))
+    assert (ending.state, ending.cause) == (State.FAILED, cause)
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "used", "smaller"),
+    [(32, 1, 0, 16), (32, 2, 16, 8), (32, 1, 32, 16), (30, 1, 0, 15), (9, 1, 0, 3), (7, 1, 7, 1)],
+)
+def test_the_smaller_micro_batch_divides_the_batch(
+    batch: int, accumulate: int, used: int, smaller: int
+) -> None:
+    config = {"data": {"batch_size": batch}, "train": {"accumulate": accumulate}}
+    ending = judge(a_run(config=config), Facts(code=4, micro_batch=used))
+    assert ending.micro_batch == smaller and "BatchNorm" in ending.error
+
+
+def test_only_what_is_not_the_runs_own_fault_counts_as_a_crash() -> None:
+    assert judge(a_run(), Facts(code=-9)).crashed
+    assert judge(a_run(), Facts(code=-9, stalled=True)).stalled
+    drained = judge(a_run(), Facts(code=75, draining=True))
+    assert not drained.crashed and not drained.stalled
+
+
+def test_a_crash_is_told_by_the_name_of_its_signal() -> None:
+    assert "SIGSEGV" in judge(a_run(), Facts(code=-signal.SIGSEGV)).error
+    assert "/dev/shm" in judge(a_run(), Facts(code=-signal.SIGBUS)).error
+    assert "signal 99" in judge(a_run(), Facts(code=-99)).error
+
+
+def test_a_failure_is_told_in_the_trainers_words_and_with_its_advice() -> None:
+    result = a_result(5, error="loss is NaN at step 7", try_this="optim.lr=1e-4")
+    error = judge(a_run(), Facts(code=5, result=result)).error
+    assert error == "loss is NaN at step 7; try optim.lr=1e-4"
+    assert judge(a_run(), Facts(code=1, last_line="KeyError: 'x'")).error == "KeyError: 'x'"
+    assert judge(a_run(), Facts(code=9)).error == "the trainer ended with exit code 9"
+
+
+def test_a_finish_without_a_result_says_so() -> None:
+    result, fault = read_result(None, TOKEN)
+    ending = judge(a_run(), Facts(code=0, result=result, result_fault=fault))
+    assert ending.error == "the trainer said it finished, but it left no result.json"
+
+
+def test_a_result_of_another_attempt_or_of_nobody_is_not_believed() -> None:
+    good = a_result().model_dump_json().encode()
+    assert read_result(good, TOKEN) == (a_result(), "")
+    assert "another attempt" in read_result(good, "3-0123abcd")[1]
+    assert "not valid" in read_result(b"{", TOKEN)[1]
+
+
+def test_the_killed_are_told_what_they_lost() -> None:
+    assert "are lost" in judge(a_run(), Facts(code=-9, killed=True, **CANCEL)).error
+    assert judge(a_run(), Facts(code=75, **CANCEL)).error == ""
+
+
+def test_an_ending_carries_the_last_that_was_seen() -> None:
+    best, progress = Best(metric="accuracy", value=0.5, epoch=2), Progress(step=9)
+    ending = judge(a_run(), Facts(code=-9, best=best, progress=progress))
+    assert (ending.best, ending.progress) == (best, progress)
+    final = Best(metric="accuracy", value=0.9, epoch=3)
+    ending = judge(a_run(), Facts(code=0, result=a_result(best=final), best=best))
+    assert ending.best == final
+
+
+def test_the_end_is_told_in_one_line() -> None:
+    done = a_run(state=State.FINISHED, token="", started_at=10.0, ended_at=1119.0)
+    assert told(done, finished(a_result()), Verdict.DONE) == "done 7f3k2q in 18m29s"
+    failed = a_run(state=State.FAILED, token="", ended_at=2.0, cause="data", error="no such file")
+    ending = Ending(state=State.FAILED, cause=Cause.DATA)
+    assert told(failed, ending, Verdict.DONE) == "failed 7f3k2q (data): no such file"
+    cancelled = a_run(state=State.CANCELLED, token="", ended_at=2.0, ended_by="bo")
+    assert told(cancelled, ending, Verdict.ALREADY) == "cancelled 7f3k2q by bo"
+    back = Ending(state=State.QUEUED, cause=Cause.DRAINED)
+    assert told(a_run(), back, Verdict.DONE) == "put back 7f3k2q (drained)"
+    assert "nothing of this attempt counts" in told(a_run(), back, Verdict.LOST)
+    assert "could not be written" in told(a_run(), back, None)
+
+
+def test_durations_and_errors_stay_short() -> None:
+    assert [spell(s) for s in (0.4, 59, 61, 3600 * 5 + 7 * 60)] == ["0s", "59s", "1m01s", "5h07m"]
+    assert one_line("a\n  b\tc") == "a b c"
+    assert len(one_line("x" * 10_000)) == 500

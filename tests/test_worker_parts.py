@@ -1,0 +1,159 @@
+"""The small parts of the worker: logs that grow, lanes and locks, orphans, the banner."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.waiting import wait_until
+from support.workers import FAKE
+
+from queue_worker import banner, gpu, host, lane, sweep
+from queue_worker.child import Trainer
+from queue_worker.gpu import Probe
+from queue_worker.lane import Lane
+from queue_worker.tail import Tail, last_line
+from schemas.errors import TrainqError, UsageError
+from schemas.settings import Settings
+
+
+def test_a_growing_log_is_read_line_by_line_and_its_end_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    tail = Tail(path)
+    assert tail.lines() == []
+    path.write_bytes(b"one\ntw")
+    assert tail.lines() == ["one"]
+    with path.open("ab") as file:
+        file.write("o\n 10%|#\r 20%|##\r 30%|###\nünfinished".encode())
+    assert tail.lines() == ["two", " 30%|###"]
+    assert tail.lines(rest=True) == ["ünfinished"]
+
+
+def test_a_line_of_rubbish_is_cut_and_never_kept_whole(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    path.write_bytes(b"\xff" * 3_000_000)
+    tail = Tail(path)
+    lines = [line for _ in range(20) for line in tail.lines()]
+    assert lines and all(len(line) <= 2000 for line in lines)
+
+
+def test_the_last_line_is_the_last_with_something_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    assert last_line(path) == ""
+    path.write_text("Traceback\nKeyError: 'x'\n\n  \n")
+    assert last_line(path) == "KeyError: 'x'"
+
+
+def test_a_lane_is_named_by_host_and_gpu() -> None:
+    assert Lane.parse("0", "v100") == Lane("v100", "0")
+    assert Lane.parse("cpu:2", "box").name == "box:cpu:2"
+    assert (Lane.parse("3").index, Lane.parse("cpu").index) == (3, None)
+
+
+@pytest.mark.parametrize("text", ["", "gpu", "-1", "0,1", "cpu:", "cpu:x", "0 ", "1" * 9])
+def test_a_lane_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--gpu"):
+        Lane.parse(text)
+
+
+def test_one_gpu_of_a_host_has_one_worker_whatever_its_queue(tmp_path: Path) -> None:
+    one = lane.lock_name(Lane("v100", "0"), "GPU-1", "redis://a")
+    assert one == lane.lock_name(Lane("v100", "0"), "GPU-1", "redis://b")
+    assert one != lane.lock_name(Lane("v100", "1"), "GPU-2", "redis://a")
+    cpu = Lane("v100", "cpu")
+    assert lane.lock_name(cpu, "", "redis://a") != lane.lock_name(cpu, "", "redis://b")
+
+
+def test_a_lock_is_free_again_the_moment_its_holder_dies(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    code = (
+        "import pathlib, sys, time; from queue_worker import lane;"
+        f"held = lane.lock(pathlib.Path({str(path)!r}), 'v100:0'); print('held', flush=True);"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match=rf"already has a worker: pid {holder.pid}"):
+            lane.lock(path, "v100:0")
+        holder.kill()
+    lane.lock(path, "v100:0").close()
+
+
+def test_orphans_are_ended_and_the_children_of_the_living_are_not() -> None:
+    dead = subprocess.Popen(["true"])
+    started = host.start_time(dead.pid)
+    dead.wait()
+    gone = sweep.Mark(dead.pid, started or "1", "0123abcd")
+    mine = sweep.mark("89abcdef")
+    command = ["sleep", "60"]
+    orphan = subprocess.Popen(command, env={sweep.VARIABLE: str(gone)}, start_new_session=True)
+    child = subprocess.Popen(command, env={sweep.VARIABLE: str(mine)}, start_new_session=True)
+    wait_until(lambda: host.environment(child.pid).get(sweep.VARIABLE), what="its environment")
+    wait_until(lambda: host.environment(orphan.pid).get(sweep.VARIABLE), what="its environment")
+    assert orphan.pid in sweep.end_orphans()
+    assert orphan.wait(5) == -signal.SIGKILL and child.poll() is None
+    assert sweep.end_remains(mine) == [child.pid]
+    assert child.wait(5) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("text", ["", "1", "1:2", "x:2:3", "::"])
+def test_a_mark_that_is_none_marks_nothing(text: str) -> None:
+    assert sweep.parse(text) is None
+
+
+def test_a_trainer_never_gets_the_passwords_of_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:canary@host")
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-canary")
+    trainer = Trainer(FAKE.split(), {"CUDA_VISIBLE_DEVICES": ""})
+    try:
+        wait_until(lambda: trainer.hear(0.1) and trainer.warm, what="a warm trainer")
+        assert "canary" not in str(host.environment(trainer.pid))
+    finally:
+        trainer.discard()
+
+
+def test_a_trainer_whose_parent_is_another_leaves() -> None:
+    command = [*FAKE.split(), "attend", "--parent", str(os.getpid() + 1)]
+    assert subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode == 75
+
+
+def test_a_torch_without_kernels_for_the_gpu_is_refused_with_the_wheel_to_install() -> None:
+    gpu.demand_kernels(Probe(torch="2.10.0", sm="sm_70", built_for=("sm_70",)))
+    lacking = Probe(
+        torch="2.11.0", kernel="no kernel image", sm="sm_70", built_for=("sm_75",), device="V100"
+    )
+    with pytest.raises(TrainqError) as refused:
+        gpu.demand_kernels(lacking)
+    said = "\n".join(refused.value.lines())
+    assert "torch==2.10.0" in said and "sm_75" in said and "V100" in said
+
+
+def test_a_probe_that_cannot_run_says_why() -> None:
+    with pytest.raises(TrainqError, match="torch could not be started") as refused:
+        gpu.probe([sys.executable, "-c", "import no_such_torch"], dict(os.environ))
+    assert "no_such_torch" in refused.value.where
+
+
+def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) -> None:
+    start = banner.Start(
+        lane="v100:0",
+        pid=4121,
+        versions={"python": "3.11.7", "torch": "2.10.0", "timm": "1.0.31", "trainq": "0.1.0"},
+        gpu=gpu.Gpu(0, "Tesla V100-SXM2-16GB", "GPU-1", "560.35", 16384, 16179),
+        probe=Probe(torch="2.10.0", sm="sm_70", built_for=("sm_70", "sm_75"), amp="fp16"),
+        redis_place="redis://10.0.0.5:6379/0",
+        redis_facts={"redis_version": "7.4.0", "aof_enabled": 0},
+        latency_ms=1.23,
+        runs=tmp_path,
+        runs_root="0fe9d0c44cf2",
+        free_bytes=412 << 30,
+        data=tmp_path,
+    )
+    said = "\n".join(banner.lines(start, Settings.read({"SLACK_WEBHOOK_URL": "https://hook"})))
+    for word in ("v100:0", "4121", "V100", "16.0 GiB", "sm_70 kernel test ok", "amp: fp16"):
+        assert word in said
+    for word in ("Redis 7.4.0", "AOF OFF", "webhook", "412 GiB free", "SIGTERM"):
+        assert word in said
+    assert "https://hook" not in said

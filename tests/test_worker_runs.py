@@ -1,0 +1,139 @@
+"""A worker takes runs, trains them in a real child process, and ends them as they ended."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from support.waiting import wait_until
+from support.workers import Site
+
+from schemas.run import Cause, State
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+def test_a_run_is_trained_to_its_end_and_a_burst_then_leaves(site: Site) -> None:
+    run_id = site.submit("steps=12")
+    worker = site.worker("cpu", "--burst")
+    assert worker.wait() == 0, worker.said()
+    run = site.queue.get(run_id)
+    assert run.state is State.FINISHED and run.result == {"accuracy": 0.9}
+    assert run.best and run.best.value == 0.9 and run.progress.step == 12
+    assert run.checkpoint_step == 10 and run.precision == "fp32"
+    assert "step 12" in site.queue.log(run_id)[0]
+    assert [row["accuracy"] for row in site.queue.metrics(run_id)] == [0.9]
+    assert site.kinds(run_id).count("finished") == 1
+
+
+def test_people_find_the_whole_story_at_the_top_of_the_run_folder(site: Site) -> None:
+    run_id = site.submit("steps=8 kill=7 first")
+    assert site.worker("cpu", "--burst").wait() == 0
+    folder = site.runs / run_id
+    log = (folder / "run.log").read_text()
+    assert log.index("==== attempt 1-") < log.index("==== attempt 2-")
+    assert "begin at step 5" in log
+    result = json.loads((folder / "result.json").read_text())
+    assert result["token"] == site.queue.get(run_id).result_attempt
+    config = YAML(typ="safe").load(folder / "config.yaml")
+    assert config == site.queue.get(run_id).config
+
+
+def test_a_trainer_that_waits_starts_a_run_at_once(site: Site) -> None:
+    worker = site.worker().ready()
+    wait_until(worker.trainers, what="a warm trainer")
+    (warm,) = worker.trainers()
+    run_id = site.submit("steps=2")
+    began = site.at_step(run_id, 1).started_at
+    assert began and site.steps(run_id)[0]["at"] - began < 0.5  # of which 0.02 s are the step
+    assert site.ended(run_id).state is State.FINISHED
+    wait_until(lambda: not warm.is_running(), what="the end of the trainer")
+
+
+def test_a_dead_warm_trainer_costs_nothing_but_time(site: Site) -> None:
+    worker = site.worker().ready()
+    wait_until(worker.trainers, what="a warm trainer")
+    worker.trainers()[0].kill()
+    assert site.ended(site.submit("steps=2")).attempt == 1
+
+
+def test_without_warmth_no_trainer_waits(site: Site) -> None:
+    worker = site.worker("cpu", "--no-warm").ready()
+    assert site.ended(site.submit("steps=2")).state is State.FINISHED
+    wait_until(lambda: "done" in worker.said(), what="the end")
+    assert worker.trainers() == []
+
+
+def test_max_runs_counts_attempts(site: Site) -> None:
+    runs = [site.submit("steps=2") for _ in range(3)]
+    worker = site.worker("cpu", "--max-runs", "2")
+    assert worker.wait() == 0
+    assert [site.queue.get(run).state for run in runs] == ["finished", "finished", "queued"]
+
+
+def test_a_failure_of_the_run_itself_is_final(site: Site) -> None:
+    crash, data = site.submit("crash=3"), site.submit("code=3 at=2")
+    assert site.worker("cpu", "--burst").wait() == 0
+    assert site.queue.get(crash).error == "RuntimeError: it was told to crash"
+    assert (site.queue.get(crash).cause, site.queue.get(crash).attempt) == (Cause.CODE, 1)
+    assert (site.queue.get(data).cause, site.queue.get(data).attempt) == (Cause.DATA, 1)
+
+
+def test_gpu_memory_is_tried_once_more_with_half_the_images(site: Site) -> None:
+    run_id = site.submit("code=4 at=2 first")
+    assert site.worker("cpu", "--burst").wait() == 0
+    run = site.queue.get(run_id)
+    assert (run.state, run.attempt, run.micro_batch) == (State.FINISHED, 2, 16)
+
+
+def test_a_trainer_that_cannot_start_says_why(site: Site) -> None:
+    run_id = site.submit()
+    site.worker("cpu", "--burst", "--trainer-command", "python -m no_such_trainer").wait()
+    run = site.queue.get(run_id)
+    assert run.cause is Cause.CODE and "No module named no_such_trainer" in run.error
+
+
+def test_work_that_was_done_but_not_told_is_not_done_again(site: Site) -> None:
+    run_id = site.submit("steps=6")
+    worker = site.worker()
+    site.at_step(run_id, 5)
+    worker.stop_all(signal.SIGSTOP)
+    (trainer,) = worker.trainers()
+    trainer.send_signal(signal.SIGCONT)
+    token = site.queue.get(run_id).token
+    result = site.runs / run_id / "attempts" / token / "result.json"
+    wait_until(result.exists, what="the result")
+    worker.process.kill()
+    assert site.worker("cpu", "--burst").wait() == 0
+    run = site.queue.get(run_id)
+    assert (run.state, run.attempt, run.result_attempt) == (State.FINISHED, 2, token)
+    assert len(site.steps(run_id)) == 6
+
+
+def test_a_record_that_no_trainer_could_use_is_set_aside_and_the_next_run_goes_on(
+    site: Site,
+) -> None:
+    poisoned, good = site.submit(), site.submit("steps=2")
+    site.server.client().hset(f"trainq:run:{poisoned}", "start_from", "../../etc")
+    worker = site.worker("cpu", "--burst")
+    assert worker.wait() == 0, worker.said()
+    assert site.queue.get(good).state is State.FINISHED
+    held = site.queue.get(poisoned)
+    assert held.state is State.HELD and "points out of" in held.held_reason
+
+
+def test_the_start_of_a_run_is_told_in_one_line(site: Site) -> None:
+    run_id = site.submit("steps=2")
+    worker = site.worker("cpu", "--burst")
+    worker.wait()
+    said = worker.said()
+    assert f"start {run_id} run-{run_id} (ana)" in said
+    assert f"done {run_id} accuracy 0.9 in" in said
+    assert "Traceback" not in said
