@@ -231,18 +231,20 @@ class Reading:
         filters += [f"batch:{batch}"] if batch else []
         with self._connection.pipeline(transaction=True) as pipe:
             for state in states:
-                key = self._key(f"state:{state}")
-                if filters:
-                    keys = {key: 1, **{self._key(name): 0 for name in filters}}
-                    pipe.zinter(keys, withscores=True)
-                else:
-                    newest_first = newest and state in ENDED
-                    pipe.zrange(key, 0, limit - 1, desc=newest_first, withscores=True)
-            found: dict[State, Scored] = dict(zip(states, pipe.execute(), strict=True))
+                self._read_index(pipe, state, filters, limit, newest)
+            found = dict(zip(states, pipe.execute(), strict=True))
         ended = [pair for state in states if state in ENDED for pair in found.pop(state)]
         ended.sort(key=lambda pair: pair[1], reverse=newest)
-        pairs = [*(pair for scored in found.values() for pair in scored), *ended]
-        return _decoded([name for name, _ in (pairs[:limit] if limit else pairs)])
+        ids = [name for names in found.values() for name in names] + [name for name, _ in ended]
+        return _decoded(ids[:limit] if limit else ids)
+
+    def _read_index(self, pipe: Any, state: State, filters: Ids, limit: int, newest: bool) -> None:
+        """Ended runs of several states are merged by time, so they come with it."""
+        key, ended = self._key(f"state:{state}"), state in ENDED
+        if filters:
+            pipe.zinter({key: 1, **{self._key(name): 0 for name in filters}}, withscores=ended)
+        else:
+            pipe.zrange(key, 0, limit - 1, desc=newest and ended, withscores=ended)
 
 
 def stream_order(event_id: str) -> tuple[int, int]:
