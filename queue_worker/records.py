@@ -236,6 +236,14 @@ def run_of(run_id: str, fields: Mapping[bytes, bytes], lease_until: float | None
     return Run.model_validate({**parsed, **lease, "id": run_id})
 
 
+def card_of(text: object) -> WorkerCard | None:
+    """The card that a worker left, or None for anything else."""
+    try:
+        return WorkerCard.model_validate_json(text) if isinstance(text, bytes) else None
+    except ValidationError:
+        return None
+
+
 def mistake(error: ValueError) -> str:
     """The first thing that is wrong with a record, in one line."""
     if not isinstance(error, ValidationError):
