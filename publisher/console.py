@@ -40,8 +40,12 @@ class Desk(TyperGroup):
             tell_error(error)
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError:
-            _swallow_stdout()
+            _give_up_stdout()
             raise typer.Exit(0) from None
+        except OSError as error:  # a full disk, a folder that may not be written
+            _give_up_stdout()
+            tell_error(TrainqError(str(error.strerror).lower(), where=str(error.filename or "")))
+            raise typer.Exit(TrainqError.exit_code) from error
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         return answer
@@ -196,6 +200,9 @@ def _painted(part: Piece) -> str:
     return f"\x1b[{CODES[part.style]}m{part.text}\x1b[0m" if part.style else part.text
 
 
-def _swallow_stdout() -> None:
-    """Nobody reads any more; keep the interpreter's last flush from complaining."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+def _give_up_stdout() -> None:
+    """Where nobody takes it any more, keep the interpreter's last flush from complaining."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

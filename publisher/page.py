@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from publisher.text import Line, Piece, fit, line, piece
 from schemas.events import Event, EventKind
 from schemas.run import Cause, Run, State
 
+OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere
 
@@ -87,7 +89,8 @@ def mend(run: Run) -> list[tuple[str, str]]:
         return [(f"publisher retry {run.id}", _from_where(run))]
     if run.state is not State.FAILED or run.cause is None:
         return []
-    if isinstance(said := run.result.get("try_this"), str) and said:
+    said = str(run.result.get("try_this", ""))
+    if OVERRIDES.fullmatch(said):  # prose must not become a command
         return [(f"publisher retry {run.id} {said}", "what the trainer suggests")]
     change, because = _remedy(run.cause, flat(run.config))
     return [(f"publisher retry {run.id} {change}".rstrip(), because or _from_where(run))]
@@ -103,7 +106,7 @@ def _remedy(cause: Cause, config: Mapping[str, Any]) -> tuple[str, str]:
             return f"data.workers={workers}", "fewer loader processes"
         case Cause.DIVERGED:
             rate = float(config.get("optim.lr", 1e-3)) / 10
-            return f"--fresh optim.lr={rate:g}", "a tenth of the learning rate, from the start"
+            return f"optim.lr={rate:g}", "a tenth of the learning rate"
         case Cause.CONFIG:
             return "KEY=VALUE", "with the value that the cause asks for"
         case Cause.DATA:

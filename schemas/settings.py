@@ -76,7 +76,7 @@ def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     pairs: dict[str, str] = {}
-    for number, raw in enumerate(path.read_text().splitlines(), start=1):
+    for number, raw in enumerate(path.read_text(errors="replace").splitlines(), start=1):
         line = raw.strip().removeprefix("export ").strip()
         if not line or line.startswith("#"):
             continue

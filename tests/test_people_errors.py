@@ -113,6 +113,17 @@ def test_a_setting_that_makes_no_sense_is_code_2(desk: Desk) -> None:
     assert_one_block(ask(desk, "queue list", TRAINQ_LEASE_S="soon"), 2, "TRAINQ_LEASE_S")
 
 
+def test_a_dotenv_that_is_no_text_is_code_2(desk: Desk) -> None:
+    (desk.folder / ".env").write_bytes(b"\xff\xfe\n")
+    assert_one_block(ask(desk, "queue list"), 2, "line 1 is not KEY=value")
+
+
+def test_a_state_folder_that_cannot_be_made_is_one_block(desk: Desk) -> None:
+    desk.config.touch()
+    answer = ask(desk, "queue list", REDIS_URL="", TRAINQ_STATE=str(desk.config / "state"))
+    assert_one_block(answer, 1, str(desk.config))
+
+
 @pytest.mark.parametrize("user", ["a|b", "\x1b[2J", "u" * 300])
 def test_a_user_that_redis_keys_cannot_hold_is_code_2(desk: Desk, user: str) -> None:
     answer = ask(desk, "publisher submit good.yaml", TRAINQ_USER=user)

@@ -162,6 +162,20 @@ def test_a_reader_that_leaves_early_is_no_error(desk: Desk) -> None:
     assert process.wait(10) == 0
 
 
+def test_a_full_disk_is_one_block(desk: Desk) -> None:
+    desk.submit()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "publisher.queue_cli", "list"],
+            env={**os.environ, **desk.env},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "error: no space left on device\n")
+
+
 def on_a_terminal(desk: Desk, *words: str, **env: str) -> str:
     """What a command writes when stdout and stderr are a terminal."""
     leader, follower = pty.openpty()

@@ -217,7 +217,7 @@ def test_show_has_cause_remedy_history_and_last_lines(desk: Desk) -> None:
     fail(desk.door, claimed, Cause.DIVERGED, "the loss is no number since step 12")
     page = desk.queue("show", run_id).out
     assert "x FAILED (diverged)" in page and "the loss is no number since step 12" in page
-    assert f"publisher retry {run_id} --fresh optim.lr=0.01" in page
+    assert f"publisher retry {run_id} optim.lr=0.01" in page
     assert "optim.lr=0.1 train.epochs=3" in page and "given: optim.lr=0.1" in page
     assert "submitted by ana" in page and "claimed by v100:0 (attempt 1)" in page
     assert "line 19" in page and "line 11\n" not in page

@@ -277,3 +277,5 @@ def test_every_cause_has_a_command_that_can_be_typed(cause: Cause) -> None:
 def test_what_the_trainer_suggests_comes_before_our_own_advice() -> None:
     run = a_failed_run(Cause.DIVERGED, result={"try_this": "optim.lr=1e-5"})
     assert mend(run)[0][0] == "publisher retry 7f3j9a optim.lr=1e-5"
+    prose = run.model_copy(update={"result": {"try_this": "x; rm -rf runs"}})
+    assert mend(prose)[0][0] == "publisher retry 7f3j9a optim.lr=0.0001"

@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 
 from publisher import console
+from publisher.configs import all_problems, load_all
 from publisher.options import AsJson, PrintId
 from publisher.plan import Wishes, new_runs
 from publisher.receipts import nothing_queued, would_lines
 from publisher.sending import send, stay, tell
 from schemas.config import NOTIFY
-from schemas.errors import ConfigError, UsageError
+from schemas.errors import UsageError
 from schemas.overrides import split_arguments
 from schemas.run import new_id
-from schemas.source import Loaded, load
+from schemas.source import Loaded
 
 HELP = console.help_text(
     "Check configs and queue a run for each: all of them or none.",
@@ -75,17 +76,10 @@ def _read(arguments: Sequence[str]) -> list[Loaded]:
     files, overrides = split_arguments(arguments)
     if not files:
         raise UsageError("no config file was given", fix="publisher submit FILE [key=value ...]")
-    configs: list[Loaded] = []
-    refused: list[ConfigError] = []
-    for file in files:
-        try:
-            configs.append(load(file, overrides))
-        except ConfigError as error:
-            refused.append(error)
+    loaded, refused = load_all(files, overrides)
     if refused:
-        problems = [problem for error in refused for problem in error.problems]
-        raise ConfigError(problems, ", ".join(error.where for error in refused))
-    return configs
+        raise all_problems(refused)
+    return [loaded[file] for file in files]
 
 
 def _known(notify: str) -> str:
