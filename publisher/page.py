@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from publisher.clock import brief, exact, of_day
 from publisher.plan import flat
 from publisher.render import LOOKS
 from publisher.snapshot import best_text, number
-from publisher.text import Line, Piece, fit, line, piece
+from publisher.text import Line, Piece, clean, line, piece
 from schemas.events import Event, EventKind
 from schemas.run import Cause, Run, State
 
 OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
+INDENT = 11
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere
 
 
@@ -67,10 +69,10 @@ def _title(run: Run, now: float) -> Line:
 def _section(label: str, texts: Iterable[str], width: int) -> list[Line]:
     rows: list[Line] = []
     for text in texts:
-        head = piece(f"  {'' if rows else label:<9}", "dim")
-        body = piece(text)
-        room = max(width - head.width, 20)
-        rows.append([head, fit(body, room) if body.width > room and label == "Log" else body])
+        room = max(width - INDENT, 20)
+        for part in [text[:room]] if label == "Log" else wrap(clean(text), room):
+            head = piece(f"  {'' if rows else label:<{INDENT - 2}}", "dim")
+            rows.append([head, piece(part)])
     return rows
 
 

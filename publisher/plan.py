@@ -163,7 +163,7 @@ def _part(override: str) -> str:
     key, _, value = override.partition("=")
     if key in UNNAMED:
         return ""
-    leaf = key.rsplit(".", 1)[-1]
+    leaf = key.removesuffix(".kind").rsplit(".", 1)[-1]
     return f"{leaf}{value}" if value[:1].isdigit() else f"{leaf}-{value}"
 
 

@@ -61,8 +61,8 @@ def _why_running(row: Row | Run, now: float) -> str:
         return f"worker silent, lease over for {brief(now - row.lease_until)}"
     parts = [f"attempt {row.attempt}"] if row.attempt > 1 else []
     progress = row.progress
-    if progress.doing and progress.doing != "training":
-        parts.append(progress.doing)
+    if not progress.epochs or progress.doing not in ("", "training"):
+        parts.append(progress.doing or "starting")
     elif progress.eta_s is not None:
         parts.append(f"done in {brief(progress.eta_s)}")
     return ", ".join(parts)

@@ -41,6 +41,7 @@ def ended(config: dict[str, Any], state: State = State.FAILED, **fields: Any) ->
         ((), "resnet10t"),
         (("optim.lr=1e-3",), "resnet10t-lr1e-3"),
         (("train.epochs=5", "evaluate.metric=macro_f1"), "resnet10t-epochs5-metric-macro_f1"),
+        (("augment.kind=none", "seed=3"), "resnet10t-augment-none-seed3"),
         (("name=mine", "optim.lr=1e-3"), "mine"),
         (("notify=@me", "note=why not"), "resnet10t"),
         (("model.name=vit_tiny_patch16_224",), "vit_tiny_patch16_224"),

@@ -196,6 +196,7 @@ def test_results_rank_by_any_metric_that_was_measured() -> None:
         (RUNNING, {"attempt": 2}, {}, "attempt 2, done in 18m"),
         (RUNNING, {"lease_until": NOW - 4}, {}, "worker silent, lease over for 4s"),
         (RUNNING, {"wish": Wish.CANCEL, "wish_by": "bo"}, {}, "cancel asked by bo"),
+        (RUNNING, {"progress": Progress()}, {}, "starting"),
         (RUNNING, {"progress": Progress(doing="reading data")}, {}, "reading data"),
         (HELD, {}, {}, "held by bo: until the data are fixed"),
         (CANCELLED, {}, {}, 'by ana: "wrong split" (checkpoint kept)'),
@@ -235,6 +236,11 @@ def a_failed_run(cause: Cause = Cause.CUDA_OOM, **fields: Any) -> Run:
     shared = FAILED.model_dump(include=set(Row.model_fields) & set(Run.model_fields))
     given = {"config": CONFIG, "checkpoint": "attempts/1-00000000/checkpoints/step-300", **fields}
     return Run(**{**shared, "cause": cause, **given})
+
+
+def test_a_page_is_not_wider_than_the_terminal() -> None:
+    run = a_failed_run(error="an error that goes on and on " * 9, overrides=("optim.lr=1",) * 30)
+    assert max(len(plain(line)) for line in page_lines(a_page(run), 80)) <= 80
 
 
 def a_page(run: Run) -> Page:
