@@ -70,7 +70,7 @@ def _section(label: str, texts: Iterable[str], width: int) -> list[Line]:
     rows: list[Line] = []
     for text in texts:
         room = max(width - INDENT, 20)
-        for part in [text[:room]] if label == "Log" else wrap(clean(text), room):
+        for part in [clean(text)[:room]] if label == "Log" else wrap(clean(text), room):
             head = piece(f"  {'' if rows else label:<{INDENT - 2}}", "dim")
             rows.append([head, piece(part)])
     return rows
