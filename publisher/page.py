@@ -95,7 +95,7 @@ def mend(run: Run) -> list[tuple[str, str]]:
     if OVERRIDES.fullmatch(said):  # prose must not become a command
         return [(f"publisher retry {run.id} {said}", "what the trainer suggests")]
     change, because = _remedy(run.cause, flat(run.config))
-    return [(f"publisher retry {run.id} {change}".rstrip(), because or _from_where(run))]
+    return [(f"publisher retry {run.id} {change}".rstrip(), said or because or _from_where(run))]
 
 
 def _remedy(cause: Cause, config: Mapping[str, Any]) -> tuple[str, str]:
@@ -193,5 +193,6 @@ def _event(event: Event, now: float) -> str:
     by = f" by {event.by}" if event.by else ""
     attempt = f" (attempt {event.attempt})" if event.attempt else ""
     cause = f": {event.cause}" if event.cause and event.kind is not EventKind.CANCELLED else ""
-    text = f": {event.text}" if event.text else ""
+    told = event.kind is EventKind.FAILED  # its text is the cause, which stands above
+    text = f": {event.text}" if event.text and not told else ""
     return f"{of_day(event.at, now)}  {words}{by}{attempt}{cause}{text}"

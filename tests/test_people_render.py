@@ -284,4 +284,4 @@ def test_what_the_trainer_suggests_comes_before_our_own_advice() -> None:
     run = a_failed_run(Cause.DIVERGED, result={"try_this": "optim.lr=1e-5"})
     assert mend(run)[0][0] == "publisher retry 7f3j9a optim.lr=1e-5"
     prose = run.model_copy(update={"result": {"try_this": "x; rm -rf runs"}})
-    assert mend(prose)[0][0] == "publisher retry 7f3j9a optim.lr=0.0001"
+    assert mend(prose) == [("publisher retry 7f3j9a optim.lr=0.0001", "x; rm -rf runs")]
