@@ -1,25 +1,43 @@
-"""The `publisher` command line."""
+"""The `publisher` command: check configs and put them in the queue."""
 
-import sys
+from publisher import console
+from publisher.commands import retry, schema, submit, validate
 
-import typer
-
-from publisher.commands.schema import schema
-from publisher.commands.validate import validate
-from schemas.errors import TrainqError
-
-app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.command()(validate)
-app.command()(schema)
+app = console.desk(
+    "Check configs and put them in the queue.",
+    "publisher validate birds.yaml",
+    "publisher submit birds.yaml optim.lr=3e-4",
+    "publisher retry @failed",
+)
+console.add(app, "submit", submit.submit, submit.HELP)
+console.add(
+    app,
+    "validate",
+    validate.validate,
+    console.help_text(
+        "Check configs and show all mistakes at once; queue nothing.",
+        "publisher validate birds.yaml",
+        "publisher validate birds.yaml optim.lr=3e-4 --resolved",
+        "publisher validate examples/*.yaml --json",
+    ),
+)
+console.add(app, "retry", retry.retry, retry.HELP)
+console.add(
+    app,
+    "schema",
+    schema.schema,
+    console.help_text(
+        "Print the JSON Schema of a config, for editors.",
+        "publisher schema",
+        "publisher schema -o config.schema.json",
+        "sed -i '1i # yaml-language-server: $schema=config.schema.json' birds.yaml",
+    ),
+    bare=True,
+)
 
 
 def main() -> None:
-    """Run a command; a person's mistake is a few lines and an exit code."""
-    try:
-        app()
-    except TrainqError as error:
-        print("\n".join(error.lines()), file=sys.stderr)
-        sys.exit(error.exit_code)
+    app(prog_name="publisher")
 
 
 if __name__ == "__main__":

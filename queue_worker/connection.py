@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from typing import NamedTuple, ParamSpec, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
@@ -62,8 +62,8 @@ def masked(url: str) -> str:
         secret = ":****" if parts.password is not None else ""
         netloc = f"{parts.username or ''}{secret}@{netloc}"
     query = [(k, "****" if "password" in k.lower() else v) for k, v in parse_qsl(parts.query)]
-    words = urlencode(query, safe="*/")
-    return urlunsplit((parts.scheme, netloc, parts.path, words, ""))
+    words = f"?{urlencode(query, safe='*/')}" if query else ""
+    return f"{parts.scheme}://{netloc}{parts.path}{words}"
 
 
 def told(method: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
@@ -104,7 +104,7 @@ def _reason(error: Exception) -> str:
 
 def _client(url: str, place: Place, worker: bool) -> redis.Redis:
     # the worker's threads repeat by themselves: ten silent retries would stop their heartbeat
-    retry = Retry(NoBackoff(), 0) if worker else Retry(ExponentialBackoff(cap=0.4, base=0.05), 3)
+    retry = Retry(NoBackoff(), 0) if worker else Retry(ExponentialBackoff(cap=0.4, base=0.025), 3)
     try:
         return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=retry)
     except ValueError as error:
@@ -119,9 +119,14 @@ def _check(client: redis.Redis, place: Place) -> None:
         version = str(client.info("server")["redis_version"])
     except (redis.RedisError, OSError) as error:
         raise unreachable(error, place) from error
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    if too_old(version):
         raise QueueUnreachable(
             f"Redis {version} at {place.address} is too old",
             where=f"address from {place.source}",
             fix=f"use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey",
         )
+
+
+def too_old(version: str) -> bool:
+    """Whether a server lacks commands that we use."""
+    return tuple(int(part) for part in version.split(".")[:2]) < OLDEST

@@ -15,8 +15,8 @@ from queue_worker.records import (
     ROW_JSON,
     ROW_TEXT,
     Row,
-    WorkerCard,
     WorkerView,
+    card_of,
     event_of,
     mistake,
     rows_of,
@@ -172,24 +172,25 @@ class Reading:
         seen = self._connection.zrange(self._key("workers"), 0, -1, withscores=True)
         with self._connection.pipeline(transaction=False) as pipe:
             for lane, _ in seen:
-                pipe.hmget(self._key("worker:") + lane.decode(), "card", "claim_run", "claim_token")
-            hashes = pipe.execute(raise_on_error=False)
-        return sorted(self._views(seen, hashes), key=lambda view: view.card.lane)
+                pipe.hget(self._key("worker:") + lane.decode(), "card")
+            cards = pipe.execute(raise_on_error=False)
+        now, running = self.now(), self._running()
+        views: Workers = []
+        for (_, at), text in zip(seen, cards, strict=True):
+            if card := card_of(text):
+                run, alive = running.get(card.lane, ""), now - at < self._lease_s
+                views.append(WorkerView(card=card, seen_at=at, run=run, alive=alive))
+        return sorted(views, key=lambda view: view.card.lane)
 
-    def _views(self, seen: Scored, hashes: Sequence[Any]) -> Iterable[WorkerView]:
-        now = self.now()
-        held = set(_decoded(self._connection.zrange(self._key("leases"), 0, -1)))
-        for (_, at), fields in zip(seen, hashes, strict=True):
-            if isinstance(fields, redis.ResponseError) or fields[0] is None:
-                continue
-            card = WorkerCard.model_validate_json(fields[0])
-            run = (fields[1] or b"").decode()
-            yield WorkerView(
-                card=card,
-                seen_at=at,
-                run=run if run in held else "",
-                alive=now - at < self._lease_s,
-            )
+    def _running(self) -> dict[str, str]:
+        """Worker lane -> the run it holds, as the records say."""
+        ids = _decoded(self._connection.zrange(self._key("leases"), 0, -1))
+        with self._connection.pipeline(transaction=False) as pipe:
+            for run_id in ids:
+                pipe.hget(self._key(f"run:{run_id}"), "worker")
+            lanes = pipe.execute(raise_on_error=False)
+        pairs = zip(lanes, ids, strict=True)
+        return {lane.decode(): run_id for lane, run_id in pairs if isinstance(lane, bytes)}
 
     @told
     def quarantined(self) -> Reasons:
@@ -231,18 +232,20 @@ class Reading:
         filters += [f"batch:{batch}"] if batch else []
         with self._connection.pipeline(transaction=True) as pipe:
             for state in states:
-                key = self._key(f"state:{state}")
-                if filters:
-                    keys = {key: 1, **{self._key(name): 0 for name in filters}}
-                    pipe.zinter(keys, withscores=True)
-                else:
-                    newest_first = newest and state in ENDED
-                    pipe.zrange(key, 0, limit - 1, desc=newest_first, withscores=True)
-            found: dict[State, Scored] = dict(zip(states, pipe.execute(), strict=True))
+                self._read_index(pipe, state, filters, limit, newest)
+            found = dict(zip(states, pipe.execute(), strict=True))
         ended = [pair for state in states if state in ENDED for pair in found.pop(state)]
         ended.sort(key=lambda pair: pair[1], reverse=newest)
-        pairs = [*(pair for scored in found.values() for pair in scored), *ended]
-        return _decoded([name for name, _ in (pairs[:limit] if limit else pairs)])
+        ids = [name for names in found.values() for name in names] + [name for name, _ in ended]
+        return _decoded(ids[:limit] if limit else ids)
+
+    def _read_index(self, pipe: Any, state: State, filters: Ids, limit: int, newest: bool) -> None:
+        """Ended runs of several states are merged by time, so they come with it."""
+        key, ended = self._key(f"state:{state}"), state in ENDED
+        if filters:
+            pipe.zinter({key: 1, **{self._key(name): 0 for name in filters}}, withscores=ended)
+        else:
+            pipe.zrange(key, 0, limit - 1, desc=newest and ended, withscores=ended)
 
 
 def stream_order(event_id: str) -> tuple[int, int]:

@@ -228,9 +228,20 @@ def run_of(run_id: str, fields: Mapping[bytes, bytes], lease_until: float | None
     """The run that a hash describes; ValueError when it describes none."""
     texts = text_of(fields).items()
     known = {name: text for name, text in texts if text and name in Run.model_fields}
-    parsed = {n: json.loads(text) if n in JSON_FIELDS else text for n, text in known.items()}
+    try:
+        parsed = {n: json.loads(text) if n in JSON_FIELDS else text for n, text in known.items()}
+    except RecursionError as error:
+        raise ValueError("JSON is nested too deeply") from error
     lease = {} if lease_until is None else {"lease_until": lease_until}
     return Run.model_validate({**parsed, **lease, "id": run_id})
+
+
+def card_of(text: object) -> WorkerCard | None:
+    """The card that a worker left, or None for anything else."""
+    try:
+        return WorkerCard.model_validate_json(text) if isinstance(text, bytes) else None
+    except ValidationError:
+        return None
 
 
 def mistake(error: ValueError) -> str:
@@ -250,16 +261,16 @@ def event_of(entry: tuple[bytes, Mapping[bytes, bytes]]) -> Event | None:
         return None
 
 
-def rows_of(texts: Sequence[bytes]) -> list[Row]:
-    """The rows that `rows.lua` wrote as JSON; a broken record is left out, it is in quarantine."""
+def rows_of(lines: bytes) -> list[Row]:
+    """The rows that `rows.lua` wrote, one a line; a broken record is left out."""
     try:
-        return ROWS.validate_json(b"[" + b",".join(texts) + b"]")
+        return ROWS.validate_json(b"[" + lines.replace(b"\n", b",") + b"]")
     except ValidationError:
-        return [row for text in texts for row in _one_row(text)]
+        return [row for line in lines.split(b"\n") for row in _one_row(line)]
 
 
-def _one_row(text: bytes) -> list[Row]:
+def _one_row(line: bytes) -> list[Row]:
     try:
-        return ROWS.validate_json(b"[" + text + b"]")
+        return ROWS.validate_json(b"[" + line + b"]")
     except ValidationError:
         return []

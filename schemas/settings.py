@@ -26,7 +26,9 @@ class Settings(BaseModel):
     runs: Path = Field(Path("runs"), alias="TRAINQ_RUNS")
     data: Path = Field(Path(), alias="TRAINQ_DATA")
     state: Path = Field(Path("~/.local/state/trainq"), alias="TRAINQ_STATE")  # the embedded server
-    user: str = Field(default_factory=getpass.getuser, alias="TRAINQ_USER")
+    user: str = Field(
+        default_factory=getpass.getuser, alias="TRAINQ_USER", pattern=r"^[^|\x00-\x1f]{1,64}$"
+    )  # a part of keys and lanes
     plugins: str = Field("", alias="TRAINQ_PLUGINS")
     lease_s: Positive = Field(15.0, alias="TRAINQ_LEASE_S")  # every other time follows from it
     stall_s: Positive = Field(900.0, alias="TRAINQ_STALL_S")
@@ -74,7 +76,7 @@ def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     pairs: dict[str, str] = {}
-    for number, raw in enumerate(path.read_text().splitlines(), start=1):
+    for number, raw in enumerate(path.read_text(errors="replace").splitlines(), start=1):
         line = raw.strip().removeprefix("export ").strip()
         if not line or line.startswith("#"):
             continue

@@ -235,7 +235,7 @@ def test_hold_and_release_keep_the_place(queue: Queue) -> None:
     assert queue.release(first, by="bo").state is State.QUEUED
 
 
-def test_a_running_or_ended_run_can_be_neither_held_nor_released(queue: Queue) -> None:
+def test_a_running_run_cannot_be_held_nor_an_ended_one_released(queue: Queue) -> None:
     run_id = submit(queue)
     token = claim(queue).token
     with pytest.raises(TransitionRefused, match="is running"):
@@ -243,6 +243,13 @@ def test_a_running_or_ended_run_can_be_neither_held_nor_released(queue: Queue) -
     queue.end(run_id, token, FINISHED)
     with pytest.raises(TransitionRefused, match="is finished"):
         queue.release(run_id, by="ana")
+
+
+def test_a_release_that_is_repeated_after_the_claim_is_no_mistake(queue: Queue) -> None:
+    run_id = submit(queue, held_by="ana")
+    queue.release(run_id, by="ana")
+    claim(queue)
+    assert queue.release(run_id, by="ana").state is State.RUNNING
 
 
 def test_verbs_on_a_run_that_does_not_exist_say_so(queue: Queue) -> None:

@@ -5,16 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
+from publisher.configs import all_problems, load_all
 from publisher.resolved import yaml_with_origins
-from schemas.errors import ConfigError, Problem, UsageError
+from schemas.errors import ConfigError, UsageError
 from schemas.overrides import split_arguments
-from schemas.source import Loaded, load
+from schemas.source import Loaded
 
 SCHEMA_VERSION = 1
 
 
 def validate(
-    arguments: Annotated[list[str], typer.Argument(metavar="FILE... [key.path=value]...")],
+    arguments: Annotated[list[str], typer.Argument(metavar="FILE|KEY=VALUE")],
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print every value and where it came from.")
     ] = False,
@@ -31,25 +32,14 @@ def validate(
     files, overrides = split_arguments(arguments)
     if not files:
         raise UsageError("no config file is named", fix="publisher validate FILE [key=value]")
-    loaded: dict[str, Loaded] = {}
-    refused: dict[str, ConfigError] = {}
-    for file in files:
-        try:
-            loaded[file] = load(file, overrides)
-        except ConfigError as error:
-            refused[file] = error
+    loaded, refused = load_all(files, overrides)
     if as_json:
         typer.echo(json.dumps(_record(files, loaded, refused, resolved), indent=2))
         raise typer.Exit(UsageError.exit_code if refused else 0)
     for file, config in loaded.items():
         typer.echo(yaml_with_origins(config) if resolved else f"ok  {file}", nl=not resolved)
     if refused:
-        raise _all_of(list(refused.values()))
-
-
-def _all_of(errors: list[ConfigError]) -> ConfigError:
-    problems: list[Problem] = [problem for error in errors for problem in error.problems]
-    return ConfigError(problems, ", ".join(error.where for error in errors))
+        raise all_problems(refused)
 
 
 def _record(

@@ -30,32 +30,40 @@ end
 -- ---- records --------------------------------------------------------------------------------------
 
 local NUMBERS = {'seq', 'priority', 'attempt', 'crashes', 'stalls'}
-local TEXTS = {
+local FIELDS = {
+  'seq', 'priority', 'attempt', 'crashes', 'stalls',
   'state', 'schema_number', 'token', 'user', 'needs_host', 'runs_root', 'checkpoint', 'start_from',
   'wish', 'wish_by', 'wish_reason', 'worker', 'nonce', 'name', 'batch', 'ended_at', 'ended_token',
   'held_from', 'claim_boot', 'claim_root', 'checkpoint_step', 'checkpoint_token', 'log_number',
 }
 
--- The fields that scripts decide by, or nil and why this record cannot be trusted.
+-- The values that scripts decide by, or nil and why they cannot be trusted.
+local function trusted(fields)
+  local run = {}
+  for _, name in ipairs(FIELDS) do run[name] = fields[name] or '' end
+  for _, name in ipairs(NUMBERS) do
+    local number = tonumber(run[name])
+    if not number or number ~= math.floor(number) or math.abs(number) > 2 ^ 40 then
+      return nil, name .. ' is not a whole number'
+    end
+    run[name] = number
+  end
+  if math.abs(run.priority) > 1000 then return nil, 'priority is not between -1000 and 1000' end
+  if not KNOWN[run.state] then return nil, 'no such state: ' .. string.sub(run.state, 1, 40) end
+  if ENDED[run.state] and not tonumber(run.ended_at) then return nil, 'ended_at is not a number' end
+  return run
+end
+
 local function record(id)
   local kind = redis.call('TYPE', run_key(id)).ok
   if kind == 'none' then return nil, 'there is no record' end
   if kind ~= 'hash' then return nil, 'the record is a ' .. kind .. ', not a hash' end
-  local run = {}
-  local numbers = redis.call('HMGET', run_key(id), unpack(NUMBERS))
-  for i, name in ipairs(NUMBERS) do
-    run[name] = tonumber(numbers[i] or '')
-    if not run[name] or run[name] ~= math.floor(run[name]) or math.abs(run[name]) > 2 ^ 40 then
-      return nil, name .. ' is not a whole number'
-    end
-  end
-  if math.abs(run.priority) > 1000 then return nil, 'priority is not between -1000 and 1000' end
-  local texts = redis.call('HMGET', run_key(id), unpack(TEXTS))
-  for i, name in ipairs(TEXTS) do run[name] = texts[i] or '' end
-  if not KNOWN[run.state] then return nil, 'no such state: ' .. string.sub(run.state, 1, 40) end
-  if ENDED[run.state] and not tonumber(run.ended_at) then return nil, 'ended_at is not a number' end
   expect('history:' .. id, 'list')
-  return run
+  local fields = {}
+  for i, value in ipairs(redis.call('HMGET', run_key(id), unpack(FIELDS))) do
+    fields[FIELDS[i]] = value
+  end
+  return trusted(fields)
 end
 
 -- ---- indexes --------------------------------------------------------------------------------------

@@ -40,38 +40,51 @@ local function serves(lane)
   return root == '' or root == A.card.runs_root or root_is_gone(root)
 end
 
--- The first run of a lane that this version may touch; debris and broken records go on the way.
-local function head(lane)
-  if expect('lane:' .. lane, 'zset') then mend() end
-  local from = 0
-  while true do
-    local entry = redis.call('ZRANGE', key('lane:' .. lane), from, from, 'WITHSCORES')
-    local id = entry[1]
-    if not id then
-      if from == 0 then redis.call('SREM', key('lanes'), lane) end
-      return nil
-    end
-    local run, reason = record(id)
-    if not run then
-      quarantine(id, reason, lane)
-    elseif run.state ~= 'queued' then
-      leave_lane(id, lane) -- debris
-    elseif run.schema_number ~= whole(SCHEMA) then
-      from = from + 1 -- another version's: left alone
-    else
-      return {id = id, run = run, lane = lane, place = tonumber(entry[2])}
-    end
+-- The run at an index of a lane: the first, or after those that belong to another version.
+local function peek(lane, from)
+  local entry = redis.pcall('ZRANGE', key('lane:' .. lane), from, from, 'WITHSCORES')
+  if entry.err then -- not a lane: set it aside and make it again
+    expect('lane:' .. lane, 'zset')
+    mend()
+    entry = redis.call('ZRANGE', key('lane:' .. lane), from, from, 'WITHSCORES')
   end
+  if not entry[1] then return nil end
+  return {lane = lane, from = from, id = entry[1], place = tonumber(entry[2])}
 end
 
-local best
+local heads = {}
 for _, lane in ipairs(redis.call('SMEMBERS', key('lanes'))) do
-  if serves(lane) then
-    local found = head(lane)
-    if found and (not best or found.place < best.place) then best = found end
+  if serves(lane) then heads[#heads + 1] = peek(lane, 0) end
+end
+
+local function first()
+  local lowest
+  for i, head in ipairs(heads) do
+    if not lowest or head.place < heads[lowest].place then lowest = i end
+  end
+  return lowest
+end
+
+-- Debris and broken records go on the way; they never stop the next one.
+local best
+while not best do
+  local i = first()
+  if not i then return {} end
+  local head = table.remove(heads, i)
+  local run, reason = record(head.id)
+  if run and run.state == 'queued' and run.schema_number == whole(SCHEMA) then
+    best = {id = head.id, run = run, lane = head.lane}
+  else
+    if not run then
+      quarantine(head.id, reason, head.lane)
+    elseif run.state ~= 'queued' then
+      leave_lane(head.id, head.lane)
+    else
+      head.from = head.from + 1 -- another version's: left alone
+    end
+    heads[#heads + 1] = peek(head.lane, head.from)
   end
 end
-if not best then return {} end
 
 local id, run = best.id, best.run
 local attempt = whole(run.attempt + 1)

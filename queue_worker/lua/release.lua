@@ -7,8 +7,8 @@
 local run, reason = record(A.id)
 if redis.call('EXISTS', run_key(A.id)) == 0 then return {'missing'} end
 if not run then return {'broken', reason} end
-if run.state == 'queued' or run.state == 'waiting' then return {'ok'} end
-if run.state ~= 'held' then return {'refused', run.state} end
+if ENDED[run.state] then return {'refused', run.state} end
+if run.state ~= 'held' then return {'ok'} end -- a repeat; a worker may have taken it meanwhile
 move(A.id, run, run.held_from == 'waiting' and 'waiting' or 'queued', {held_by = '', held_reason = ''})
 event('released', A.id, A.by)
 return {'ok'}

@@ -1,7 +1,7 @@
 -- Runs as JSON objects with the columns of a list. Reads only; a broken record gives no row.
 -- reads   run:<id> leases
 -- args    ids, text: names of plain fields, json: names of fields that hold JSON
--- answer  [JSON text, ...]
+-- answer  one JSON object a line: a single reply, because a client parses many small ones slowly
 
 local names = {}
 for _, name in ipairs(A.text) do names[#names + 1] = name end
@@ -26,4 +26,4 @@ for _, id in ipairs(A.ids) do
     rows[#rows + 1] = '{' .. table.concat(parts, ',') .. '}'
   end
 end
-return rows
+return table.concat(rows, '\n')

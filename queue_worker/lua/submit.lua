@@ -28,7 +28,7 @@ for _, submission in ipairs(A.runs) do
     fields.state = submission.held and 'held' or 'queued'
     if submission.held then fields.held_from = 'queued' end
     write(id, fields)
-    index(id, record(id))
+    index(id, trusted(fields))
     event('submitted', id, fields.user)
     if submission.held then event('held', id, fields.held_by, {text = fields.held_reason}) end
     if not submission.held then rings = rings + 1 end

@@ -1,0 +1,48 @@
+"""`queue cancel`: end runs, with a checkpoint where one runs."""
+
+from typing import Annotated
+
+import typer
+
+from publisher import console
+from publisher.options import Reason, SomeRuns
+from publisher.selectors import select
+from publisher.watching import ending, until_ended
+from schemas.run import ENDED, Run, State, Wish
+
+HELP = console.help_text(
+    "Cancel runs: pending ones at once, running ones after a checkpoint.",
+    "queue cancel 7f3k2q",
+    "queue cancel @last --reason 'wrong split'",
+    "queue cancel 7f3k2q 7f3k2r --wait",
+)
+
+
+def cancel(
+    runs: SomeRuns,
+    reason: Reason = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when they have really ended.")
+    ] = False,
+) -> None:
+    queue, user = console.open_queue(), console.settings().user
+    ids = select(queue, runs, user)
+    for run_id in ids:
+        before = queue.get(run_id)
+        console.out([told(before, queue.cancel(run_id, by=user, reason=reason))])
+    if wait:
+        console.out(ending(run) for run in until_ended(queue, ids))
+
+
+def told(before: Run, after: Run) -> str:
+    """What the cancel did, from how the run stood before and stands now."""
+    name = f"{after.id} {after.name}"
+    if before.state in ENDED:
+        return f"{name}: already {before.state}"
+    if after.state is State.CANCELLED:
+        return f"{name}: cancelled"
+    if after.state in ENDED:
+        return f"{name}: had just {after.state}"
+    if before.wish is Wish.CANCEL:
+        return f"{name}: already asked by {before.wish_by}; it saves a checkpoint and ends"
+    return f"{name}: asked; it saves a checkpoint on {after.worker} and ends"

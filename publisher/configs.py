@@ -1,0 +1,26 @@
+"""The configs that a command line names: all of them are read, and all their problems kept."""
+
+from collections.abc import Mapping, Sequence
+
+from schemas.errors import ConfigError
+from schemas.source import Loaded, load
+
+
+def load_all(
+    files: Sequence[str], overrides: Sequence[str]
+) -> tuple[dict[str, Loaded], dict[str, ConfigError]]:
+    """The good ones and the refused ones, by file."""
+    loaded: dict[str, Loaded] = {}
+    refused: dict[str, ConfigError] = {}
+    for file in dict.fromkeys(files):
+        try:
+            loaded[file] = load(file, overrides)
+        except ConfigError as error:
+            refused[file] = error
+    return loaded, refused
+
+
+def all_problems(refused: Mapping[str, ConfigError]) -> ConfigError:
+    """The problems of several files as one error."""
+    problems = [problem for error in refused.values() for problem in error.problems]
+    return ConfigError(problems, ", ".join(refused))

@@ -1,0 +1,198 @@
+"""One run on one page, `queue show`: the cause first, and the command that mends it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
+
+from publisher.clock import brief, exact, of_day
+from publisher.plan import flat
+from publisher.render import LOOKS
+from publisher.snapshot import best_text, number
+from publisher.text import Line, Piece, clean, line, piece
+from schemas.events import Event, EventKind
+from schemas.run import Cause, Run, State
+
+OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
+LAST_LINES = 8
+INDENT = 11
+HISTORY = 12  # events shown; checkpoints are summed up elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that one run's page shows."""
+
+    run: Run
+    now: float
+    why: str
+    events: Sequence[Event]
+    metrics: Sequence[Mapping[str, Any]]
+    log: Sequence[str]
+    defaults: Mapping[str, Any]  # the config that a person would have got by saying nothing
+
+
+def page_lines(page: Page, width: int) -> list[Line]:
+    """The whole page."""
+    run = page.run
+    sections = [
+        _cause(page),
+        ("Try", [f"{command}   ({because})" for command, because in mend(run)]),
+        ("Who", [_who(run)]),
+        ("Times", [_times(run, page.now)]),
+        ("Config", _config(run, page.defaults)),
+        ("Metrics", _metrics(page)),
+        ("Files", _files(run)),
+        ("History", _history(page.events, page.now)),
+        ("Log", [*page.log[-LAST_LINES:], f"all of it: queue logs {run.id}"] if page.log else []),
+    ]
+    rows = [_title(run, page.now)]
+    for label, texts in sections:
+        rows += _section(label, texts, width)
+    return rows
+
+
+def _title(run: Run, now: float) -> Line:
+    symbol, style = LOOKS[run.state]
+    attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
+    began = run.started_at or run.submitted_at
+    took = f" after {exact(run.ended_at - began)}" if run.ended_at is not None else ""
+    since = f" for {exact(now - began)}" if run.state is State.RUNNING else ""
+    cause = f" ({run.cause})" if run.state is State.FAILED else ""
+    state = Piece(f"{symbol} {run.state.upper()}{cause}{took}{since}{attempt}", style)
+    return line(piece(run.name, "bold"), "  ", piece(run.id, "bold"), "   ", state)
+
+
+def _section(label: str, texts: Iterable[str], width: int) -> list[Line]:
+    rows: list[Line] = []
+    for text in texts:
+        room = max(width - INDENT, 20)
+        for part in [clean(text)[:room]] if label == "Log" else wrap(clean(text), room):
+            head = piece(f"  {'' if rows else label:<{INDENT - 2}}", "dim")
+            rows.append([head, piece(part)])
+    return rows
+
+
+def _cause(page: Page) -> tuple[str, list[str]]:
+    run = page.run
+    if run.state is State.FAILED:
+        return "Cause", [run.error or f"no reason was recorded, only '{run.cause}'"]
+    return "Now" if run.state is State.RUNNING else "Why", [page.why] if page.why else []
+
+
+def mend(run: Run) -> list[tuple[str, str]]:
+    """The commands that would help, each with what it does."""
+    if run.state is State.HELD:
+        return [(f"queue release {run.id}", "let it have its old place again")]
+    if run.state is State.CANCELLED:
+        return [(f"publisher retry {run.id}", _from_where(run))]
+    if run.state is not State.FAILED or run.cause is None:
+        return []
+    said = str(run.result.get("try_this", ""))
+    if OVERRIDES.fullmatch(said):  # prose must not become a command
+        return [(f"publisher retry {run.id} {said}", "what the trainer suggests")]
+    change, because = _remedy(run.cause, flat(run.config))
+    return [(f"publisher retry {run.id} {change}".rstrip(), said or because or _from_where(run))]
+
+
+def _remedy(cause: Cause, config: Mapping[str, Any]) -> tuple[str, str]:
+    match cause:
+        case Cause.CUDA_OOM:
+            parts = 2 * int(config.get("train.accumulate", 1))
+            return f"train.accumulate={parts}", "smaller parts, same effective batch"
+        case Cause.HOST_OOM:
+            workers = int(config.get("data.workers", 2)) // 2
+            return f"data.workers={workers}", "fewer loader processes"
+        case Cause.DIVERGED:
+            rate = float(config.get("optim.lr", 1e-3)) / 10
+            return f"optim.lr={rate:g}", "a tenth of the learning rate"
+        case Cause.CONFIG:
+            return "KEY=VALUE", "with the value that the cause asks for"
+        case Cause.DATA:
+            return "", "when the files are in place"
+        case Cause.CODE:
+            return "", "when the fault is mended on the host; the log below has it"
+        case _:
+            return "", ""
+
+
+def _from_where(run: Run) -> str:
+    return f"goes on from step {run.checkpoint_step}" if run.checkpoint else "from the start"
+
+
+def _who(run: Run) -> str:
+    facts = [
+        f"owner {run.user}",
+        f"worker {run.worker}" if run.worker else "",
+        f"priority {run.priority}" if run.priority else "",
+        f"notify {run.notify}" if run.notify else "",
+        f"batch {run.batch}" if run.batch else "",
+        f"retry of {run.retry_of}" if run.retry_of else "",
+        f"host {run.needs_host}" if run.needs_host else "",
+    ]
+    return "   ".join(fact for fact in facts if fact)
+
+
+def _times(run: Run, now: float) -> str:
+    times = [f"submitted {of_day(run.submitted_at, now)}"]
+    if run.started_at is not None:
+        waited = brief(run.started_at - run.submitted_at)
+        times.append(f"started {of_day(run.started_at, now)} (waited {waited})")
+    if run.ended_at is not None:
+        times.append(f"ended {of_day(run.ended_at, now)}")
+    return "   ".join(times)
+
+
+def _config(run: Run, defaults: Mapping[str, Any]) -> list[str]:
+    """What is not a default, and what was said on the command line."""
+    usual = {**flat(defaults), "model.name": None}  # the model is always worth its place
+    own = [f"{k}={_short(v)}" for k, v in flat(run.config).items() if usual.get(k, ...) != v]
+    said = [f"given: {' '.join(run.overrides)}"] if run.overrides else []
+    return [" ".join(own), *said] if own else said
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _metrics(page: Page) -> list[str]:
+    rows = []
+    if page.metrics:
+        last = page.metrics[-1]
+        values = [
+            f"{key} {number(value)}"
+            for key, value in last.items()
+            if key not in ("epoch", "step") and isinstance(value, int | float)
+        ]
+        rows.append(f"epoch {last.get('epoch', '?')}: {'  '.join(values)}")
+    if best := page.run.best:
+        rows.append(f"best {best_text(best)} at epoch {best.epoch}")
+    return rows
+
+
+def _files(run: Run) -> list[str]:
+    if not run.attempt:
+        return []
+    host = run.worker.split(":")[0]
+    where = f" on {host}" if host else ""
+    kept = f"   checkpoint {run.checkpoint}" if run.checkpoint else ""
+    return [f"runs/{run.id}/{where}{kept}"]
+
+
+def _history(events: Sequence[Event], now: float) -> list[str]:
+    told = [event for event in events if event.kind is not EventKind.CHECKPOINT]
+    rows = [_event(event, now) for event in told[-HISTORY:]]
+    return [f"({len(told) - HISTORY} earlier)", *rows] if len(told) > HISTORY else rows
+
+
+def _event(event: Event, now: float) -> str:
+    words = str(event.kind).replace("_", " ")
+    by = f" by {event.by}" if event.by else ""
+    attempt = f" (attempt {event.attempt})" if event.attempt else ""
+    cause = f": {event.cause}" if event.cause and event.kind is not EventKind.CANCELLED else ""
+    told = event.kind is EventKind.FAILED  # its text is the cause, which stands above
+    text = f": {event.text}" if event.text and not told else ""
+    return f"{of_day(event.at, now)}  {words}{by}{attempt}{cause}{text}"

@@ -1,0 +1,27 @@
+"""The `queue` command: look at runs and steer them."""
+
+from publisher import console
+from publisher.commands import cancel, hold, list, logs, release, results, show, wait
+
+app = console.desk(
+    "Look at the queue and steer it.",
+    "queue list",
+    "queue logs @last -f",
+    "queue cancel 7f3k2q --reason 'wrong split'",
+)
+console.add(app, "list", list.list_runs, list.HELP, bare=True)
+console.add(app, "show", show.show, show.HELP)
+console.add(app, "logs", logs.logs, logs.HELP)
+console.add(app, "cancel", cancel.cancel, cancel.HELP)
+console.add(app, "hold", hold.hold, hold.HELP)
+console.add(app, "release", release.release, release.HELP)
+console.add(app, "wait", wait.wait, wait.HELP)
+console.add(app, "results", results.results, results.HELP, bare=True)
+
+
+def main() -> None:
+    app(prog_name="queue")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What a submit or a retry says afterwards, to people and to programs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from publisher.columns import Column, layout
+from publisher.plan import Planned
+from publisher.records import SCHEMA_VERSION
+from publisher.text import Line, piece
+from schemas.errors import count
+from schemas.run import State
+
+if TYPE_CHECKING:
+    from queue_worker.queue import Receipt, WorkerView
+
+COLUMNS = (Column("ID"), Column("NAME"), Column("PLACE"), Column("START"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A run that was queued, where it stands, and how it will begin."""
+
+    run: Planned
+    receipt: Receipt
+    start: str = ""
+
+
+def sent_lines(sent: Sequence[Sent], width: int) -> list[Line]:
+    """A line a run: id, name, place."""
+    rows = [
+        [
+            piece(one.receipt.id, "bold"),
+            piece(one.run.name),
+            piece(place(one.receipt)),
+            piece(one.start),
+        ]
+        for one in sent
+    ]
+    return layout(COLUMNS, rows, width)[1:]
+
+
+def place(receipt: Receipt) -> str:
+    """`queued, 2 ahead`."""
+    if receipt.state is not State.QUEUED:
+        return str(receipt.state)
+    return f"queued, {receipt.ahead} ahead" if receipt.ahead else "queued, next"
+
+
+def next_steps(sent: Sequence[Sent], workers: Sequence[WorkerView]) -> list[str]:
+    """What to type now."""
+    ids = " ".join(one.receipt.id for one in sent)
+    first = sent[0].receipt
+    steps = [f"Follow: queue logs {first.id} -f    Cancel: queue cancel {ids}"]
+    if first.state is State.HELD:
+        steps = [f"Let go: queue release {ids}"]
+    if not any(worker.alive for worker in workers):
+        steps.append("No worker is alive; on a GPU host: worker --gpu 0")
+    return steps
+
+
+def would_lines(planned: Sequence[Planned], width: int) -> list[Line]:
+    """What a dry run shows: names, and what each run would be."""
+    rows = [
+        [
+            piece(""),
+            piece(run.name, "bold"),
+            piece(f"priority {run.priority}"),
+            piece(" ".join(run.overrides)),
+        ]
+        for run in planned
+    ]
+    return layout(COLUMNS, rows, width)[1:]
+
+
+def nothing_queued(planned: Sequence[Planned]) -> str:
+    """The last word of a dry run."""
+    return f"{count(len(planned), 'run')} would be queued; --dry-run queues nothing"
+
+
+def sent_record(sent: Sequence[Sent]) -> dict[str, Any]:
+    """The whole of `--json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "runs": [
+            {
+                "id": one.receipt.id,
+                "name": one.run.name,
+                "state": one.receipt.state,
+                "ahead": one.receipt.ahead,
+                "priority": one.run.priority,
+                "notify": one.run.notify,
+                "batch": one.run.batch,
+                "retry_of": one.run.retry_of,
+                "start_from": one.run.start_from,
+                "start": one.start,
+                "overrides": list(one.run.overrides),
+            }
+            for one in sent
+        ],
+    }

@@ -1,0 +1,157 @@
+"""Runs as programs read them: stable keys, ISO times beside seconds, a schema number. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from publisher import snapshot
+from publisher.clock import iso
+from publisher.snapshot import Snapshot
+from publisher.text import clean
+from schemas.run import ENDED
+
+if TYPE_CHECKING:
+    from publisher.ranking import Result
+    from queue_worker.queue import Row, WorkerView
+    from schemas.events import Event
+    from schemas.run import Run
+
+SCHEMA_VERSION = 1  # of everything that `--json` prints
+CSV_KEYS = (
+    *("id", "name", "state", "user", "priority", "batch", "retry_of", "attempt", "worker"),
+    *("submitted_at", "started_at", "ended_at", "elapsed_s", "ahead", "why", "cause", "error"),
+    *("progress.epoch", "progress.epochs", "best.metric", "best.value", "best.epoch"),
+)
+RESULT_KEYS = (
+    *("place", "id", "name", "state", "user", "metric", "value", "best_epoch", "epochs"),
+    *("duration_s", "worker", "batch", "retry_of", "ended_at", "cause", "error"),
+)
+
+
+def list_record(seen: Snapshot, matching: int) -> dict[str, Any]:
+    """The whole of `queue list --json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "now": iso(seen.now),
+        "matching": matching,
+        "counts": {str(state): number for state, number in seen.counts.items()},
+        "workers": [worker_record(worker) for worker in seen.workers],
+        "runs": [row_record(row, seen) for row in seen.rows],
+    }
+
+
+def row_record(row: Row, seen: Snapshot) -> dict[str, Any]:
+    """One run of a list."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "state": row.state,
+        "user": row.user,
+        "priority": row.priority,
+        "batch": row.batch,
+        "retry_of": row.retry_of,
+        "attempt": row.attempt,
+        "worker": row.worker,
+        "submitted_at": iso(row.submitted_at),
+        "started_at": iso(row.started_at),
+        "ended_at": iso(row.ended_at),
+        "elapsed_s": round(snapshot.elapsed(row, seen.now), 3),
+        "ahead": seen.ahead.get(row.id),
+        "why": snapshot.why(row, seen),
+        "progress": row.progress.model_dump(),
+        "best": row.best.model_dump() if row.best else None,
+        "checkpoint_step": row.checkpoint_step,
+        "wish": row.wish,
+        "ended_by": row.ended_by,
+        "cause": row.cause,
+        "error": row.error,
+    }
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """One run of the results."""
+    row, best = result.row, result.best
+    return {
+        "place": result.place,
+        "id": row.id,
+        "name": row.name,
+        "state": row.state,
+        "user": row.user,
+        "metric": best.metric if best else None,
+        "value": best.value if best else None,
+        "best_epoch": best.epoch if best else None,
+        "epochs": row.progress.epochs,
+        "duration_s": round(snapshot.elapsed(row, 0), 3),
+        "worker": row.worker,
+        "batch": row.batch,
+        "retry_of": row.retry_of,
+        "ended_at": iso(row.ended_at),
+        "cause": row.cause,
+        "error": row.error,
+    }
+
+
+def worker_record(worker: WorkerView) -> dict[str, Any]:
+    """One worker of a list."""
+    card = worker.card
+    return {
+        "lane": card.lane,
+        "host": card.host,
+        "gpu": card.gpu,
+        "gpu_name": card.gpu_name,
+        "alive": worker.alive,
+        "draining": card.draining,
+        "run": worker.run,
+        "seen_at": iso(worker.seen_at),
+    }
+
+
+def run_record(
+    run: Run, ahead: int | None, events: Sequence[Event], metrics: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The whole of `queue show --json`."""
+    times = ("submitted_at", "started_at", "ended_at", "lease_until")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **run.model_dump(mode="json", exclude={"token", "schema_number"}),
+        **{name: iso(getattr(run, name)) for name in times},
+        "ended": run.state in ENDED,
+        "ahead": ahead,
+        "events": [event_record(event) for event in events],
+        "metrics": list(metrics),
+    }
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """One event of a run's history."""
+    return {**event.model_dump(mode="json", exclude={"run"}), "at": iso(event.at)}
+
+
+def as_csv(records: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> str:
+    """A header and a row each; nested values as `best.value`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(keys)
+    for record in records:
+        writer.writerow([_cell(_at(record, key)) for key in keys])
+    return buffer.getvalue().removesuffix("\n")
+
+
+def as_jsonl(records: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object a line."""
+    return "\n".join(json.dumps(record) for record in records)
+
+
+def _at(record: Mapping[str, Any], key: str) -> Any:
+    value: Any = record
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else clean(str(value))

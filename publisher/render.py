@@ -1,0 +1,166 @@
+"""The tables of `queue list` and `queue results`: values in, lines of pieces out. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from publisher import snapshot
+from publisher.clock import brief
+from publisher.columns import Column, layout
+from publisher.snapshot import Snapshot
+from publisher.text import Line, Piece, line, piece
+from schemas.errors import count
+from schemas.run import State
+
+if TYPE_CHECKING:
+    from publisher.ranking import Result
+    from queue_worker.queue import Row, WorkerView
+
+# Never colour alone: a symbol and the word, and the style on top.
+LOOKS = {
+    State.RUNNING: (">", "live"),
+    State.QUEUED: (".", ""),
+    State.HELD: ("=", "warn"),
+    State.WAITING: ("~", ""),
+    State.FINISHED: ("+", "good"),
+    State.FAILED: ("x", "bad"),
+    State.CANCELLED: ("-", "dim"),
+    State.SKIPPED: ("/", "dim"),
+}
+BAR = 7
+NAMED_WORKERS = 4
+WIDE = 110  # from here on there is room for bars
+
+LIST = (
+    Column("ID"),
+    Column("NAME", least=14, want=20),
+    Column("STATUS"),
+    Column("PROGRESS"),
+    Column("BEST", drop=1),
+    Column("GPU", drop=3),
+    Column("OWNER", drop=4),
+    Column("TIME", drop=2, right=True),
+    Column("WHY", least=20, want=44),
+)
+
+
+def status(state: State) -> Piece:
+    """`x failed`."""
+    symbol, style = LOOKS[state]
+    return Piece(f"{symbol} {state}", style)
+
+
+def list_lines(seen: Snapshot, width: int) -> list[Line]:
+    """The table of the rows, and under it what there is in all."""
+    if not any(seen.counts.values()):
+        return [line("nothing was ever submitted; begin with: publisher submit FILE")]
+    if not seen.rows:
+        return [line("no such runs"), *summary(seen)]
+    rows = [_list_row(row, seen, wide=width >= WIDE) for row in seen.rows]
+    return [*layout(LIST, rows, width), *summary(seen)]
+
+
+def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
+    return [
+        piece(row.id, "bold"),
+        piece(row.name),
+        status(row.state),
+        piece(_progress(row, seen, wide=wide)),
+        piece(snapshot.best_text(row.best)),
+        piece(row.worker),
+        piece(row.user),
+        piece(brief(snapshot.elapsed(row, seen.now))),
+        piece(snapshot.why(row, seen), "bad" if row.state is State.FAILED else ""),
+    ]
+
+
+def _progress(row: Row, seen: Snapshot, *, wide: bool) -> str:
+    if row.state is State.QUEUED:
+        return f"#{seen.ahead[row.id] + 1}" if row.id in seen.ahead else ""
+    epochs = snapshot.done(row.progress)
+    if row.state is State.RUNNING and wide and epochs:
+        filled = round(snapshot.share(row.progress) * BAR)
+        return f"{'#' * filled}{'-' * (BAR - filled)} {epochs}"
+    return epochs
+
+
+def summary(seen: Snapshot) -> list[Line]:
+    """`1 running, 2 queued; 9 finished` and `Workers: v100:0 busy, v100:1 DRAINING`."""
+    open_states = (State.RUNNING, State.QUEUED, State.HELD, State.WAITING)
+    ended_states = (State.FINISHED, State.FAILED, State.CANCELLED, State.SKIPPED)
+    groups = [_counted(seen, states) for states in (open_states, ended_states)]
+    runs = "; ".join(group for group in groups if group)
+    return [line(""), line(runs), line(f"Workers: {_workers(seen.workers)}")]
+
+
+def _counted(seen: Snapshot, states: Sequence[State]) -> str:
+    return ", ".join(f"{seen.counts[s]} {s}" for s in states if seen.counts.get(s))
+
+
+def _workers(workers: Sequence[WorkerView]) -> str:
+    if len(workers) <= NAMED_WORKERS:
+        named = [f"{worker.card.lane} {doing(worker)}" for worker in workers]
+        return ", ".join(named) or "none is alive"
+    counted = Counter(doing(worker) for worker in workers)
+    return ", ".join(f"{number} {word}" for word, number in counted.most_common())
+
+
+def doing(worker: WorkerView) -> str:
+    """One word for a worker."""
+    if not worker.alive:
+        return "SILENT"
+    if worker.card.draining:
+        return "DRAINING"
+    return "busy" if worker.run else "idle"
+
+
+def not_shown(shown: int, matching: int) -> list[Line]:
+    """What a short list leaves out, and how to see it."""
+    hidden = matching - shown
+    return [line(Piece(f"{count(hidden, 'run')} not shown: queue list --all", "dim"))] * (
+        hidden > 0
+    )
+
+
+def hint(rows: Sequence[Row]) -> list[Line]:
+    """Where to look next: at the newest failure."""
+    failed = [row.id for row in rows if row.state is State.FAILED]
+    return [line(Piece(f"why it failed: queue show {failed[0]}", "dim"))] if failed else []
+
+
+RESULTS = (
+    Column("#", right=True),
+    Column("BEST"),
+    Column("EPOCHS", drop=1),
+    Column("TIME", drop=2, right=True),
+    Column("GPU", drop=3),
+    Column("OWNER", drop=4),
+    Column("ID"),
+    Column("NAME", least=14, want=20),
+    Column("WHY", least=20, want=44),
+)
+
+
+def results_lines(results: Sequence[Result], now: float, width: int) -> list[Line]:
+    """A ranking; failed runs are named below it, never left out."""
+    if not results:
+        return [line("no run has finished or failed yet")]
+    return layout(RESULTS, [_results_row(result, now) for result in results], width)
+
+
+def _results_row(result: Result, now: float) -> list[Piece]:
+    row = result.row
+    failed = row.state is State.FAILED
+    return [
+        piece(result.place or "-"),
+        piece(snapshot.best_text(result.best), "" if failed else "good"),
+        piece(snapshot.done(row.progress)),
+        piece(brief(snapshot.elapsed(row, now))),
+        piece(row.worker),
+        piece(row.user),
+        piece(row.id, "bold"),
+        piece(row.name),
+        piece(f"failed: {row.error or row.cause}" if failed else "", "bad"),
+    ]

@@ -1,0 +1,106 @@
+"""Finding Redis: what a person reads when it is not there, and never a password."""
+
+from pathlib import Path
+
+import pytest
+from support.runs import submit
+from support.servers import TestServer
+
+from queue_worker import embedded
+from queue_worker.connection import masked, too_old
+from queue_worker.queue import Queue
+from schemas.errors import QueueUnreachable
+from schemas.settings import Settings
+
+
+def settings(url: str) -> Settings:
+    return Settings.read({"REDIS_URL": url, "TRAINQ_USER": "ana"})
+
+
+def test_a_unix_url_leads_to_the_queue(server: TestServer) -> None:
+    queue = Queue.connect(settings(server.url))
+    run_id = submit(queue)
+    assert Queue.connect(settings(server.url), worker=True).get(run_id).id == run_id
+
+
+def test_without_a_url_a_private_server_is_started_and_announced(tmp_path: Path) -> None:
+    said: list[str] = []
+    ours = Settings.read({"TRAINQ_STATE": str(tmp_path), "TRAINQ_USER": "ana"})
+    run_id = submit(Queue.connect(ours, announce=said.append))
+    assert len(said) == 1 and "private Redis server" in said[0]
+    assert Queue.connect(ours, announce=said.append).get(run_id).id == run_id
+    assert len(said) == 1
+    embedded.stop(tmp_path / "redis")
+
+
+def test_an_unreachable_redis_is_one_clear_error() -> None:
+    with pytest.raises(QueueUnreachable) as error:
+        Queue.connect(settings("redis://ana:hunter2@127.0.0.1:1/0"))
+    what, where, fix = error.value.lines()
+    assert what == (
+        "error: cannot reach Redis at redis://ana:****@127.0.0.1:1/0 (connection refused)"
+    )
+    assert "REDIS_URL" in where and "docker compose up -d redis" in fix
+    assert error.value.exit_code == 4
+
+
+def test_a_refused_password_is_said_but_not_shown(server: TestServer) -> None:
+    with server.client() as client:
+        client.config_set("requirepass", "right-one")
+    try:
+        with pytest.raises(QueueUnreachable, match="refuses us") as error:
+            Queue.connect(settings(f"unix://:wrong-one@{server.socket}"))
+        assert "wrong-one" not in "\n".join(error.value.lines())
+        assert Queue.connect(settings(f"unix://:right-one@{server.socket}")).list() == []
+    finally:
+        Queue.connect(settings(f"unix://:right-one@{server.socket}"))._connection.config_set(
+            "requirepass", ""
+        )
+
+
+def test_a_url_that_is_none_is_a_clear_error() -> None:
+    with pytest.raises(QueueUnreachable, match="not a Redis URL"):
+        Queue.connect(settings("localhost:6379"))
+
+
+def test_a_server_that_dies_later_is_the_same_clear_error(tmp_path: Path) -> None:
+    server = TestServer(tmp_path / "s").start()
+    queue = Queue.connect(settings(server.url))
+    server.kill()
+    for ask in (queue.list, queue.counts, queue.now, queue.quarantined, queue.workers):
+        with pytest.raises(QueueUnreachable, match="cannot reach Redis at unix://"):
+            ask()
+
+
+def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
+    server = TestServer(tmp_path / "s").start()
+    queue = Queue.connect(settings(f"{server.url}?socket_timeout=0.05"))
+    server.freeze()
+    with pytest.raises(QueueUnreachable, match="no answer in time"):
+        queue.list()
+    server.thaw()
+    assert queue.list() == []
+    server.kill()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:pw@localhost/0", "redis://:****@localhost/0"),
+        ("rediss://ana:pw@[::1]:7/1", "rediss://ana:****@[::1]:7/1"),
+        ("unix://ana:pw@/run/redis.sock?db=2", "unix://ana:****@/run/redis.sock?db=2"),
+        ("redis://host/0?password=pw&db=1", "redis://host/0?password=****&db=1"),
+        ("redis://host:port/0", "a URL that cannot be read"),
+        ("redis://ana:p@w@host/0", "redis://ana:****@host/0"),
+    ],
+)
+def test_a_password_is_masked_wherever_it_stands(url: str, shown: str) -> None:
+    assert masked(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("version", "answer"), [("6.0.16", True), ("6.2.0", False), ("7.2.4", False), ("10.0", False)]
+)
+def test_servers_before_6_2_are_too_old(version: str, answer: bool) -> None:
+    assert too_old(version) is answer

@@ -1,0 +1,140 @@
+"""submit and retry: what they queue, what they say, and that a bad config queues nothing."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.desk import Desk, claim_when_there, fail, finish, lines, save
+from support.runs import claim
+from support.servers import TestServer
+
+from publisher.plan import Planned
+from publisher.sending import send
+from schemas.run import State
+
+pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+
+
+@pytest.fixture
+def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(server, tmp_path)
+    yield desk
+    desk.close()
+
+
+def test_submit_says_id_name_place_and_what_to_type_next(desk: Desk) -> None:
+    answer = desk.publisher("submit", str(desk.config), "optim.lr=1e-3")
+    run_id = answer.out.split()[0]
+    assert answer.code == 0
+    assert answer.out == f"{run_id}  resnet10t-lr1e-3  queued, next\n"
+    assert f"queue logs {run_id} -f" in answer.err and f"queue cancel {run_id}" in answer.err
+    assert "worker --gpu 0" in answer.err
+    run = desk.door.get(run_id)
+    assert (run.user, run.overrides, run.config["optim"]["lr"]) == ("ana", ("optim.lr=1e-3",), 1e-3)
+    assert run.config["train"]["epochs"] == 3 and run.config["data"]["img_size"] == 224
+
+
+def test_a_bad_config_queues_nothing_and_shows_where(desk: Desk) -> None:
+    (desk.folder / "bad.yaml").write_text("model: {name: resnet10t}\ntrian: {epochs: 3}\n")
+    answer = desk.publisher("submit", str(desk.config), str(desk.folder / "bad.yaml"), "seed=-1")
+    assert answer.code == 2 and answer.out == ""
+    assert "bad.yaml:2:1" in answer.err and "did you mean 'train'?" in answer.err
+    assert "override: seed=-1" in answer.err
+    assert "nothing was queued" in answer.err
+    assert not any(desk.door.counts().values())
+
+
+def test_several_files_are_one_batch(desk: Desk) -> None:
+    answer = desk.publisher("submit", str(desk.config), str(desk.config), "--json")
+    runs = json.loads(answer.out)["runs"]
+    assert [run["ahead"] for run in runs] == [0, 1]
+    assert len({run["batch"] for run in runs}) == 1 and runs[0]["batch"]
+    assert len(desk.door.list(batch=runs[0]["batch"])) == 2
+
+
+def test_flags_go_into_the_record(desk: Desk) -> None:
+    flags = ("--name", "My Run", "--priority", "7", "--hold", "--notify", "#vision")
+    run = desk.door.get(desk.submit(*flags))
+    assert (run.name, run.priority, run.notify) == ("my-run", 7, "#vision")
+    assert (run.state, run.held_by) == (State.HELD, "ana")
+
+
+def test_a_dry_run_needs_no_redis_and_queues_nothing(desk: Desk) -> None:
+    answer = desk.publisher(
+        "submit", str(desk.config), "seed=3", "--dry-run", REDIS_URL="redis://localhost:1"
+    )
+    assert (answer.code, answer.out.split()[0]) == (0, "resnet10t-seed3")
+    assert "queues nothing" in answer.err
+
+
+def test_submit_follow_prints_the_lines_and_exits_as_the_run_does(desk: Desk) -> None:
+    process = desk.start("publisher", "submit", str(desk.config), "--follow")
+    claimed = claim_when_there(desk)
+    lines(desk.door, claimed, "epoch 1")
+    fail(desk.door, claimed, error="it broke")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert out.splitlines()[1:] == ["epoch 1"]
+    assert "it broke" in err and f"queue show {claimed.run.id}" in err
+
+
+def test_a_retry_is_a_new_run_that_starts_from_the_checkpoint(desk: Desk) -> None:
+    old = desk.submit("--notify", "@me", "--priority", "5")
+    claimed = claim(desk.door)
+    save(desk.door, claimed, step=20)
+    fail(desk.door, claimed)
+    answer = desk.publisher("retry", old, "optim.lr=1e-4")
+    new = desk.door.get(answer.out.split()[0])
+    assert "goes on from step 20" in answer.out
+    assert new.retry_of == old and new.id != old and new.state is State.QUEUED
+    assert new.start_from == f"{old}/attempts/{claimed.token}/checkpoints/step-20"
+    assert new.runs_root == "root-a"
+    assert (new.name, new.priority, new.notify) == ("resnet10t-r2", 5, "@me")
+    assert new.config["optim"]["lr"] == 1e-4 and new.config["train"]["epochs"] == 3
+    assert desk.door.get(old).state is State.FAILED
+
+
+@pytest.mark.parametrize("words", [("--fresh",), ("model.name=resnet18",), ("seed=7",)])
+def test_a_retry_that_cannot_go_on_starts_at_step_0_and_says_so(
+    desk: Desk, words: tuple[str, ...]
+) -> None:
+    old = desk.submit()
+    claimed = claim(desk.door)
+    save(desk.door, claimed)
+    fail(desk.door, claimed)
+    answer = desk.publisher("retry", old, *words)
+    assert answer.code == 0 and "from the start" in answer.out
+    assert desk.door.get(answer.out.split()[0]).start_from == ""
+
+
+def test_a_retry_checks_its_overrides_like_a_config(desk: Desk) -> None:
+    old = desk.submit()
+    fail(desk.door, claim(desk.door))
+    answer = desk.publisher("retry", old, "optim.lr=fast")
+    assert answer.code == 2 and "override: optim.lr=fast" in answer.err
+    assert desk.door.counts()[State.QUEUED] == 0
+
+
+def test_a_retry_of_what_has_not_ended_is_refused_with_what_to_do(desk: Desk) -> None:
+    run_id = desk.submit()
+    answer = desk.publisher("retry", run_id)
+    assert answer.code == 1 and f"queue cancel {run_id}" in answer.err
+
+
+def test_several_retries_are_all_or_none(desk: Desk) -> None:
+    first = desk.submit()
+    finish(desk.door, claim(desk.door))
+    second = desk.submit()
+    assert desk.publisher("retry", first, second).code == 1
+    assert desk.door.counts()[State.QUEUED] == 1
+    desk.queue("cancel", second)
+    assert desk.publisher("retry", first, second, "--print-id").out.count("\n") == 2
+
+
+def test_an_id_that_is_taken_is_replaced(desk: Desk) -> None:
+    taken = desk.submit()
+    ids = iter([taken, "aaaaaa"])
+    sent = send(desk.door, [Planned("mine", "ana", {"model": {}})], lambda: next(ids))
+    assert [one.receipt.id for one in sent] == ["aaaaaa"]
+    assert desk.door.get(taken).name == "resnet10t"
