@@ -17,13 +17,15 @@ from queue_worker.notice import Story, as_repeat, message
 from queue_worker.poster import File, Later, Lookup, Outcome, Place, Poster, Refused
 from queue_worker.queue import Queue
 from queue_worker.slack import Bot, Webhook, user_ids
-from schemas.errors import NotFound, TrainqError
+from schemas.errors import QueueUnreachable, TrainqError
 from schemas.events import Event, EventKind
 from schemas.run import Run
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
 
 TOLD = frozenset({EventKind.FINISHED, EventKind.FAILED, EventKind.CANCELLED})
+FLUSH_POLL_S = 0.1
+OPEN_LIMIT = 1000  # looked at in a step: a channel that is stuck must not hide all others
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,9 @@ class Pace:
 
     def wait_s(self, outcome: Later, failures: int) -> float:
         """Until the next try: what Slack asked for, or longer after each failure in a row."""
-        wait = outcome.after_s or self.first_wait_s * 2 ** min(failures, 20)
-        wait = min(max(wait, outcome.after_s), max(self.longest_wait_s, outcome.after_s))
+        if outcome.after_s:
+            return outcome.after_s
+        wait = min(self.first_wait_s * 2.0 ** min(failures, 20), self.longest_wait_s)
         return max(wait, self.settle_s) if outcome.ambiguous else wait
 
 
@@ -65,7 +68,7 @@ class Notifier:
         self._queue, self._poster, self._by, self._runs = queue, poster, by, runs
         self._pace, self._clock = pace or Pace(), clock
         self._lock = threading.Lock()
-        self._places: dict[str, Place | None] = {}  # of open notices; None: nobody wants it
+        self._places: dict[str, Place | None] = {}  # of open notices; None: nobody is to be told
         self._told: dict[str, str] = {}  # sent, but Redis was away when it should have been said
         self._failures: dict[str, int] = {}  # in a row, by channel
         self._state: dict[str, str] = {}  # what was last logged, by channel
@@ -80,13 +83,11 @@ class Notifier:
     def flush(self, limit_s: float) -> bool:
         """Try to leave nothing open, for so long at most; whether that was reached."""
         deadline = self._clock() + limit_s
-        stop = threading.Event()
-        while self._clock() < deadline:
-            self.step(stop)
-            if self._is_empty():
-                return True
-            stop.wait(min(self._pace.poll_s, 0.1))
-        return False
+        while True:
+            self.step()
+            if self._left == 0 or self._clock() > deadline:
+                return self._left == 0
+            time.sleep(min(self._pace.poll_s, FLUSH_POLL_S))
 
     def step(self, stop: threading.Event | None = None) -> int:
         """Settle what can be settled now; how many were. Never raises."""
@@ -105,7 +106,7 @@ class Notifier:
     def _settle_all(self, stop: threading.Event) -> int:
         for event_id, how in list(self._told.items()):
             self._settle(event_id, how)
-        events = self._queue.notices_open()
+        events = self._queue.notices_open(OPEN_LIMIT)
         still_open = {event.id for event in events}
         self._places = {key: at for key, at in self._places.items() if key in still_open}
         blocked: set[str] = set()  # channels whose first notice is not through: the rest waits
@@ -113,7 +114,14 @@ class Notifier:
         for event in events:
             if stop.is_set():
                 break
-            settled += self._advance(event, blocked)
+            try:
+                settled += self._advance(event, blocked)
+            except QueueUnreachable:
+                raise
+            except TrainqError as error:  # no record, or a broken one: nothing can be told of it
+                log.warning("no notice of %s: %s", event.run, error, extra={"job": event.run})
+                self._settle(event.id, f"dead:{error}")
+                settled += 1
         self._left = len(events) - settled
         return settled
 
@@ -146,17 +154,11 @@ class Notifier:
 
     def _place(self, event: Event) -> Place | None:
         if event.id not in self._places:
-            run = self._run(event) if event.kind in TOLD else None
+            run = self._queue.get(event.run) if event.kind in TOLD else None
             wanted = run is not None and run.notify != "none"
             at = self._poster.place(run.notify, run.user) if run and wanted else None
             self._places[event.id] = at
         return self._places[event.id]
-
-    def _run(self, event: Event) -> Run | None:
-        try:
-            return self._queue.get(event.run)
-        except NotFound:
-            return None  # pruned: there is nobody to tell about
 
     def _deliver(self, event: Event, place: Place, began: float, look: bool) -> Outcome:
         story = self._story(event, place)
@@ -183,7 +185,8 @@ class Notifier:
             self._failures[place.channel] = failures + 1
             self._say(place.channel, f"notices wait: {outcome.why}")
             wait_s = self._pace.wait_s(outcome, failures)
-            self._queue.notice_retry(event.id, wait_s, ambiguous=outcome.ambiguous or look)
+            doubt = outcome.ambiguous or look
+            self._queue.notice_retry(event.id, self._by, wait_s, ambiguous=doubt)
             return False
         self._failures.pop(place.channel, None)
         if isinstance(outcome, Refused):

@@ -240,10 +240,9 @@ def judge(error: Exception) -> Later | Refused:
     if isinstance(error, SlackApiError):
         reply = error.response
         code = str(reply.get("error", "")) if isinstance(reply.data, dict) else ""
-        outcome = _answered(reply.status_code, code, reply.headers)
         if code == "missing_scope":
             return Refused(code, f"give the app the scope {reply.get('needed')} and reinstall it")
-        return outcome
+        return _answered(reply.status_code, code, reply.headers)
     if isinstance(error, SlackClientError | InvalidURL):
         return Refused("not_an_address", FIXES["not_an_address"])
     if isinstance(error, URLError) and isinstance(error.reason, NEVER_ARRIVED):

@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _asked(self, body: bytes) -> Mapping[str, Any]:
         if self.headers["Content-Type"].startswith("application/json"):
-            return dict(json.loads(body))
+            return dict(json.loads(body or b"{}"))
         return dict(parse_qsl(body.decode()))
 
     def _say(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
