@@ -69,7 +69,7 @@ class Notifier:
         self._pace, self._clock = pace or Pace(), clock
         self._lock = threading.Lock()
         self._places: dict[str, Place | None] = {}  # of open notices; None: nobody is to be told
-        self._told: dict[str, str] = {}  # sent, but Redis was away when it should have been said
+        self._told: dict[str, tuple[str, str]] = {}  # how and where; Redis does not know it yet
         self._failures: dict[str, int] = {}  # in a row, by channel
         self._state: dict[str, str] = {}  # what was last logged, by channel
         self._left = -1  # open notices after the last step
@@ -104,8 +104,8 @@ class Notifier:
         return 0
 
     def _settle_all(self, stop: threading.Event) -> int:
-        for event_id, how in list(self._told.items()):
-            self._settle(event_id, how)
+        for event_id, (how, channel) in list(self._told.items()):
+            self._settle(event_id, how, channel)
         events = self._queue.notices_open(OPEN_LIMIT)
         still_open = {event.id for event in events}
         self._places = {key: at for key, at in self._places.items() if key in still_open}
@@ -138,8 +138,8 @@ class Notifier:
             event.id,
             self._by,
             channel=place.channel,
-            gap_s=self._poster.gap_s,
             patience_s=self._pace.patience_s,
+            own_patience_s=self._pace.settle_s,
         )
         if answer == "done":
             return False
@@ -196,12 +196,13 @@ class Notifier:
         else:
             self._say(place.channel, "")
             how = outcome.how
-        self._settle(event.id, how)
+        self._settle(event.id, how, place.channel)
         return True
 
-    def _settle(self, event_id: str, how: str) -> None:
-        self._told[event_id] = how  # said again at the next step if Redis is away just now
-        self._queue.notice_settle(event_id, how)
+    def _settle(self, event_id: str, how: str, channel: str = "") -> None:
+        self._told[event_id] = how, channel  # said again at the next step if Redis is away now
+        gap_s = self._poster.gap_s if how.startswith("sent:") else 0
+        self._queue.notice_settle(event_id, how, channel=channel, gap_s=gap_s)
         del self._told[event_id]
 
     def _story(self, event: Event, place: Place) -> Story:

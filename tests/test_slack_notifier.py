@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import redis
 from pydantic import SecretStr
-from queue_worker.queue import Ending, Queue, Report
 from support.runs import claim, submit
 from support.servers import TestServer
 from support.slack_server import (
@@ -33,6 +32,7 @@ from support.waiting import wait_until
 
 from queue_worker.notifier import Notifier, Pace, poster_of
 from queue_worker.poster import File, Poster
+from queue_worker.queue import Ending, Queue, Report
 from queue_worker.slack import Bot, Webhook
 from schemas.run import Best, Cause, State
 from schemas.rundir import RunsRoot
@@ -347,6 +347,7 @@ def test_of_a_notifier_killed_while_sending_the_next_one_finds_out_what_slack_ha
 ) -> None:
     cancelled(queue, 2)
     slack.order("chat.postMessage", fault)
+    slack.order("conversations.history", rate_limited(0.02))  # a doubt outlives a failed look
     sender = Sender(server, slack, runs, "v100:0")
     wait_until(lambda: slack.count("chat.postMessage"))
     sender.kill()
