@@ -104,7 +104,7 @@ def _failed(story: Story) -> tuple[str, list[str]]:
     run = story.run
     cause = CAUSES[run.cause or Cause.CODE]
     owner = f"<@{story.owner}> {code(run.user)}" if story.owner else code(run.user)
-    error = f"*{cause}*" + (f"\n{code(run.error, ERROR_LIMIT)}" if run.error else "")
+    error = code(run.error, ERROR_LIMIT) if run.error else ""
     title = f"❌ {run.name} failed{_took(run, ' after')}: {cause}"
     return title, [_facts(run, owner), error, fence(story.log), _advice(run)]
 

@@ -72,7 +72,7 @@ class Notifier:
         self._told: dict[str, tuple[str, str]] = {}  # how and where; Redis does not know it yet
         self._failures: dict[str, int] = {}  # in a row, by channel
         self._state: dict[str, str] = {}  # what was last logged, by channel
-        self._left = -1  # open notices after the last step
+        self._open = -1  # notices that the last step found; -1: it found out nothing
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; for a thread of its own."""
@@ -84,29 +84,31 @@ class Notifier:
         """Try to leave nothing open, for so long at most; whether that was reached."""
         deadline = self._clock() + limit_s
         while True:
-            self.step()
-            if self._left == 0 or self._clock() > deadline:
-                return self._left == 0
-            time.sleep(min(self._pace.poll_s, FLUSH_POLL_S))
+            settled = self.step()
+            if self._open == 0 or self._clock() > deadline:
+                return self._open == 0
+            if not settled:
+                time.sleep(min(self._pace.poll_s, FLUSH_POLL_S))
 
     def step(self, stop: threading.Event | None = None) -> int:
         """Settle what can be settled now; how many were. Never raises."""
         try:
             with self._lock:
-                self._left = -1  # until we know better
+                self._open = -1
                 settled = self._settle_all(stop or threading.Event())
-            self._say("redis", "")
+            self._say("notices", "")
             return settled
         except (redis.RedisError, TrainqError, OSError) as error:
-            self._say("redis", f"notices wait: {error}")
-        except Exception:  # a fault here must reach no run; the loop goes on
-            log.exception("notices wait: a fault in the notifier", extra={"action": "notify"})
+            self._say("notices", f"wait: {error}")
+        except Exception as error:  # a fault here must reach no run; the loop goes on
+            self._say("notices", f"wait: fault in trainq: {type(error).__name__}", trace=True)
         return 0
 
     def _settle_all(self, stop: threading.Event) -> int:
         for event_id, (how, channel) in list(self._told.items()):
             self._settle(event_id, how, channel)
         events = self._queue.notices_open(OPEN_LIMIT)
+        self._open = len(events)
         still_open = {event.id for event in events}
         self._places = {key: at for key, at in self._places.items() if key in still_open}
         blocked: set[str] = set()  # channels whose first notice is not through: the rest waits
@@ -122,7 +124,6 @@ class Notifier:
                 log.warning("no notice of %s: %s", event.run, error, extra={"job": event.run})
                 self._settle(event.id, f"dead:{error}")
                 settled += 1
-        self._left = len(events) - settled
         return settled
 
     def _advance(self, event: Event, blocked: set[str]) -> bool:
@@ -180,10 +181,11 @@ class Notifier:
 
     def _record(self, event: Event, place: Place, outcome: Outcome, look: bool) -> bool:
         """Keep what came of a try; whether the notice is settled by it."""
+        about = f"notices to {place.channel or 'the team'}"
         if isinstance(outcome, Later):
             failures = self._failures.get(place.channel, 0)
             self._failures[place.channel] = failures + 1
-            self._say(place.channel, f"notices wait: {outcome.why}")
+            self._say(about, f"wait: {outcome.why}")
             wait_s = self._pace.wait_s(outcome, failures)
             doubt = outcome.ambiguous or look
             self._queue.notice_retry(event.id, self._by, wait_s, ambiguous=doubt)
@@ -191,10 +193,10 @@ class Notifier:
         self._failures.pop(place.channel, None)
         if isinstance(outcome, Refused):
             fix = f" ({outcome.fix})" if outcome.fix else ""
-            self._say(place.channel, f"notices are not delivered: {outcome.why}{fix}")
+            self._say(about, f"are not delivered: {outcome.why}{fix}")
             how = f"dead:{outcome.why}"
         else:
-            self._say(place.channel, "")
+            self._say(about, "")
             how = outcome.how
         self._settle(event.id, how, place.channel)
         return True
@@ -226,15 +228,15 @@ class Notifier:
         folder = self._runs.run(run.id).path
         return f"{host}:{folder.resolve() if ours else Path('runs') / run.id}" if host else ""
 
-    def _say(self, about: str, state: str) -> None:
+    def _say(self, about: str, state: str, trace: bool = False) -> None:
         """One line when things change, and silence while they stay as they are."""
         if self._state.get(about, "") == state:
             return
         self._state[about] = state
         if state:
-            log.warning("%s: %s", about, state, extra={"action": "notify"})
+            log.warning("%s %s", about, state, exc_info=trace, extra={"action": "notify"})
         else:
-            log.info("%s: notices go out again", about, extra={"action": "notify"})
+            log.info("%s go out again", about, extra={"action": "notify"})
 
 
 def poster_of(settings: Settings) -> Poster:
