@@ -27,6 +27,7 @@ LONGEST_WAIT_S = 3600.0  # a Retry-After beyond this is not believed
 CLOCKS_DIFFER_S = 3600.0  # between Redis and Slack, when a message is looked for
 PAGE = 200  # messages or channels a call
 CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{2,}")
+USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 ERROR_CODE = re.compile(r"[a-z0-9_]{1,60}")
 
 # Slack says of some of these that a part of the operation may have succeeded all the same.
@@ -40,7 +41,7 @@ _CHANNEL = "check SLACK_CHANNEL and the run's notify: the channel must exist"
 _WEBHOOK = "make a new webhook for the channel and set SLACK_WEBHOOK_URL"
 FIXES = MappingProxyType(
     {
-        **dict.fromkeys(("invalid_auth", "not_authed", "account_inactive", "not_slack"), _TOKEN),
+        **dict.fromkeys(("invalid_auth", "not_authed", "account_inactive"), _TOKEN),
         **dict.fromkeys(("token_revoked", "token_expired", "invalid_token"), _TOKEN),
         **dict.fromkeys(("no_service", "no_active_hooks", "action_prohibited"), _WEBHOOK),
         "channel_not_found": f"{_CHANNEL}, and a private one must have the bot in it",
@@ -58,7 +59,7 @@ def user_ids(text: str) -> dict[str, str]:
     """`ana=U012,bo=U034` as a mapping; what is no id of Slack's is left out."""
     pairs = (pair.partition("=") for pair in text.split(","))
     found = {name.strip(): value.strip() for name, _, value in pairs}
-    return {name: value for name, value in found.items() if re.fullmatch("[UW][A-Z0-9]+", value)}
+    return {name: value for name, value in found.items() if USER_ID.fullmatch(value)}
 
 
 class Bot:
@@ -82,11 +83,14 @@ class Bot:
             retry_handlers=[],  # a repeat after a lost reply would post twice
             logger=_silent(),
         )
-        self._channel = channel
+        bare = channel[:1].isalnum() and not CHANNEL_ID.fullmatch(channel)
+        self._channel = f"#{channel}" if bare else channel
         self._users = dict(users)
         self._ids: dict[str, str] = {}  # of channels, as Slack told them
 
     def place(self, notify: str, user: str) -> Place:
+        if USER_ID.fullmatch(notify):
+            return Place(f"@{notify}")
         if notify != "@me":
             return Place(notify or self._channel)
         if user in self._users:

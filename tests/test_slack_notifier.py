@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -68,16 +69,17 @@ def runs(tmp_path: Path) -> RunsRoot:
     return RunsRoot(tmp_path / "runs")
 
 
-def bot(slack: SlackServer, token: str = TOKEN) -> Bot:
+def bot(slack: SlackServer, token: str = TOKEN, timeout_s: float = 10) -> Bot:
     users = {"ana": "U012ANA"}
     secret = SecretStr(token)
-    poster = Bot(secret, api_url=slack.api_url, channel="#ml-runs", users=users, timeout_s=0.3)
+    url = slack.api_url
+    poster = Bot(secret, api_url=url, channel="#ml-runs", users=users, timeout_s=timeout_s)
     poster.gap_s = 0.01
     return poster
 
 
 def webhook(slack: SlackServer) -> Webhook:
-    poster = Webhook(SecretStr(slack.webhook_url), timeout_s=0.3)
+    poster = Webhook(SecretStr(slack.webhook_url))
     poster.gap_s = 0.01
     return poster
 
@@ -85,7 +87,7 @@ def webhook(slack: SlackServer) -> Webhook:
 def notifier(
     queue: Queue, poster: Poster, runs: RunsRoot, by: str = "v100:0", **more: Any
 ) -> Notifier:
-    return Notifier(queue, poster, by=by, runs=runs, pace=PACE, **more)
+    return Notifier(queue, poster, by=by, runs=runs, **{"pace": PACE, **more})
 
 
 def cancelled(queue: Queue, count: int = 1, **fields: Any) -> list[str]:
@@ -153,7 +155,8 @@ def test_a_notice_that_slack_may_have_but_has_not_is_sent_after_looking(
 ) -> None:
     cancelled(queue)
     slack.order("chat.postMessage", fault, times=2)
-    assert notifier(queue, bot(slack), runs).flush(10)
+    poster = bot(slack, timeout_s=0.3 if fault is HANG else 10)
+    assert notifier(queue, poster, runs).flush(10)
     assert slack.texts() == titles(1) and slack.count("conversations.history") >= 2
 
 
@@ -231,7 +234,8 @@ def test_a_slack_that_hangs_holds_up_nobody_who_asks_for_the_thread_to_end(
         cancelled(queue, notify=channel)
     slack.order("chat.postMessage", HANG, times=3)
     stop = threading.Event()
-    thread = threading.Thread(target=notifier(queue, bot(slack), runs).run, args=(stop,))
+    worker = notifier(queue, bot(slack, timeout_s=1), runs)
+    thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     wait_until(lambda: slack.count("chat.postMessage"))
     stop.set()
@@ -352,6 +356,7 @@ def test_of_a_notifier_killed_while_sending_the_next_one_finds_out_what_slack_ha
     wait_until(lambda: slack.count("chat.postMessage"))
     sender.kill()
     slack.release.set()
+    wait_until(lambda: slack.messages or fault is HANG)
     assert notifier(queue, bot(slack), runs, by=heir).flush(10)
     assert slack.texts() == titles(2)
 
@@ -376,7 +381,8 @@ def test_two_hosts_at_once_tell_everything_once_and_in_order(
     stop = threading.Event()
     threads = []
     for host in ("a:0", "b:0"):
-        mine = notifier(Queue(server.client(), "trainq:"), bot(slack), runs, by=host)
+        own = Queue(server.client(), "trainq:")
+        mine = notifier(own, bot(slack), runs, by=host, pace=replace(PACE, patience_s=60))
         threads.append(threading.Thread(target=mine.run, args=(stop,)))
         threads[-1].start()
     wait_until(lambda: not queue.notices_open())

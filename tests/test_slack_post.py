@@ -39,14 +39,15 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
     server.stop()
 
 
-def bot(slack: SlackServer, token: str = TOKEN) -> Bot:
+def bot(slack: SlackServer, token: str = TOKEN, timeout_s: float = 10) -> Bot:
     users = {"ana": "U012ANA"}
     secret = SecretStr(token)
-    return Bot(secret, api_url=slack.api_url, channel="#ml-runs", users=users, timeout_s=0.3)
+    url = slack.api_url
+    return Bot(secret, api_url=url, channel="#ml-runs", users=users, timeout_s=timeout_s)
 
 
-def webhook(slack: SlackServer) -> Webhook:
-    return Webhook(SecretStr(slack.webhook_url), timeout_s=0.3)
+def webhook(slack: SlackServer, timeout_s: float = 10) -> Webhook:
+    return Webhook(SecretStr(slack.webhook_url), timeout_s=timeout_s)
 
 
 def test_a_message_is_posted_once_with_its_key_and_every_switch_that_could_ping_is_off(
@@ -63,10 +64,11 @@ def test_whenever_slack_may_have_the_message_the_outcome_says_so(
     slack: SlackServer, fault: Fault
 ) -> None:
     slack.order("chat.postMessage", fault)
-    outcome = bot(slack).post("#ml-runs", HELLO, "run-1")
+    patience_s = 0.3 if fault is HANG else 10
+    outcome = bot(slack, timeout_s=patience_s).post("#ml-runs", HELLO, "run-1")
     assert isinstance(outcome, Later) and outcome.ambiguous
     slack.order("webhook", fault)
-    outcome = webhook(slack).post("webhook", HELLO, "run-1")
+    outcome = webhook(slack, timeout_s=patience_s).post("webhook", HELLO, "run-1")
     assert isinstance(outcome, Later) and outcome.ambiguous
     assert slack.count("chat.postMessage") == 1  # slack-sdk repeats nothing on its own
 
@@ -162,16 +164,28 @@ def test_a_notice_goes_where_the_run_asks(slack: SlackServer) -> None:
     place = bot(slack).place
     assert place("", "ana").channel == "#ml-runs"
     assert place("#birds", "ana").channel == "#birds"
-    assert place("@me", "ana").channel == "@U012ANA"
+    assert place("@me", "ana").channel == place("U012ANA", "bo").channel == "@U012ANA"
     assert (place("@me", "bo").channel, place("@me", "bo").aside[:6]) == ("#ml-runs", "for bo")
     assert webhook(slack).place("@me", "bo").aside == "for bo"
+
+
+@pytest.mark.parametrize("written", ["ml-runs", "#ml-runs", "C0RUNS"])
+def test_the_teams_channel_may_be_written_in_every_usual_way(
+    slack: SlackServer, written: str
+) -> None:
+    token = SecretStr(TOKEN)
+    poster = Bot(token, api_url=slack.api_url, channel=written, users={})
+    channel = poster.place("", "ana").channel
+    slack.order("chat.postMessage", LOSE_REPLY)
+    poster.post(channel, HELLO, "run-1")
+    assert isinstance(poster.find(channel, "run-1", since=0), Sent)
 
 
 def test_the_banner_says_who_we_are_or_what_is_wrong(slack: SlackServer) -> None:
     assert bot(slack).describe() == "#ml-runs as @trainq"
     assert "SLACK_BOT_TOKEN" in bot(slack, "xoxb-wrong").describe()
     slack.order("auth.test", HANG)
-    assert "did not answer" in bot(slack).describe()
+    assert "did not answer" in bot(slack, timeout_s=0.3).describe()
 
 
 def test_a_file_gets_one_whole_line_a_notice_also_after_a_line_that_was_cut_short(
@@ -217,14 +231,16 @@ def test_no_secret_is_logged_or_said_whatever_goes_wrong(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     faults = [RESET, LOSE_REPLY, HANG, GARBAGE, broken(), rate_limited(1), refusal("is_archived")]
-    said = []
+    said: list[object] = []
     for fault in faults:
         for method in ("chat.postMessage", "webhook", "auth.test", "conversations.history"):
             slack.order(method, fault)
-        said.append(bot(slack).post("#ml-runs", HELLO, "run-1"))
-        said.append(webhook(slack).post("webhook", HELLO, "run-1"))
-        said.append(bot(slack).find("C0RUNS", "run-1", 0))
-        said.append(bot(slack).describe())
+        patience_s = 0.3 if fault is HANG else 10
+        poster = bot(slack, timeout_s=patience_s)
+        said.append(poster.post("#ml-runs", HELLO, "run-1"))
+        said.append(webhook(slack, timeout_s=patience_s).post("webhook", HELLO, "run-1"))
+        said.append(poster.find("C0RUNS", "run-1", 0))
+        said.append(poster.describe())
     said.append(bot(slack, f"{TOKEN}\nx").post("#ml-runs", HELLO, "run-1"))
     for url in (f"hooks.example{HOOK}", f"http://127.0.0.1{HOOK} x", f"http://[{HOOK}"):
         said.append(Webhook(SecretStr(url)).post("webhook", HELLO, "run-1"))
