@@ -76,6 +76,7 @@ class Notifier:
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; for a thread of its own."""
+        log.info("notices go to %s", self._poster.describe(), extra={"action": "notify"})
         while not stop.is_set():
             settled = self.step(stop)
             stop.wait(self._poster.gap_s if settled else self._pace.poll_s)

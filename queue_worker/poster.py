@@ -121,7 +121,7 @@ class File:
         return Sent("file") if whole else Lookup.ABSENT
 
     def describe(self) -> str:
-        return f"to the file {self._path}"
+        return f"the file {self._path}"
 
 
 def _new_line(file: IO[bytes]) -> bytes:

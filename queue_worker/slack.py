@@ -151,7 +151,7 @@ class Bot:
         except FAULTS as error:
             outcome = judge(error)
             fix = f": {outcome.fix}" if isinstance(outcome, Refused) and outcome.fix else ""
-            return f"{outcome.why}{fix}"
+            return f"{self._channel or 'no SLACK_CHANNEL'}, but {outcome.why}{fix}"
 
     def _open(self, channel: str) -> None:
         """The direct conversation with `@U012`; Slack gives the same one every time."""
@@ -231,7 +231,7 @@ class Webhook:
         return Lookup.BLIND
 
     def describe(self) -> str:
-        return "webhook (a notice may come twice after a lost reply)"
+        return "a webhook (one may come twice after a lost reply)"
 
 
 # ---- what went wrong -----------------------------------------------------------------------------
