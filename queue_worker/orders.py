@@ -3,23 +3,16 @@
 Knows the run folder and records; no process, no Redis.
 """
 
-import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from queue_worker.outcome import read_result
-from schemas.document import plain_value
 from schemas.events import ExitCode, Order
 from schemas.result import Result
 from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
 from schemas.settings import Settings
-
-PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")  # needs no quotes, if it means itself
-UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML wants them escaped
+from schemas.source import dump
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +31,7 @@ def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepare
     run_dir = root.run(run.id)
     done = finished_before(run_dir, run)
     folder = run_dir.make_attempt(token)
-    write_atomic(run_dir.config, config_text(run.config).encode())
+    write_atomic(run_dir.config, dump(run.config))
     resume = _inside(run_dir.path, run.checkpoint) if run.runs_root == root.id() else ""
     order = Order(
         run=run.id,
@@ -92,21 +85,3 @@ def _inside(folder: Path, name: str) -> str:
     if not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{name!r} points out of {folder}")
     return str((folder / name).absolute()) if name else ""
-
-
-def config_text(values: Mapping[str, Any], indent: str = "") -> str:
-    """A config as YAML that means exactly these values: blocks of keys, scalars as in JSON."""
-    rows = []
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            rows.append(f"{indent}{key}:\n{config_text(value, indent + '  ')}")
-        else:
-            rows.append(f"{indent}{key}: {_scalar(value)}\n")
-    return "".join(rows)
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, str) and PLAIN.fullmatch(value) and plain_value(value) == value:
-        return value
-    text = json.dumps(value, ensure_ascii=False)  # YAML does not join the halves of an escape
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

@@ -1,16 +1,24 @@
-"""From a file and its overrides to a config: the one way in, and all problems at once."""
+"""From a file and its overrides to a config: the one way in, and all problems at once.
 
-from collections.abc import Iterator, Sequence
+`dump` is the way back: the file that a run folder keeps.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from schemas.config import TrainConfig
-from schemas.document import Document, parse, read_text
+from schemas.document import Document, parse, plain_value, read_text
 from schemas.errors import ConfigError, Problem
 from schemas.explain import Fault, examine
 from schemas.keys import Key, dotted
 from schemas.overrides import apply
+
+PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")  # needs no quotes, if it means itself
+UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML wants them escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,28 @@ def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
         raise ConfigError(sorted(problems, key=_order), file)
     origins = {dotted(key): _origin(document, key) for key in _leaves(config.canonical())}
     return Loaded(config, document.mapping, origins, tuple(overrides))
+
+
+def dump(values: Mapping[str, Any]) -> bytes:
+    """The values of a config as YAML that `read` takes for the very same values."""
+    return "".join(_rows(values, "")).encode()
+
+
+def _rows(values: Mapping[str, Any], indent: str) -> list[str]:
+    rows: list[str] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            rows += [f"{indent}{key}:\n", *_rows(value, indent + "  ")]
+        else:
+            rows.append(f"{indent}{key}: {_scalar(value)}\n")
+    return rows
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and PLAIN.fullmatch(value) and plain_value(value) == value:
+        return value
+    text = json.dumps(value, ensure_ascii=False)  # YAML does not join the halves of an escape
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _problem(document: Document, fault: Fault) -> Problem:

@@ -16,7 +16,6 @@ from queue_worker import banner, gpu, host, lane, sweep
 from queue_worker.child import Trainer
 from queue_worker.gpu import Probe
 from queue_worker.lane import Lane
-from queue_worker.orders import config_text
 from queue_worker.tail import Tail, last_line
 from schemas import source
 from schemas.config import TrainConfig
@@ -175,4 +174,4 @@ def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) 
 def test_a_written_config_is_read_back_as_it_was(note: str) -> None:
     changes = {"note": note, "optim": {"lr": 1e-5}, "name": "on"}
     config = TrainConfig.model_validate({"model": {"kind": "timm", "name": "resnet18"}, **changes})
-    assert source.read(config_text(config.canonical()), "config.yaml").config == config
+    assert source.read(source.dump(config.canonical()).decode(), "config.yaml").config == config
