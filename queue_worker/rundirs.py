@@ -18,7 +18,7 @@ def refresh(run_dir: RunDir, run: Run, token: str) -> None:
     counts = run_dir.attempt(run.result_attempt or token)
     if (result := orders.read(counts.result)) is not None:
         write_atomic(run_dir.result, result)
-    best = counts.path / "best"
+    best = counts.best
     if run.state is State.FINISHED and best.is_dir():
         _drop_checkpoints(run_dir)
     _point(run_dir.best, best)
