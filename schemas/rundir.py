@@ -2,11 +2,13 @@
 
 runs/<id>/config.yaml run.log result.json last/ best/   for people, from the record, never read
   attempts/<token>/environment.json events.jsonl metrics.csv result.json run.log
-  attempts/<token>/checkpoints/step-<k>/
+  attempts/<token>/checkpoints/step-<k>/ best-<k>/   while it lives; best-<k> holds weights only
+  attempts/<token>/best/                             of a finished run
 """
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +63,11 @@ class RunDir:
         attempt.checkpoints.mkdir()
         return attempt
 
+    def drop_checkpoints(self) -> None:
+        """The run is finished, and that is on record: nobody will go on from its checkpoints."""
+        for checkpoints in self.attempts.glob("*/checkpoints"):
+            shutil.rmtree(checkpoints, ignore_errors=True)
+
     def relative(self, path: Path) -> str:
         """How a path inside this folder is named in records and events."""
         return path.relative_to(self.path).as_posix()
@@ -77,9 +84,13 @@ class AttemptDir:
         self.result = path / "result.json"
         self.log = path / "run.log"
         self.checkpoints = path / "checkpoints"
+        self.best = path / "best"
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints / f"step-{step}"
+
+    def best_at(self, step: int) -> Path:
+        return self.checkpoints / f"best-{step}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:

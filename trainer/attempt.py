@@ -1,0 +1,105 @@
+"""The entry of an attempt: an order in, a result file and an exit code out, whatever happens."""
+
+import logging
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from schemas.errors import TrainqError
+from schemas.events import ExitCode, Order
+from schemas.result import Result
+from schemas.run import Cause
+from schemas.rundir import RunDir, write_atomic
+from schemas.source import load
+from trainer.faults import Fault, Leave, Leaving
+from trainer.report import Report
+from trainer.run import run
+
+LOG = logging.getLogger(__name__)
+HOST_MEMORY = ("can't allocate memory", "not enough memory")  # torch says it in a RuntimeError
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended, in the worker's words."""
+
+    code: ExitCode
+    cause: Cause | None = None
+    error: str = ""
+    try_this: str = ""
+
+
+def execute(order: Order, report: Report, leave: Leave) -> ExitCode:
+    """Run an order to its end and write down how it ended."""
+    began = time.monotonic()
+    run_dir = RunDir(Path(order.run_dir))
+    try:
+        run(load(run_dir.config).config, order, report, leave)
+        end = End(ExitCode.FINISHED)
+    except BaseException as error:  # the one place where everything ends up, as data
+        end = judge(error)
+        say(error, end)
+    progress = report.progress
+    result = Result(
+        token=order.token,
+        exit_code=end.code,
+        cause=end.cause,
+        error=end.error,
+        try_this=end.try_this,
+        step=progress.step,
+        epoch=progress.epoch,
+        best=report.best,
+        metrics=report.best_row(),
+        seconds=round(time.monotonic() - began, 3),
+        images_per_s=report.images_per_s,
+        facts=report.facts,
+    )
+    try:
+        write_atomic(run_dir.attempt(order.token).result, result.model_dump_json(indent=1).encode())
+    except OSError as error:
+        LOG.error("could not write result.json: %s", error)
+    return end.code
+
+
+def judge(error: BaseException) -> End:
+    """What an exception means. Pure: the caller says and writes it."""
+    text = one_line(error)
+    if isinstance(error, Leaving):
+        return End(ExitCode.SAVED, None, text)
+    if isinstance(error, Fault):
+        return End(ExitCode(error.exit_code), error.cause, text, error.fix)
+    if isinstance(error, TrainqError):
+        return End(ExitCode.CONFIG, Cause.CONFIG, text, error.fix)
+    if isinstance(error, torch.OutOfMemoryError):
+        return End(ExitCode.CUDA_OOM, Cause.CUDA_OOM, text, "twice the train.accumulate")
+    if isinstance(error, MemoryError) or any(words in text for words in HOST_MEMORY):
+        return End(ExitCode.CUDA_OOM, Cause.HOST_OOM, text, "twice the train.accumulate")
+    if isinstance(error, torch.AcceleratorError) and "device-side assert" not in text:
+        return End(ExitCode.CODE, Cause.GPU_FAULT, text)
+    if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
+        return End(ExitCode.CODE, Cause.HOST_OOM, text, "data.workers=0, or more memory")
+    return End(ExitCode.CODE, Cause.CODE, f"{type(error).__name__}: {text}{place(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """The message without its line breaks."""
+    return " ".join(str(error).split())
+
+
+def place(error: BaseException) -> str:
+    """Where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def say(error: BaseException, end: End) -> None:
+    """The log gets a line for what we foresaw and the whole traceback for what we did not."""
+    if isinstance(error, Leaving):
+        LOG.info("leaves: %s", error)
+    elif isinstance(error, TrainqError):
+        LOG.error("%s", "\n".join(error.lines()))
+    else:
+        LOG.error("%s", end.error, exc_info=error)

@@ -1,0 +1,138 @@
+"""`trainer train`: a run without any queue, for people. Torch loads when training begins."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from schemas.config import TrainConfig
+from schemas.errors import TrainqError, UsageError
+from schemas.events import ExitCode, Order
+from schemas.run import new_nonce
+from schemas.rundir import RunDir
+from schemas.settings import Settings
+from schemas.source import load
+
+LOG = logging.getLogger(__name__)
+INTERRUPTED = 130
+EPILOG = (
+    "Exit codes: 0 finished; 1 failed; 2 config; 3 data; 4 out of memory; 5 diverged; "
+    "75 saved and left; 130 Ctrl-C."
+)
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG)
+
+
+@app.callback()
+def trainer() -> None:
+    """Train image classifiers with timm."""
+
+
+@app.command(epilog=EPILOG)
+def train(
+    file: Annotated[Path, typer.Argument(help="A config, YAML or JSON.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key.path=value, after the file.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; goes on from what it holds.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data root.  [default: TRAINQ_DATA, else FILE's folder]")
+    ] = None,
+) -> None:
+    """Train one config here and now, without the queue.
+
+    \b
+    trainer train examples/sketch.yaml
+    trainer train examples/sketch.yaml optim.lr=3e-4 train.epochs=5
+    trainer train examples/sketch.yaml --out runs/first --data ~/data
+    """
+    try:
+        settings = Settings.read(os.environ, Path(".env"))
+        config = load(file, overrides or ()).config
+        root = data or (settings.data if "data" in settings.model_fields_set else file.parent)
+        run_dir = RunDir(out or settings.runs / (config.name or file.stem))
+        order = prepare(run_dir, config, root.resolve())
+    except TrainqError as error:
+        typer.echo("\n".join(error.lines()), err=True)
+        raise typer.Exit(error.exit_code) from error
+    run_here(order)
+
+
+def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path) -> Order:
+    """A new attempt in the run's folder, which must be of the same config."""
+    run_dir.path.mkdir(parents=True, exist_ok=True)
+    if run_dir.config.exists():
+        refuse_another(run_dir, config)
+    else:
+        with run_dir.config.open("w") as file:
+            YAML().dump(config.canonical(), file)
+    number = 1 + sum(1 for _ in run_dir.attempts.glob("*"))
+    attempt = run_dir.make_attempt(f"{number}-{new_nonce()}")
+    return Order(
+        run=run_dir.path.name,
+        token=attempt.path.name,
+        run_dir=str(run_dir.path.resolve()),
+        attempt_dir=str(attempt.path.resolve()),
+        data_root=str(data_root),
+    )
+
+
+def refuse_another(run_dir: RunDir, config: TrainConfig) -> None:
+    """A folder holds one experiment, and a finished one is not trained again."""
+    if load(run_dir.config).config.digest() != config.digest():
+        raise UsageError(
+            f"{run_dir.path} holds a run of another config",
+            where=str(run_dir.config),
+            fix="another --out",
+        )
+    for result in run_dir.attempts.glob("*/result.json"):
+        if json.loads(result.read_text())["exit_code"] == ExitCode.FINISHED:
+            raise UsageError(
+                f"{run_dir.path} is finished", where=str(result.parent), fix="another --out"
+            )
+
+
+def run_here(order: Order) -> NoReturn:
+    """Train in this process, talking to whoever sits at the terminal."""
+    from trainer.attempt import execute
+    from trainer.checkpoint import newest
+    from trainer.faults import Leave
+    from trainer.report import EventFile, Report
+    from trainer.terminal import Bar, talk
+
+    run_dir = RunDir(Path(order.run_dir))
+    attempt = run_dir.attempt(order.token)
+    leave, interrupted = Leave(), False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if interrupted:
+            os._exit(INTERRUPTED)
+        interrupted = True
+        leave.ask("Ctrl-C; again to leave without saving")
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, lambda *_: leave.ask("SIGTERM"))
+    resume = next((str(folder) for folder in newest(run_dir)), "")
+    console = Console(stderr=True)
+    with Bar(console) as bar:
+        talk(bar, attempt.log)
+        report = Report([EventFile(attempt.events), bar])
+        code = execute(order.model_copy(update={"resume": resume}), report, leave)
+    if code == ExitCode.FINISHED:
+        run_dir.drop_checkpoints()
+        typer.echo(f"{report.facts.get('weights', 'no weights')}")
+    elif code == ExitCode.SAVED:
+        typer.echo("the same command goes on from here", err=True)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED if interrupted and code == ExitCode.SAVED else code)

@@ -1,0 +1,202 @@
+"""Checkpoints on disk: written whole or not at all, known by their checksums, kept by rule.
+
+A folder holds weights.safetensors, meta.json, manifest.json (sha256 of the others) and, when a run
+can go on from it, state.pt. What the numbers mean is `loop`'s business.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save, save_file
+
+from schemas.rundir import AttemptDir, RunDir, sync_folder
+from trainer.faults import DiskFault
+from trainer.model import Weights
+
+WEIGHTS, STATE, META, MANIFEST = "weights.safetensors", "state.pt", "meta.json", "manifest.json"
+PATIENCE = 3  # failures in a row to write a checkpoint before the run ends
+UNWRITABLE = (
+    OSError,
+    SafetensorError,
+    RuntimeError,
+)  # how python, safetensors, torch say disk full
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a folder holds, on the host. Without `state` it is only a model."""
+
+    meta: dict[str, Any]
+    weights: Weights
+    state: dict[str, Any] | None = None
+
+
+def write(folder: Path, checkpoint: Checkpoint) -> None:
+    """Make the folder appear whole; a failure leaves nothing behind."""
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.mkdir()
+        save_file(checkpoint.weights, temporary / WEIGHTS, metadata={"format": "pt"})
+        if checkpoint.state is not None:
+            torch.save(checkpoint.state, temporary / STATE)
+        (temporary / META).write_text(json.dumps(checkpoint.meta, indent=1))
+        sums = {path.name: checksum(path) for path in sorted(temporary.iterdir())}
+        (temporary / MANIFEST).write_text(json.dumps(sums, indent=1))
+        for path in temporary.iterdir():
+            sync_file(path)
+        sync_folder(temporary)
+        temporary.rename(folder)
+        sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def read(folder: Path) -> Checkpoint:
+    """The contents of a folder that `damage` found whole; nothing in it is executed."""
+    state = folder / STATE
+    return Checkpoint(
+        json.loads((folder / META).read_text()),
+        load_file(folder / WEIGHTS),
+        torch.load(state, map_location="cpu", weights_only=True) if state.exists() else None,
+    )
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a checkpoint; empty when every byte is as it was written."""
+    try:
+        sums: dict[str, str] = json.loads((folder / MANIFEST).read_text())
+        for name, expected in sums.items():
+            if checksum(folder / name) != expected:
+                return f"{name} is not what was written"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return "" if WEIGHTS in sums and META in sums else "the manifest is not complete"
+
+
+def checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.partition("-")[2])
+
+
+def newest(run: RunDir, *, up_to: int | None = None) -> Iterator[Path]:
+    """Checkpoints of all attempts that a run can go on from, the furthest first."""
+    found = [
+        folder
+        for folder in run.attempts.glob("*/checkpoints/step-*")
+        if re.fullmatch(r"step-\d+", folder.name) and (up_to is None or step_of(folder) <= up_to)
+    ]
+    return iter(
+        sorted(found, key=lambda folder: (step_of(folder), attempt_of(folder)), reverse=True)
+    )
+
+
+def attempt_of(folder: Path) -> int:
+    number = folder.parent.parent.name.partition("-")[0]
+    return int(number) if number.isdigit() else 0
+
+
+class Shelf:
+    """The checkpoints of this attempt: the two newest, and the best weights that they speak of."""
+
+    def __init__(self, attempt: AttemptDir) -> None:
+        self.attempt = attempt
+        self.best: int | None = None  # the step of the best weights so far
+        self.steps: list[tuple[Path, int | None]] = []  # each with the best as it then was
+        self.failures = 0
+        attempt.checkpoints.mkdir(parents=True, exist_ok=True)
+
+    def save(self, step: int, checkpoint: Checkpoint) -> Path | None:
+        """A checkpoint to go on from; None when the disk refused and the run should go on."""
+        folder = self.attempt.checkpoint(step)
+        if not self._write(folder, checkpoint):
+            return None
+        self.steps.append((folder, self.best))
+        self._tidy()
+        return folder
+
+    def keep_best(self, step: int, checkpoint: Checkpoint) -> bool:
+        """The best weights so far. Older ones stay while a checkpoint still speaks of them."""
+        if not self._write(self.attempt.best_at(step), checkpoint):
+            return False
+        self.best = step
+        self._tidy()
+        return True
+
+    def adopt_best(self, folder: Path) -> bool:
+        """Take over the best weights of the attempt, or the run, that this one goes on from."""
+        if why := damage(folder):
+            LOG.warning("the best weights so far cannot be taken over: %s", why)
+            return False
+        mine = self.attempt.checkpoints / folder.name
+        shutil.copytree(folder, mine, copy_function=link_or_copy)
+        self.best = step_of(mine)
+        return True
+
+    def publish_best(self) -> Path | None:
+        """The run is finished: its best weights get their final name."""
+        if self.best is None:
+            return None
+        self.attempt.best_at(self.best).rename(self.attempt.best)
+        sync_folder(self.attempt.path)
+        return self.attempt.best
+
+    def _write(self, folder: Path, checkpoint: Checkpoint) -> bool:
+        try:
+            write(folder, checkpoint)
+        except UNWRITABLE as error:
+            self.failures += 1
+            LOG.warning(
+                "could not write %s (%s of %s): %s", folder.name, self.failures, PATIENCE, error
+            )
+            if self.failures >= PATIENCE:
+                raise DiskFault(
+                    f"{PATIENCE} checkpoints in a row could not be written: {error}",
+                    where=str(folder.parent),
+                    fix="make room on the disk, then retry; the last good checkpoint is kept",
+                ) from error
+            return False
+        self.failures = 0
+        return True
+
+    def _tidy(self) -> None:
+        while len(self.steps) > 2:
+            shutil.rmtree(self.steps.pop(0)[0], ignore_errors=True)
+        spoken_of = {self.best, *(best for _, best in self.steps)}
+        for folder in self.attempt.checkpoints.glob("best-*"):
+            if step_of(folder) not in spoken_of:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """Files in a checkpoint never change, so two folders may share them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def fingerprint(weights: Weights) -> str:
+    """The sha256 that these weights would have as a file."""
+    return hashlib.sha256(save(weights, metadata={"format": "pt"})).hexdigest()

@@ -1,0 +1,92 @@
+"""Reads batches by plan, in this process or in several; the result is the same."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from trainer import lifeline, randomness
+from trainer.data.plan import VALIDATION, Place, Plan
+from trainer.data.sketch import Images
+from trainer.data.transforms import Transform
+from trainer.faults import DataFault
+
+Batch = tuple[Tensor, Tensor]  # images [B,3,H,W], targets [B]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that is no picture: a value, so that it crosses processes in one line."""
+
+    path: Path
+    why: str
+
+
+class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
+    """One sample by its place: decoded, made RGB, transformed under its own seed."""
+
+    def __init__(
+        self, images: Images, seed: int, training: Transform, validating: Transform
+    ) -> None:
+        self.images, self.seed = images, seed
+        self.training, self.validating = training, validating
+
+    def __getitem__(self, place: Place) -> tuple[Tensor, int] | Unreadable:
+        epoch, index = place
+        path = self.images.paths[index]
+        try:
+            with Image.open(path) as file:
+                picture = file.convert("RGB")
+        except Exception as error:  # PIL raises whatever a broken file provokes in its decoders
+            return Unreadable(path, f"{type(error).__name__}: {error}")
+        if epoch == VALIDATION:
+            return self.validating(picture), self.images.targets[index]
+        seed = randomness.stream(self.seed, "sample", epoch, index)
+        randomness.settle(seed, devices=False)
+        return self.training(picture), self.images.targets[index]
+
+
+def collate(samples: list[tuple[Tensor, int] | Unreadable]) -> Batch | Unreadable:
+    """A batch, or the first file that spoils it."""
+    for sample in samples:
+        if isinstance(sample, Unreadable):
+            return sample
+    images, targets = default_collate(samples)
+    return images, targets
+
+
+def read(
+    pictures: Pictures, plan: Plan, workers: int, device: torch.device, *, epoch: int, step: int
+) -> Iterator[Batch]:
+    """All batches from a position to the end of the run, from one set of loader processes."""
+    loader = DataLoader(
+        pictures,
+        batch_sampler=plan.batches(epoch, step),
+        num_workers=min(workers, len(os.sched_getaffinity(0))),
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=partial(tie_to_trainer, os.getpid()),
+    )
+    for batch in loader:
+        if isinstance(batch, Unreadable):
+            raise DataFault(
+                f"cannot read the image {batch.path}: {batch.why}",
+                fix="restore the file, or take its row out of the table",
+            )
+        yield batch
+
+
+def tie_to_trainer(trainer: int, number: int) -> None:
+    """A loader process ends with its trainer and not before: signals to the group are for that."""
+    if not lifeline.die_with(trainer):
+        sys.exit()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

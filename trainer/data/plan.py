@@ -1,0 +1,60 @@
+"""What is read, in which order: a pure function of the config and of where to begin."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainer import randomness
+from trainer.data.split import Parts
+from trainer.faults import ConfigFault
+
+VALIDATION = -1  # the epoch of a validation image: it is never augmented
+
+Place = tuple[int, int]  # (epoch, image): all that a sample depends on
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole run as a sequence of batches: an epoch, its evaluation, the next epoch."""
+
+    parts: Parts
+    seed: int
+    batch: int
+    epochs: int
+    evaluate_every: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches only: a last, smaller one would weigh its images more."""
+        return len(self.parts.train) // self.batch
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether this epoch, counted from 0, ends with an evaluation."""
+        return (epoch + 1) % self.evaluate_every == 0 or epoch + 1 == self.epochs
+
+    def refuse_too_few(self) -> None:
+        """At least one whole batch must come together."""
+        if self.steps_per_epoch == 0:
+            raise ConfigFault(
+                f"a batch of {self.batch} is more than the {len(self.parts.train)} training images",
+                fix=f"data.batch_size={len(self.parts.train)} or less",
+            )
+
+    def batches(self, epoch: int, step: int) -> Iterator[list[Place]]:
+        """Everything still to be read when `epoch` epochs are closed and `step` steps are done."""
+        for number in range(epoch, self.epochs):
+            images = self.parts.train[randomness.order(self.seed, number, len(self.parts.train))]
+            done = step - number * self.steps_per_epoch if number == epoch else 0
+            for start in range(done * self.batch, self.steps_per_epoch * self.batch, self.batch):
+                yield [(number, int(image)) for image in images[start : start + self.batch]]
+            if self.evaluates(number):
+                yield from self.validation()
+
+    def validation(self) -> Iterator[list[Place]]:
+        """Every validation image once; the last batch may be smaller."""
+        images = self.parts.validate
+        for start in range(0, len(images), self.batch):
+            yield [(VALIDATION, int(image)) for image in images[start : start + self.batch]]

@@ -1,0 +1,62 @@
+"""What ends an attempt on purpose. Each fault knows its cause and its exit code; `fix` says what
+would mend it. Everything else that flies out of a run is judged in `attempt`.
+"""
+
+from schemas.errors import TrainqError
+from schemas.events import ExitCode
+from schemas.run import Cause
+
+
+class Fault(TrainqError):
+    """The attempt cannot go on, for a reason that its trainer understands."""
+
+    exit_code = ExitCode.CODE
+    cause = Cause.CODE
+
+
+class ConfigFault(Fault):
+    """The config asks for what this model, these data or this machine cannot do."""
+
+    exit_code = ExitCode.CONFIG
+    cause = Cause.CONFIG
+
+
+class DataFault(Fault):
+    """Images, labels or weights are missing, unreadable, or contradict each other."""
+
+    exit_code = ExitCode.DATA
+    cause = Cause.DATA
+
+
+class Diverged(Fault):
+    """The loss or the weights are no numbers any more."""
+
+    exit_code = ExitCode.DIVERGED
+    cause = Cause.DIVERGED
+
+    def __init__(self, what: str, lr: float) -> None:
+        super().__init__(what, fix=f"optim.lr={lr / 10:g}")
+
+
+class DiskFault(Fault):
+    """Checkpoints cannot be written."""
+
+
+class Leaving(Exception):
+    """Somebody asked this attempt to save and leave; the argument says who."""
+
+
+class Leave:
+    """The wish to save and leave, set by a signal or by the watch on the worker."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def ask(self, reason: str) -> None:
+        """The first reason counts."""
+        self.reason = self.reason or reason
+
+    def check(self) -> None:
+        """Called wherever a run may be interrupted; raises once somebody asked."""
+        if self.reason:
+            raise Leaving(self.reason)

@@ -1,0 +1,152 @@
+"""A model and all that changes it: one step, its logits, and what a checkpoint must hold of it."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import Mixup
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from schemas.config import TrainConfig
+from trainer import loss, optim, randomness
+from trainer.data.loader import Batch
+from trainer.data.plan import Plan
+from trainer.faults import Diverged
+from trainer.machine import Precision
+from trainer.model import Weights
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Learner:
+    """The mathematics of a config on one device. The effective batch is the experiment; how many
+    images go through the model at once is the machine's business.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: nn.Module,
+        plan: Plan,
+        classes: int,
+        *,
+        device: torch.device,
+        precision: Precision,
+        micro_batch: int,
+    ) -> None:
+        self.device, self.precision, self.micro_batch = device, precision, micro_batch
+        self.seed, self.lr, self.clip_norm = config.seed, config.optim.lr, config.train.clip_norm
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.criterion = loss.criterion(config.loss, config.mix.on)
+        self.optimizer = optim.optimizer(config.optim, self.model)
+        self.schedule = optim.schedule(
+            config.schedule, self.optimizer, plan.steps, plan.steps_per_epoch
+        )
+        self.scaler = GradScaler(device.type, enabled=precision == "fp16")
+        self.mix = mixer(config, classes)
+
+    def step(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
+        """One step of the optimizer; returns the loss, still on the device."""
+        randomness.settle(randomness.stream(self.seed, "step", number), devices=True)
+        self.schedule.step_update(number)
+        images, targets = self.place((images, targets))
+        if self.mix:
+            images, targets = self.mix(images, targets)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        total = self.backward(images, targets)
+        healthy = total.isfinite()
+        if self.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            healthy = healthy & norm.isfinite()
+        if not self.scaler.is_enabled():
+            # the fused kernel leaves weights alone when this is not 0, and the host need not wait;
+            # with fp16 the scaler sets it itself
+            self.optimizer.found_inf = (~healthy).float()  # type: ignore[attr-defined]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return total
+
+    def backward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Gradients of the mean loss over the whole batch, some images at a time."""
+        total = torch.zeros((), device=self.device)
+        parts = zip(
+            *(torch.split(whole, self.micro_batch) for whole in (images, targets)), strict=True
+        )
+        for part, answers in parts:
+            with self.autocast():
+                share = self.criterion(self.model(part), answers) * (len(part) / len(images))
+            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+            total += share.detach()
+        return total
+
+    def logits(self, images: Tensor) -> Tensor:
+        """What the model says of placed images that it does not learn from."""
+        self.model.eval()
+        with self.autocast():
+            return torch.cat([self.model(part) for part in torch.split(images, self.micro_batch)])
+
+    def place(self, batch: Batch) -> Batch:
+        """The batch on the device; a pinned one travels while the host goes on."""
+        images, targets = batch
+        return (
+            images.to(self.device, non_blocking=True, memory_format=torch.channels_last),
+            targets.to(self.device, non_blocking=True),
+        )
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, dtype=DTYPES.get(self.precision), enabled=self.precision in DTYPES
+        )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return float(max(group["lr"] for group in self.optimizer.param_groups))
+
+    # ---- what a checkpoint holds -----------------------------------------------------------------
+
+    def weights(self) -> Weights:
+        """A copy of the weights on the host; refused when one of them is no number."""
+        weights = self.model.state_dict()
+        finite = [value.isfinite().all() for value in weights.values() if value.is_floating_point()]
+        if not torch.stack(finite).all():
+            raise Diverged("the weights hold values that are no numbers", self.lr)
+        return {name: value.to("cpu", copy=True).contiguous() for name, value in weights.items()}
+
+    def memory(self) -> dict[str, Any]:
+        """All else that the next step depends on, and the random states, in plain containers."""
+        kind, words, *position = np.random.get_state()
+        return {
+            "optimizer": optim.memory(self.optimizer, self.model),
+            "scaler": self.scaler.state_dict(),
+            "random": {
+                "python": random.getstate(),
+                "numpy": [kind, torch.from_numpy(np.array(words, dtype=np.int64)), *position],
+                "torch": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            },
+        }
+
+    def restore(self, weights: Weights, memory: dict[str, Any]) -> None:
+        """Go on exactly where a checkpoint was made; random states need none of it."""
+        self.model.load_state_dict(weights)
+        optim.remember(self.optimizer, self.model, memory["optimizer"])
+        self.scaler.load_state_dict(memory["scaler"])
+
+
+def mixer(config: TrainConfig, classes: int) -> Mixup | None:
+    """Mixup and cutmix, where the config asks for one of them."""
+    if not config.mix.on:
+        return None
+    return Mixup(  # type: ignore[no-untyped-call]
+        mixup_alpha=config.mix.mixup,
+        cutmix_alpha=config.mix.cutmix,
+        prob=config.mix.prob,
+        switch_prob=config.mix.switch_prob,
+        label_smoothing=config.loss.label_smoothing,
+        num_classes=classes,
+    )

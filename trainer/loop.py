@@ -1,0 +1,249 @@
+"""The epoch loop: steps, looks, evaluations, checkpoints, and the one way out of the middle."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from schemas.config import TrainConfig
+from schemas.events import Epoch, Saved
+from schemas.run import Best
+from schemas.rundir import RunDir
+from trainer.checkpoint import Checkpoint, Shelf
+from trainer.data.loader import Batch
+from trainer.data.plan import Plan
+from trainer.faults import Diverged, Leave, Leaving
+from trainer.learner import Learner
+from trainer.metrics import better, evaluate
+from trainer.report import Report, write_metrics
+
+LOG = logging.getLogger(__name__)
+SCHEMA = 1  # of a checkpoint's meta.json
+
+
+class Tally:
+    """What an epoch's losses add up to, on the device: adding to it does not wait for a step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.total = torch.zeros((), dtype=torch.float64, device=device)
+        self.counted, self.bad, self.worst = (
+            torch.zeros((), dtype=torch.int64, device=device) for _ in range(3)
+        )
+
+    def add(self, loss: Tensor) -> None:
+        finite = loss.isfinite()
+        self.total += torch.where(finite, loss, 0.0)
+        self.counted += finite
+        self.bad = (self.bad + 1) * ~finite  # in a row
+        self.worst = torch.maximum(self.worst, self.bad)
+
+    def numbers(self) -> list[float]:
+        """All of it on the host; the only place that waits."""
+        values = (self.total, self.counted, self.bad, self.worst)
+        numbers: list[float] = torch.stack([value.double() for value in values]).tolist()
+        return numbers
+
+    def set(self, numbers: list[float]) -> None:
+        """The same as when `numbers` was taken."""
+        for mine, number in zip(
+            (self.total, self.counted, self.bad, self.worst), numbers, strict=True
+        ):
+            mine.fill_(number)
+
+    def next_epoch(self) -> None:
+        self.total.zero_()
+        self.counted.zero_()
+
+
+@dataclass(slots=True)
+class State:
+    """Where a run is. `epoch` epochs are closed: trained, evaluated and reported."""
+
+    tally: Tally
+    step: int = 0
+    epoch: int = 0
+    best: Best | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Pace:
+    """Images a second and the time left, by this attempt's own clock."""
+
+    def __init__(self) -> None:
+        self.images = self.steps = 0
+        self.seconds = self.mark = 0.0
+        self.first = 0.0  # the end of the first step, which is slower than all others
+
+    def begin(self) -> None:
+        """Training goes on, after a start or an evaluation."""
+        self.mark = time.monotonic()
+
+    def step(self, images: int) -> None:
+        now = time.monotonic()
+        self.seconds, self.mark = self.seconds + now - self.mark, now
+        self.images, self.steps = self.images + images, self.steps + 1
+        self.first = self.first or now
+
+    def rate(self) -> float | None:
+        return self.images / self.seconds if self.seconds else None
+
+    def left(self, steps: int) -> float | None:
+        """Seconds until the end, evaluations and checkpoints included."""
+        if self.steps < 2:
+            return None
+        return steps * (time.monotonic() - self.first) / (self.steps - 1)
+
+
+class Loop:
+    """One attempt's way through a run."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        plan: Plan,
+        learner: Learner,
+        batches: Iterator[Batch],
+        state: State,
+        *,
+        shelf: Shelf,
+        run: RunDir,
+        facts: dict[str, Any],
+        report: Report,
+        leave: Leave,
+    ) -> None:
+        self.config, self.plan, self.learner, self.batches = config, plan, learner, batches
+        self.state, self.shelf, self.run_dir, self.facts = state, shelf, run, facts
+        self.report, self.leave, self.pace = report, leave, Pace()
+        self.saved_step, self.saved_at = state.step, time.monotonic()
+
+    def run(self) -> None:
+        """Epoch by epoch; whoever asks us to leave gets a checkpoint at the next step boundary."""
+        try:
+            while self.state.epoch < self.plan.epochs:
+                self.report.doing("training")
+                self.pace.begin()
+                while self.state.step < (self.state.epoch + 1) * self.plan.steps_per_epoch:
+                    self.leave.check()
+                    if self.due():
+                        self.save()
+                    self.step()
+                self.close_epoch()
+        except Leaving:
+            if self.state.step > self.saved_step:
+                self.save()
+            raise
+
+    def step(self) -> None:
+        images, targets = next(self.batches)
+        loss = self.learner.step(images, targets, self.state.step)
+        self.state.tally.add(loss)
+        self.state.step += 1
+        self.pace.step(len(images))
+        if self.state.step % self.config.train.log_every == 0:
+            self.look()
+        self.report.alive(step=self.state.step)
+
+    def look(self) -> float | None:
+        """The mean loss of the epoch so far; waits for the device."""
+        total, counted, _, worst = self.state.tally.numbers()
+        if worst >= self.config.train.nan_limit:
+            raise Diverged(
+                f"the loss was no number {worst:.0f} times in a row, before step {self.state.step}",
+                self.config.optim.lr,
+            )
+        mean = total / counted if counted else None
+        self.report.images_per_s = self.pace.rate()
+        self.report.alive(
+            loss=mean,
+            images_per_s=self.report.images_per_s,
+            eta_s=self.pace.left(self.plan.steps - self.state.step),
+        )
+        return mean
+
+    def close_epoch(self) -> None:
+        """Evaluate, keep the best weights, report the row. Leaving in here redoes it all."""
+        mean = self.look()
+        values = {"lr": self.learner.rate} | ({} if mean is None else {"train_loss": mean})
+        if self.plan.evaluates(self.state.epoch):
+            values |= self.evaluate()
+        self.state.epoch += 1
+        self.state.tally.next_epoch()
+        self.judge(values)
+        self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
+        write_metrics(self.shelf.attempt.metrics, self.state.rows)
+        self.report.alive(epoch=self.state.epoch)
+        self.report.epoch(
+            Epoch(
+                epoch=self.state.epoch,
+                step=self.state.step,
+                metrics=values,
+                best=self.state.best,
+            )
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        self.report.doing("evaluating")
+        return evaluate(self.learner, self.validation())
+
+    def validation(self) -> Iterator[Batch]:
+        """The batches of one evaluation, with a chance to leave between them."""
+        number = sum(1 for _ in self.plan.validation())
+        for batch in islice(self.batches, number):
+            self.leave.check()
+            self.report.alive()
+            yield batch
+
+    def judge(self, values: dict[str, float]) -> None:
+        """A better value counts once its weights are on disk."""
+        metric = self.config.evaluate.metric
+        if metric not in values:
+            return
+        before = self.state.best
+        if not better(metric, values[metric], before.value if before else None):
+            return
+        self.state.best = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
+        if not self.shelf.keep_best(
+            self.state.step, Checkpoint(self.meta(), self.learner.weights())
+        ):
+            self.state.best = before
+
+    def due(self) -> bool:
+        """By steps or by time; never twice at the same step."""
+        if self.state.step == self.saved_step:
+            return False
+        every = self.config.train.save_every_steps
+        if every and self.state.step % every == 0:
+            return True
+        return time.monotonic() - self.saved_at >= self.config.train.save_every_s
+
+    def save(self) -> None:
+        """A checkpoint to go on from; when the disk refuses, the run goes on without it."""
+        self.report.doing("saving")
+        checkpoint = Checkpoint(
+            self.meta(),
+            self.learner.weights(),
+            {**self.learner.memory(), "tally": self.state.tally.numbers()},
+        )
+        folder = self.shelf.save(self.state.step, checkpoint)
+        self.saved_at = time.monotonic()
+        if folder:
+            self.saved_step = self.state.step
+            self.report.tell(Saved(path=self.run_dir.relative(folder), step=self.state.step))
+        self.report.doing("training")
+
+    def meta(self) -> dict[str, Any]:
+        """What people and later attempts can read of a checkpoint without torch."""
+        return {
+            "schema": SCHEMA,
+            "step": self.state.step,
+            "epoch": self.state.epoch,
+            "best": self.state.best.model_dump() if self.state.best else None,
+            "best_step": self.shelf.best,
+            "rows": self.state.rows,
+            **self.facts,
+        }

@@ -1,0 +1,117 @@
+"""What this machine is and can do: device, precision, determinism, and a record of all that."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from trainer.faults import ConfigFault
+
+Precision = Literal["fp32", "fp16", "bf16"]
+PACKAGES = (
+    "trainq",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "safetensors",
+)
+DIFF_LIMIT = 200_000  # characters of local changes that are recorded
+
+
+def device() -> torch.device:
+    """The one GPU that the worker left visible, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def settle_kernels(deterministic: bool) -> None:
+    """Threads as the environment says; never a kernel chosen by timing."""
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))  # a warm trainer learns them after torch was imported
+    torch.backends.cudnn.benchmark = False
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when CUDA starts
+        torch.use_deterministic_algorithms(True)
+
+
+def precision(wanted: str, chosen_before: str, where: torch.device) -> Precision:
+    """fp32, fp16 or bf16: what the config says, else what an earlier attempt chose, else the best.
+
+    Capability decides, not `is_bf16_supported()`, which says yes on a V100 and then emulates.
+    """
+    able: tuple[Precision, ...] = ("fp32", "bf16")
+    best: Precision = "fp32"
+    if where.type == "cuda":
+        modern = torch.cuda.get_device_capability(where) >= (8, 0)
+        able = ("fp32", "fp16", "bf16") if modern else ("fp32", "fp16")
+        best = "bf16" if modern else "fp16"
+    if wanted == "auto":
+        return next((kind for kind in able if kind == chosen_before), best)
+    for kind in able:
+        if kind == wanted:
+            return kind
+    raise ConfigFault(f"{describe(where)} has no {wanted}", fix=f"train.precision={best}, or auto")
+
+
+def describe(where: torch.device) -> str:
+    """The device in words."""
+    if where.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(where)
+        return f"{torch.cuda.get_device_name(where)} (sm_{major}{minor})"
+    return f"the CPU ({torch.get_num_threads()} threads)"
+
+
+def environment(where: torch.device) -> bytes:
+    """The facts that a result depends on besides its config, as JSON."""
+    facts: dict[str, Any] = {
+        **code(Path(__file__).resolve().parent.parent),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "host": platform.node(),
+        "system": platform.platform(),
+        "device": describe(where),
+        "cuda": torch.version.cuda,
+        "cudnn": str(torch.backends.cudnn.version()) if where.type == "cuda" else "",  # type: ignore[no-untyped-call]
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "pid": os.getpid(),
+    }
+    return json.dumps(facts, indent=2).encode()
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def code(source: Path) -> dict[str, str]:
+    """Commit and local changes of our own checkout; nothing when we run from an installed wheel."""
+    if not (source / ".git").exists():
+        return {"git_sha": "", "git_diff": ""}
+    return {
+        "git_sha": git(source, "rev-parse", "HEAD").strip(),
+        "git_diff": git(source, "diff", "HEAD")[:DIFF_LIMIT],
+    }
+
+
+def git(source: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(source), *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout

@@ -1,0 +1,39 @@
+"""How good a model is, measured on the whole validation part; and which value is better."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import f1_score
+
+from trainer.data.loader import Batch
+from trainer.learner import Learner
+
+LOWER_IS_BETTER = frozenset({"loss"})
+
+
+@torch.inference_mode()
+def evaluate(learner: Learner, batches: Iterable[Batch]) -> dict[str, float]:
+    """Accuracy, macro F1 and plain cross entropy; they stay on the device until the last batch."""
+    guesses, answers = [], []
+    loss = torch.zeros((), dtype=torch.float64, device=learner.device)
+    for images, answer in map(learner.place, batches):
+        logits = learner.logits(images).float()
+        loss += F.cross_entropy(logits, answer, reduction="sum")
+        guesses.append(logits.argmax(1))
+        answers.append(answer)
+    guessed, true = torch.cat(guesses).cpu(), torch.cat(answers).cpu()
+    values = {
+        "loss": loss.item() / len(true),
+        "accuracy": (guessed == true).double().mean().item(),
+        "macro_f1": float(f1_score(true.numpy(), guessed.numpy(), average="macro")),
+    }
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def better(metric: str, value: float, than: float | None) -> bool:
+    """Strictly better: of equals the first one stays."""
+    if than is None:
+        return True
+    return value < than if metric in LOWER_IS_BETTER else value > than

@@ -1,0 +1,122 @@
+"""The recipe: from a config to a trained model, top to bottom. Knows no queue and no Redis."""
+
+import logging
+from pathlib import Path
+
+from timm.data import resolve_model_data_config
+
+from schemas.config import TrainConfig
+from schemas.errors import count
+from schemas.events import Chosen, Order
+from schemas.rundir import RunDir, write_atomic
+from trainer import checkpoint, machine, model, start
+from trainer.data import loader, sketch, split, transforms
+from trainer.data.plan import Plan
+from trainer.faults import Leave
+from trainer.learner import Learner
+from trainer.loop import Loop, State, Tally
+from trainer.report import Report
+
+LOG = logging.getLogger(__name__)
+
+
+def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None:
+    """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
+    run_dir = RunDir(Path(order.run_dir))
+    attempt = run_dir.attempt(order.token)
+    data_root = Path(order.data_root)
+
+    def alive() -> None:
+        leave.check()
+        report.alive()
+
+    # machine
+    report.doing("starting")
+    machine.settle_kernels(config.train.deterministic)
+    device = machine.device()
+    precision = machine.precision(config.train.precision, order.precision, device)
+    micro_batch = order.micro_batch or config.data.batch_size // config.train.accumulate
+    write_atomic(attempt.environment, machine.environment(device))
+
+    # data
+    report.doing("reading data")
+    images = sketch.read(config.data.source, data_root, alive)
+    parts = split.divide(images, config.data.split, config.seed)
+    plan = Plan(
+        parts, config.seed, config.data.batch_size, config.train.epochs, config.evaluate.every
+    )
+    plan.refuse_too_few()
+    LOG.info(
+        "data: %s of %s classes, %s train, %s validate",
+        *(count(len(images.paths), "image"), len(images.classes)),
+        *(len(parts.train), len(parts.validate)),
+    )
+
+    # model
+    report.doing("building the model")
+    net = model.build(
+        config.model, len(images.classes), config.data.img_size, data_root, config.seed
+    )
+    look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]  # mean, std, interpolation as in its own pretraining
+    learner = Learner(
+        config,
+        net,
+        plan,
+        len(images.classes),
+        device=device,
+        precision=precision,
+        micro_batch=micro_batch,
+    )
+    LOG.info("trains on %s in %s, %s at a time", machine.describe(device), precision, micro_batch)
+    report.tell(Chosen(precision=precision, micro_batch=micro_batch))
+    report.facts |= {
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "precision": precision,
+        "micro_batch": micro_batch,
+        "device": machine.describe(device),
+    }
+
+    # where to begin
+    state, shelf = State(Tally(device)), checkpoint.Shelf(attempt)
+    begin_with = start.choose(order, run_dir, config, plan, alive)
+    start.begin(begin_with, learner, state, shelf, config.evaluate.metric)
+    report.rows, report.best = state.rows, state.best
+    report.facts["started_at_step"] = state.step
+    report.alive(step=state.step, steps=plan.steps, epoch=state.epoch, epochs=plan.epochs)
+
+    # learn
+    pictures = loader.Pictures(
+        images,
+        config.seed,
+        transforms.training(config.augment, config.data.img_size, look),
+        transforms.validating(config.data.img_size, look),
+    )
+    batches = loader.read(
+        pictures, plan, config.data.workers, device, epoch=state.epoch, step=state.step
+    )
+    facts = {
+        "config": config.canonical(),
+        "digest": config.digest(),
+        "classes": images.classes,
+        "token": order.token,
+        **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
+    }
+    Loop(
+        config,
+        plan,
+        learner,
+        batches,
+        state,
+        shelf=shelf,
+        run=run_dir,
+        facts=facts,
+        report=report,
+        leave=leave,
+    ).run()
+
+    # finish
+    report.facts["final_weights_sha256"] = checkpoint.fingerprint(learner.weights())
+    if best := shelf.publish_best():
+        report.facts["weights_sha256"] = checkpoint.checksum(best / checkpoint.WEIGHTS)
+        report.facts["weights"] = run_dir.relative(best / checkpoint.WEIGHTS)
+    LOG.info("finished")
