@@ -102,9 +102,9 @@ class Learner:
             self.device.type, dtype=DTYPES.get(self.precision), enabled=self.precision in DTYPES
         )
 
-    @property
-    def rate(self) -> float:
-        """The learning rate of the last step."""
+    def rate(self, number: int) -> float:
+        """The learning rate of a step, whether it was taken by this attempt or not."""
+        self.schedule.step_update(number)
         return float(max(group["lr"] for group in self.optimizer.param_groups))
 
     # ---- what a checkpoint holds -----------------------------------------------------------------

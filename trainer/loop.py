@@ -128,9 +128,9 @@ class Loop:
                 self.report.doing("training")
                 self.pace.begin()
                 while self.state.step < (self.state.epoch + 1) * self.plan.steps_per_epoch:
-                    self.leave.check()
                     if self.due():
                         self.save()
+                    self.leave.check()
                     self.step()
                 self.close_epoch()
         except Leaving:
@@ -168,7 +168,7 @@ class Loop:
     def close_epoch(self) -> None:
         """Evaluate, keep the best weights, report the row. Leaving in here redoes it all."""
         mean = self.look()
-        values = {"lr": self.learner.rate} | ({} if mean is None else {"train_loss": mean})
+        values = {"lr": self.learner.rate(self.state.step - 1)} | ({} if mean is None else {"train_loss": mean})
         if self.plan.evaluates(self.state.epoch):
             values |= self.evaluate()
         self.state.epoch += 1

@@ -1,0 +1,114 @@
+"""Trainers as processes of their own, forked from a server that has imported torch once."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import TypeVar
+
+from schemas.events import BEAT, Line, Order, Warm, parse_line
+from support.waiting import wait_until
+
+FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(["trainer.attempt", "trainer.attend", "support.attendants"])
+
+L = TypeVar("L", bound=Line)
+
+
+class Attendant:
+    """A `trainer attend` process between two named pipes, as a worker sees it."""
+
+    def __init__(self, folder: Path, *, noisy: bool = False) -> None:
+        folder.mkdir()
+        os.mkfifo(folder / "in")
+        os.mkfifo(folder / "out")
+        self.process: ForkServerProcess = FORK.Process(target=live, args=(folder, noisy))
+        self.process.start()
+        self.output = os.open(folder / "out", os.O_RDONLY | os.O_NONBLOCK)
+        self.input = os.open(folder / "in", os.O_WRONLY)  # waits for the child to open it
+        self.log = folder / "log"
+        self.raw = b""
+        self.next(Warm)
+
+    def take(self, order: Order) -> "Attendant":
+        os.write(self.input, order.model_dump_json().encode() + b"\n")
+        return self
+
+    def beat(self) -> None:
+        os.write(self.input, BEAT)
+
+    def say(self, words: bytes) -> None:
+        os.write(self.input, words)
+
+    def hang_up(self) -> None:
+        os.close(self.input)
+
+    def lines(self) -> list[Line]:
+        """Everything said so far; a line that is no line fails the test."""
+        try:
+            while more := os.read(self.output, 65536):
+                self.raw += more
+        except BlockingIOError:
+            pass
+        whole, _, _ = self.raw.rpartition(b"\n")
+        return [parse_line(line) for line in whole.splitlines()]
+
+    def next(self, kind: type[L], number: int = 1) -> L:
+        """The so-manieth line of a kind, once it is said."""
+
+        def found() -> L | None:
+            lines = [line for line in self.lines() if isinstance(line, kind)]
+            return lines[number - 1] if len(lines) >= number else None
+
+        line = wait_until(found, what=f"{kind.__name__} number {number}")
+        assert line
+        return line
+
+    def signal(self, number: int) -> None:
+        assert self.process.pid
+        os.kill(self.process.pid, number)
+
+    def code(self) -> int:
+        """How it ended, once it has: an exit code, or a signal as a negative number."""
+        wait_until(lambda: self.lines() is not None and not self.process.is_alive(), what="its end")
+        assert self.process.exitcode is not None
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        if self.process.is_alive():
+            self.signal(signal.SIGKILL)
+        self.process.join()
+        os.close(self.output)
+
+
+def live(folder: Path, noisy: bool) -> None:
+    """The child: its three descriptors as a worker sets them, then the real entry."""
+    for descriptor, name, flags in (
+        (0, "in", os.O_RDONLY),
+        (1, "out", os.O_WRONLY),
+        (2, "log", os.O_WRONLY | os.O_CREAT),
+    ):
+        os.dup2(os.open(folder / name, flags, 0o644), descriptor)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115, PTH123
+    if noisy:
+        make_noise()
+    from trainer.__main__ import attend
+
+    attend(os.getppid())
+
+
+def make_noise() -> None:
+    """What third-party code does: it prints, from Python and from below it, at any time."""
+    pipe, pause = os.fstat(1).st_ino, threading.Event()
+
+    def shout() -> None:
+        while True:
+            pause.wait(0.005)
+            if os.fstat(1).st_ino != pipe:  # the trainer has put its stdout away
+                print("progress: 42%", flush=True)
+                os.write(1, b"a warning from a C library\n")
+
+    threading.Thread(target=shout, daemon=True).start()

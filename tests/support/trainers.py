@@ -1,0 +1,69 @@
+"""Runs for the trainer's tests: tiny configs, orders in run folders, attempts in this process."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from ruamel.yaml import YAML
+
+from schemas.config import TrainConfig
+from schemas.events import Order
+from schemas.result import Result
+from schemas.rundir import AttemptDir, RunDir
+from trainer.attempt import execute
+from trainer.faults import Leave
+from trainer.report import EventFile, Report, Sink
+
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors gain nothing from threads that wait for a core
+torch.set_num_threads(1)
+
+TINY: dict[str, Any] = {
+    "model": {"name": "test_vit"},
+    "data": {"img_size": 32, "batch_size": 4, "workers": 0},
+    "train": {"epochs": 3, "log_every": 2},
+}
+
+
+def tiny(**changes: Any) -> TrainConfig:
+    """A config that trains in a blink; `changes` are keys with `__` for the dot."""
+    tree = {name: dict(section) for name, section in TINY.items()}
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        if name:
+            tree.setdefault(section, {})[name] = value
+        else:
+            tree[section] = value
+    return TrainConfig.model_validate(tree)
+
+
+def order_for(run: Path, data: Path, config: TrainConfig, **more: Any) -> Order:
+    """The run's folder with one more attempt in it, and the order to fill that."""
+    run_dir = RunDir(run)
+    run.mkdir(exist_ok=True)
+    with run_dir.config.open("w") as file:
+        YAML().dump(config.canonical(), file)
+    number = 1 + sum(1 for _ in run_dir.attempts.glob("*"))
+    attempt = run_dir.make_attempt(f"{number}-{number:08x}")
+    return Order(
+        run=run.name,
+        token=attempt.path.name,
+        run_dir=str(run),
+        attempt_dir=str(attempt.path),
+        data_root=str(data),
+        **more,
+    )
+
+
+def folder_of(order: Order) -> AttemptDir:
+    return RunDir(Path(order.run_dir)).attempt(order.token)
+
+
+def result_of(order: Order) -> Result:
+    return Result.model_validate_json(folder_of(order).result.read_text())
+
+
+def train(order: Order, *sinks: Sink, leave: Leave | None = None) -> Result:
+    """An attempt in this process, from its order to its result."""
+    execute(order, Report([EventFile(folder_of(order).events), *sinks]), leave or Leave())
+    return result_of(order)

@@ -1,0 +1,243 @@
+"""The users' layout, the split, the order of reading, and the transforms."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.sketches import draw_sketches
+
+from schemas.components import Holdout, KFold, NoAugment, SketchCsv, TimmAugment
+from trainer.data import loader, sketch, split, transforms
+from trainer.data.plan import VALIDATION, Plan
+from trainer.data.sketch import Images
+from trainer.faults import ConfigFault, DataFault
+
+LOOK = {
+    "interpolation": "bicubic",
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+    "crop_pct": 0.95,
+    "crop_mode": "center",
+}
+
+
+def still_alive() -> None:
+    """Nobody listens."""
+
+
+def read(folder: Path) -> Images:
+    return sketch.read(SketchCsv(), folder, still_alive)
+
+
+@pytest.fixture
+def sketches(tmp_path: Path) -> Path:
+    return draw_sketches(tmp_path / "data")
+
+
+def mode(path: Path) -> str:
+    with Image.open(path) as file:
+        return file.mode
+
+
+def flat(targets: list[int]) -> Images:
+    return Images(tuple(Path(str(i)) for i in range(len(targets))), tuple(targets), ("a", "b", "c"))
+
+
+# ---- the layout ----------------------------------------------------------------------------------
+
+
+def test_the_layout_is_read_with_its_classes_in_the_order_of_their_targets(sketches: Path) -> None:
+    images = read(sketches)
+    assert images.classes == ("n00000000", "n00000001", "n00000002")
+    assert Counter(images.targets) == {0: 8, 1: 8, 2: 8}
+    assert {mode(path) for path in images.paths} == {"L", "RGB"}
+
+
+def test_all_missing_and_unreadable_images_are_named_before_training(sketches: Path) -> None:
+    paths = read(sketches).paths
+    paths[0].unlink()
+    paths[5].write_bytes(b"")
+    paths[23].unlink()
+    with pytest.raises(DataFault, match="3 of 24 images") as caught:
+        read(sketches)
+    names = [path.relative_to(sketches).as_posix() for path in (paths[0], paths[5], paths[23])]
+    assert all(name in caught.value.what for name in names)
+
+
+def test_of_many_missing_images_twenty_are_named_and_the_rest_counted(sketches: Path) -> None:
+    for path in read(sketches).paths:
+        path.unlink()
+    with pytest.raises(DataFault, match=r"24 of 24 images .* and 4 more$"):
+        read(sketches)
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("class_name,target\na,0\n", "has no column image_path"),
+        ("class_name,image_path,target\n", "names no image"),
+        ("class_name,image_path,target\na,x.jpg,one\n", "line 2 is no labelled image"),
+        ("class_name,image_path,target\na,x.jpg\n", "line 2 is no labelled image"),
+        ("class_name,image_path,target\na,x,0\na,y,1\n", "'a' is 0 in line 2, 'a' is 1 in line 3"),
+        ("class_name,image_path,target\na,x,0\nb,y,0\n", "'a' is 0 in line 2, 'b' is 0 in line 3"),
+        ("class_name,image_path,target\na,x,0\nb,y,2\n", "2 classes but no target 1"),
+        ("class_name,image_path,target\na,x,0\na,y,0\n", "has only one class"),
+        ("class_name,image_path,target\na,x,0\nb,x,1\n", "lists 1 image more than once: x"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_one_clear_error(
+    sketches: Path, table: str, problem: str
+) -> None:
+    (sketches / "train.csv").write_text(table)
+    with pytest.raises(DataFault, match=problem):
+        read(sketches)
+
+
+def test_a_table_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataFault, match=r"cannot read .*train\.csv") as caught:
+        read(tmp_path)
+    assert "TRAINQ_DATA" in caught.value.fix
+
+
+# ---- the split -----------------------------------------------------------------------------------
+
+
+def test_the_holdout_is_stratified_disjoint_and_the_same_every_time() -> None:
+    images = flat([0] * 40 + [1] * 20 + [2] * 8)
+    parts = split.divide(images, Holdout(fraction=0.25), seed=7)
+    again = split.divide(images, Holdout(fraction=0.25), seed=7)
+    other = split.divide(images, Holdout(fraction=0.25), seed=8)
+    assert not set(parts.train) & set(parts.validate)
+    assert len(parts.train) + len(parts.validate) == 68
+    assert Counter(images.targets[i] for i in parts.validate) == {0: 10, 1: 5, 2: 2}
+    assert np.array_equal(parts.validate, again.validate)
+    assert not np.array_equal(parts.validate, other.validate)
+
+
+def test_the_folds_are_a_partition_and_each_is_stratified() -> None:
+    images = flat([0] * 20 + [1] * 15 + [2] * 5)
+    folds = [split.divide(images, KFold(folds=5, fold=fold), seed=1) for fold in range(5)]
+    assert sorted(i for fold in folds for i in fold.validate) == list(range(40))
+    for fold in folds:
+        assert Counter(images.targets[i] for i in fold.validate) == {0: 4, 1: 3, 2: 1}
+        assert not set(fold.train) & set(fold.validate)
+
+
+@pytest.mark.parametrize(
+    ("targets", "way", "problem"),
+    [
+        ([0] * 9 + [1] * 9 + [2], Holdout(), "class 'c' has 1 image: too few for holding out 0.2"),
+        ([0] * 9 + [1] * 9 + [2] * 4, KFold(), "class 'c' has 4 images: too few for 5 folds"),
+        ([0] * 2 + [1] * 2 + [2] * 2, Holdout(fraction=0.9), "cannot make holding out 0.9"),
+    ],
+)
+def test_a_class_with_too_few_images_is_one_line(
+    targets: list[int], way: Holdout | KFold, problem: str
+) -> None:
+    with pytest.raises(DataFault, match=problem):
+        split.divide(flat(targets), way, seed=1)
+
+
+# ---- the order of reading ------------------------------------------------------------------------
+
+
+def plan(batch: int = 4, epochs: int = 2, every: int = 1) -> Plan:
+    parts = split.divide(flat([0] * 12 + [1] * 6 + [2] * 6), Holdout(fraction=0.25), seed=3)
+    return Plan(parts, 3, batch, epochs, every)
+
+
+def test_an_epoch_sees_whole_batches_in_its_own_order_and_all_validation_images() -> None:
+    batches = list(plan().batches(0, 0))
+    first, second = batches[:4], batches[6:10]
+    assert [len(batch) for batch in first] == [4, 4, 4, 4]  # 18 images: 2 are left for other epochs
+    assert [i for batch in first for _, i in batch] != [i for batch in second for _, i in batch]
+    assert sorted(batches[4] + batches[5]) == [(VALIDATION, i) for i in plan().parts.validate]
+
+
+def test_reading_resumes_in_the_middle_of_an_epoch_with_the_very_batch_that_is_due() -> None:
+    whole = list(plan().batches(0, 0))
+    assert list(plan().batches(0, 3)) == whole[3:]
+    assert list(plan().batches(0, 4)) == whole[4:]  # trained, but not evaluated yet
+    assert list(plan().batches(1, 5)) == whole[7:]
+
+
+def test_the_last_epoch_is_always_evaluated() -> None:
+    assert [n for n in range(5) if plan(epochs=5, every=2).evaluates(n)] == [1, 3, 4]
+
+
+def test_a_batch_larger_than_the_training_part_names_both_numbers() -> None:
+    with pytest.raises(ConfigFault, match="batch of 19 is more than the 18 training images"):
+        plan(batch=19).refuse_too_few()
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def pictures(folder: Path, **augment: object) -> loader.Pictures:
+    spec = TimmAugment.model_validate({"auto_augment": "rand-m9-mstd0.5", "erase": 0.5, **augment})
+    return loader.Pictures(
+        read(folder), 5, transforms.training(spec, 32, LOOK), transforms.validating(32, LOOK)
+    )
+
+
+def sample(dataset: loader.Pictures, epoch: int, index: int) -> torch.Tensor:
+    found = dataset[epoch, index]
+    assert isinstance(found, tuple)
+    return found[0]
+
+
+def test_a_sample_depends_on_its_epoch_and_index_and_on_nothing_that_was_drawn_before(
+    sketches: Path,
+) -> None:
+    dataset = pictures(sketches)
+    first = sample(dataset, 0, 3)
+    assert torch.equal(first, sample(dataset, 0, 3))
+    assert not torch.equal(first, sample(dataset, 1, 3))
+    torch.rand(5), np.random.rand(5)
+    assert torch.equal(first, sample(dataset, 0, 3))
+
+
+def test_a_validation_image_is_never_augmented(sketches: Path) -> None:
+    validating = transforms.validating(32, LOOK)
+    dataset = pictures(sketches, vflip=1.0)
+    with Image.open(dataset.images.paths[2]) as file:
+        assert torch.equal(sample(dataset, VALIDATION, 2), validating(file.convert("RGB")))
+    assert "Random" not in str(validating)
+
+
+def test_without_augmentation_training_sees_what_validation_sees(sketches: Path) -> None:
+    assert str(transforms.training(NoAugment(), 32, LOOK)) == str(transforms.validating(32, LOOK))
+
+
+def test_a_gray_image_becomes_three_equal_channels(sketches: Path) -> None:
+    dataset = pictures(sketches)
+    gray = next(i for i, path in enumerate(dataset.images.paths) if mode(path) == "L")
+    red, green, blue = sample(dataset, VALIDATION, gray)
+    assert torch.equal(red, green) and torch.equal(green, blue)
+
+
+@pytest.mark.parametrize("policy", ["rand-x9", "nonsense", "3b"])
+def test_a_policy_that_timm_does_not_know_is_one_line(policy: str) -> None:
+    with pytest.raises(ConfigFault, match="timm cannot make the policy"):
+        transforms.training(TimmAugment(auto_augment=policy), 32, LOOK)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_is_no_picture_ends_reading_with_its_name(sketches: Path, workers: int) -> None:
+    dataset = pictures(sketches)
+    for path in dataset.images.paths:
+        path.write_bytes(b"no picture")
+    batches = loader.read(dataset, plan(), workers, torch.device("cpu"), epoch=0, step=0)
+    with pytest.raises(DataFault, match=r"cannot read the image .*sketch_\d\.JPEG: Unidentified"):
+        next(batches)
+
+
+def test_loader_processes_give_the_batches_that_none_gives(sketches: Path) -> None:
+    dataset, few = pictures(sketches), plan(epochs=1)
+    alone = loader.read(dataset, few, 0, torch.device("cpu"), epoch=0, step=0)
+    helped = loader.read(dataset, few, 2, torch.device("cpu"), epoch=0, step=0)
+    for (images, targets), (others, answers) in zip(alone, helped, strict=True):
+        assert torch.equal(images, others) and torch.equal(targets, answers)
