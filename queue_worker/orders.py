@@ -3,13 +3,9 @@
 Knows the run folder and records; no process, no Redis.
 """
 
-import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
 
 from queue_worker.outcome import read_result
 from schemas.events import ExitCode, Order
@@ -17,6 +13,7 @@ from schemas.result import Result
 from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
 from schemas.settings import Settings
+from schemas.source import dump
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +34,7 @@ def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepare
     run_dir = root.run(run.id)
     done = finished_before(run_dir, run)
     folder = run_dir.make_attempt(token)
-    write_atomic(run_dir.config, _yaml(run.config))
+    write_atomic(run_dir.config, dump(run.config))
     resume = _inside(run_dir.path, run.checkpoint) if run.runs_root == root.id() else None
     order = Order(
         run=run.id,
@@ -97,9 +94,3 @@ def _inside(folder: Path, name: str) -> Path | None:
         log.warning("the checkpoint %s is gone from the disk", path)
         return None
     return path
-
-
-def _yaml(config: dict[str, Any]) -> bytes:
-    with io.BytesIO() as buffer:
-        YAML(pure=True).dump(config, buffer)
-        return buffer.getvalue()

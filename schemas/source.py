@@ -1,9 +1,17 @@
-"""From a file and its overrides to a config: the one way in, and all problems at once."""
+"""From a file and its overrides to a config: the one way in, and all problems at once.
 
+`dump` is the way back: the file that a run folder keeps.
+"""
+
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from schemas.config import TrainConfig
 from schemas.document import Document, parse, read_text
@@ -38,6 +46,25 @@ def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
         raise ConfigError(sorted(problems, key=_order), file)
     origins = {dotted(key): _origin(document, key) for key in _leaves(config.canonical())}
     return Loaded(config, document.mapping, origins, tuple(overrides))
+
+
+def dump(values: dict[str, Any]) -> bytes:
+    """The values of a config as YAML that `load` reads back as the very same values."""
+    yaml = YAML(pure=True)
+    yaml.Representer = _Explicit
+    with io.BytesIO() as buffer:
+        yaml.dump(values, buffer)
+        return buffer.getvalue()
+
+
+class _Explicit(RoundTripRepresenter):
+    """Writes null for none: a key without a value is a mistake to `load`."""
+
+    def represent_none(self, _: None) -> ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Explicit.add_representer(type(None), _Explicit.represent_none)
 
 
 def _problem(document: Document, fault: Fault) -> Problem:

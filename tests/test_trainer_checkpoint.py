@@ -1,6 +1,5 @@
 """Checkpoints: whole or absent, known by their checksums, two newest and the best."""
 
-import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +94,7 @@ def test_the_best_weights_of_an_earlier_attempt_are_shared_not_copied(tmp_path: 
     shelf = Shelf(second)
     assert shelf.adopt_best(first.best_at(2))
     theirs, mine = (folder.best_at(2) / checkpoint.WEIGHTS for folder in (first, second))
-    assert os.stat(theirs).st_ino == os.stat(mine).st_ino
+    assert theirs.samefile(mine)
     assert shelf.publish_best() == second.best and checkpoint.damage(second.best) == ""
 
 

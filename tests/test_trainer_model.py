@@ -39,7 +39,7 @@ def test_the_first_weights_follow_from_the_seed(tmp_path: Path) -> None:
 
 
 def test_what_a_model_does_not_have_is_a_config_error_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigFault, match="timm cannot build vgg11.*drop_path_rate"):
+    with pytest.raises(ConfigFault, match=r"timm cannot build vgg11.*drop_path_rate"):
         build(Timm(name="vgg11", drop_path_rate=0.1), tmp_path)
 
 
@@ -51,7 +51,9 @@ def test_local_weights_are_loaded_and_a_head_for_other_classes_is_left_out(
     donor = timm.create_model("test_vit", num_classes=7, img_size=32)
     file = tmp_path / f"donor{suffix}"
     weights = donor.state_dict()
-    save_file(weights, file) if suffix == ".safetensors" else torch.save({"state_dict": weights}, file)
+    save_file(weights, file) if suffix == ".safetensors" else torch.save(
+        {"state_dict": weights}, file
+    )
     net = build(Timm(name="test_vit", weights=file.name), tmp_path)
     assert torch.equal(net.state_dict()["norm.weight"], weights["norm.weight"])
     assert torch.equal(net.state_dict()["pos_embed"], weights["pos_embed"])

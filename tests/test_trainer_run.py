@@ -12,6 +12,7 @@ from schemas.config import TrainConfig
 from schemas.events import Alive, Chosen, Epoch, ExitCode, Line, Order, Saved
 from schemas.result import Result
 from schemas.run import Cause
+from schemas.source import dump, load
 from trainer import checkpoint
 from trainer.faults import Leave
 
@@ -162,7 +163,9 @@ def test_a_run_says_its_choice_its_epochs_its_checkpoints_and_its_result(
 
 def test_a_resumed_attempt_repeats_the_choices_of_the_first(data: Path, tmp_path: Path) -> None:
     said: list[Line] = []
-    order = order_for(tmp_path / "run", data, tiny(train__epochs=1), precision="bf16", micro_batch=2)
+    order = order_for(
+        tmp_path / "run", data, tiny(train__epochs=1), precision="bf16", micro_batch=2
+    )
     train(order, said.append)
     assert Chosen(precision="bf16", micro_batch=2) in said
 
@@ -196,7 +199,9 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(
 
 
 def test_without_any_whole_checkpoint_a_run_starts_from_step_0(data: Path, tmp_path: Path) -> None:
-    order = order_for(tmp_path / "run", data, tiny(train__epochs=1), resume=str(tmp_path / "step-5"))
+    order = order_for(
+        tmp_path / "run", data, tiny(train__epochs=1), resume=str(tmp_path / "step-5")
+    )
     assert train(order).facts["started_at_step"] == 0
 
 
@@ -304,3 +309,12 @@ def test_what_nobody_foresaw_is_one_line_with_its_place_and_a_traceback_in_the_l
     assert (result.exit_code, result.cause) == (ExitCode.CODE, Cause.CODE)
     assert result.error.startswith("ValueError: two lines at test_trainer_run.py:")
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "note", ["null", "1e-3", "#x", "", "a: b\n\n c ", "'\"", "x " * 249, "é\u2028"]
+)
+def test_a_config_survives_its_run_folder(note: str, tmp_path: Path) -> None:
+    config = tiny(note=note, optim__lr=1e-7, optim__weight_decay=0.0, notify="#ml")
+    (tmp_path / "config.yaml").write_bytes(dump(config.canonical()))
+    assert load(tmp_path / "config.yaml").config == config

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from schemas.errors import TrainqError
+from schemas.errors import ConfigError, TrainqError
 from schemas.events import ExitCode, Order
 from schemas.result import Result
 from schemas.run import Cause
@@ -71,8 +71,8 @@ def judge(error: BaseException) -> End:
         return End(ExitCode.SAVED, None, text)
     if isinstance(error, Fault):
         return End(ExitCode(error.exit_code), error.cause, text, error.fix)
-    if isinstance(error, TrainqError):
-        return End(ExitCode.CONFIG, Cause.CONFIG, text, error.fix)
+    if isinstance(error, ConfigError):
+        return End(ExitCode.CONFIG, Cause.CONFIG, f"{text}: {error.problems[0].message}")
     if isinstance(error, torch.OutOfMemoryError):
         return End(ExitCode.CUDA_OOM, Cause.CUDA_OOM, text, "twice the train.accumulate")
     if isinstance(error, MemoryError) or any(words in text for words in HOST_MEMORY):

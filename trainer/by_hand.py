@@ -11,15 +11,14 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from ruamel.yaml import YAML
 
 from schemas.config import TrainConfig
 from schemas.errors import TrainqError, UsageError
 from schemas.events import ExitCode, Order
 from schemas.run import new_nonce
-from schemas.rundir import RunDir
+from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
-from schemas.source import load
+from schemas.source import dump, load
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -74,8 +73,7 @@ def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path) -> Order:
     if run_dir.config.exists():
         refuse_another(run_dir, config)
     else:
-        with run_dir.config.open("w") as file:
-            YAML().dump(config.canonical(), file)
+        write_atomic(run_dir.config, dump(config.canonical()))
     number = 1 + sum(1 for _ in run_dir.attempts.glob("*"))
     attempt = run_dir.make_attempt(f"{number}-{new_nonce()}")
     return Order(
@@ -131,7 +129,7 @@ def run_here(order: Order) -> NoReturn:
         code = execute(order.model_copy(update={"resume": resume}), report, leave)
     if code == ExitCode.FINISHED:
         run_dir.drop_checkpoints()
-        typer.echo(f"{report.facts.get('weights', 'no weights')}")
+        typer.echo(run_dir.path / report.facts["weights"])
     elif code == ExitCode.SAVED:
         typer.echo("the same command goes on from here", err=True)
     sys.stdout.flush()

@@ -168,7 +168,9 @@ class Loop:
     def close_epoch(self) -> None:
         """Evaluate, keep the best weights, report the row. Leaving in here redoes it all."""
         mean = self.look()
-        values = {"lr": self.learner.rate(self.state.step - 1)} | ({} if mean is None else {"train_loss": mean})
+        values = {"lr": self.learner.rate(self.state.step - 1)} | (
+            {} if mean is None else {"train_loss": mean}
+        )
         if self.plan.evaluates(self.state.epoch):
             values |= self.evaluate()
         self.state.epoch += 1

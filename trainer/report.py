@@ -74,7 +74,11 @@ class Report:
         """The metrics of the best epoch."""
         for row in self.rows:
             if self.best and row["epoch"] == self.best.epoch:
-                return {name: float(value) for name, value in row.items() if name not in ("epoch", "step")}
+                return {
+                    name: float(value)
+                    for name, value in row.items()
+                    if name not in ("epoch", "step")
+                }
         return {}
 
 

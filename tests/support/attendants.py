@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from schemas.events import BEAT, Line, Order, Warm, parse_line
 from support.waiting import wait_until
+from trainer.__main__ import attend, main
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["trainer.attempt", "trainer.attend", "support.attendants"])
@@ -84,6 +85,34 @@ class Attendant:
         os.close(self.output)
 
 
+class ByHand:
+    """A `trainer train` process, with what it prints."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.out, self.talk = folder / "stdout", folder / "stderr"
+        self.process: ForkServerProcess = FORK.Process(target=type_in, args=(folder, words))
+        self.process.start()
+
+    def signal(self, number: int) -> None:
+        assert self.process.pid
+        os.kill(self.process.pid, number)
+
+    def code(self) -> int:
+        wait_until(lambda: not self.process.is_alive(), what="its end")
+        assert self.process.exitcode is not None
+        return self.process.exitcode
+
+
+def type_in(folder: Path, words: tuple[str, ...]) -> None:
+    """The child: as a person at a shell in that folder, with stdout and stderr in files."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
+    sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
+    os.chdir(folder)
+    sys.argv = ["trainer", "train", *words]
+    main()
+
+
 def live(folder: Path, noisy: bool) -> None:
     """The child: its three descriptors as a worker sets them, then the real entry."""
     for descriptor, name, flags in (
@@ -92,11 +121,9 @@ def live(folder: Path, noisy: bool) -> None:
         (2, "log", os.O_WRONLY | os.O_CREAT),
     ):
         os.dup2(os.open(folder / name, flags, 0o644), descriptor)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115, PTH123
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     if noisy:
         make_noise()
-    from trainer.__main__ import attend
-
     attend(os.getppid())
 
 

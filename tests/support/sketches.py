@@ -16,7 +16,9 @@ def draw_sketches(folder: Path, classes: int = 3, each: int = 8, side: int = 40)
         (folder / "train" / name).mkdir(parents=True)
         for number in range(each):
             image = f"{name}/sketch_{number}.JPEG"
-            picture = sketch(corners=target + 3, dice=random.Random(1000 * target + number), side=side)
+            picture = sketch(
+                corners=target + 3, dice=random.Random(1000 * target + number), side=side
+            )
             picture.save(folder / "train" / image, quality=85)
             rows.append((name, image, target))
     with (folder / "train.csv").open("w", newline="") as file:

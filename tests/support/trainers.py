@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ruamel.yaml import YAML
 
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
+from schemas.source import dump
 from trainer.attempt import execute
 from trainer.faults import Leave
 from trainer.report import EventFile, Report, Sink
@@ -41,8 +41,7 @@ def order_for(run: Path, data: Path, config: TrainConfig, **more: Any) -> Order:
     """The run's folder with one more attempt in it, and the order to fill that."""
     run_dir = RunDir(run)
     run.mkdir(exist_ok=True)
-    with run_dir.config.open("w") as file:
-        YAML().dump(config.canonical(), file)
+    run_dir.config.write_bytes(dump(config.canonical()))
     number = 1 + sum(1 for _ in run_dir.attempts.glob("*"))
     attempt = run_dir.make_attempt(f"{number}-{number:08x}")
     return Order(
