@@ -1,13 +1,13 @@
 """Whatever stands in Redis under our names, claiming and reaping go on with the next run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from support.runs import a_worker, claim, submit
+from support.runs import a_run, a_worker, claim, submit
 
 from queue_worker.queue import Ending, Queue, Report, Verdict
-from schemas.errors import TrainqError
+from schemas.errors import QueueUnreachable, TrainqError
 from schemas.events import EventKind
 from schemas.run import State, new_nonce
 
@@ -182,3 +182,33 @@ def test_an_index_that_had_to_be_set_aside_is_made_again(
     assert claim(queue).run.id == first
     assert claim(queue).run.id == second
     assert connection.get(f"{PREFIX}broken:state:queued") == b"garbage"
+
+
+@pytest.fixture
+def full(queue: Queue, connection: redis.Redis) -> Iterator[redis.Redis]:
+    """A server that has reached its memory limit, once the test says so."""
+    yield connection
+    connection.config_set("maxmemory", "0")
+
+
+def test_a_full_server_refuses_a_submit_whole_and_still_shows_everything(
+    queue: Queue, full: redis.Redis
+) -> None:
+    run_id = submit(queue)
+    full.config_set("maxmemory", "1")
+    with pytest.raises(QueueUnreachable, match="maxmemory"):
+        queue.submit([a_run(), a_run()])
+    assert (
+        [row.id for row in queue.list()] == [row.id for row in queue.list(user="ana")] == [run_id]
+    )
+    assert queue.get(run_id).state is State.QUEUED
+    assert queue.counts()[State.QUEUED] == 1 and len(queue.events()) == 1
+
+
+def test_on_a_full_server_an_attempt_can_end(queue: Queue, full: redis.Redis) -> None:
+    run_id = submit(queue)
+    token = claim(queue).token
+    full.config_set("maxmemory", "1")
+    assert queue.end(run_id, token, Ending(state=State.FINISHED)) is Verdict.DONE
+    assert queue.get(run_id).state is State.FINISHED
+    assert len(queue.notices_open()) == 1
