@@ -37,6 +37,7 @@ POISONS: dict[str, Poison] = {
     "seq": field("seq", "first"),
     "seq nan": field("seq", "nan"),
     "priority": field("priority", "1e300"),
+    "priority too high": field("priority", "1001"),
     "attempt": field("attempt", "1.5"),
     "attempt inf": field("attempt", "inf"),
     "crashes": field("crashes", ""),
@@ -138,6 +139,7 @@ def test_debris_in_a_lane_is_swept_on_the_way(queue: Queue, connection: redis.Re
     assert claim(queue).run.id == good
     assert queue.get(done).state is State.CANCELLED
     assert [run_id for run_id, _ in queue.quarantined()] == ["nobody"]
+    assert not connection.exists(f"{PREFIX}lane:ana|0|1||")
 
 
 INDEXES = [
@@ -168,6 +170,35 @@ def test_a_key_of_the_wrong_type_stops_nobody(
     assert claim(queue).run.id == waiting
     assert queue.cancel(held, by="ana").state is State.CANCELLED
     assert {row.id for row in queue.list()} == {waiting, running, held}
+
+
+@pytest.mark.parametrize("name", ["seq", "notices:seq", "reap:last", "reap:hold"])
+def test_a_number_that_is_none_stops_nobody(
+    queue: Queue, connection: redis.Redis, name: str
+) -> None:
+    first = submit(queue)
+    connection.set(PREFIX + name, "garbage")
+    second = submit(queue)
+    assert queue.reap() == []
+    token = claim(queue).token
+    assert queue.end(first, token, Ending(state=State.FINISHED)) is Verdict.DONE
+    assert [event.run for event in queue.notices_open()] == [first]
+    assert claim(queue).run.id == second
+
+
+@pytest.mark.parametrize("name", ["history", "log", "metrics"])
+def test_what_belongs_to_one_run_may_be_of_the_wrong_type(
+    queue: Queue, connection: redis.Redis, name: str
+) -> None:
+    run_id = submit(queue)
+    connection.delete(f"{PREFIX}{name}:{run_id}")
+    connection.set(f"{PREFIX}{name}:{run_id}", "garbage")
+    token = claim(queue).token
+    report = Report(log=("line",), metrics=({"epoch": 1},))
+    assert queue.report(run_id, token, report) is Verdict.DONE
+    assert queue.log(run_id) == (["line"], 1) and queue.metrics(run_id) == [{"epoch": 1}]
+    assert queue.end(run_id, token, Ending(state=State.FINISHED)) is Verdict.DONE
+    assert queue.events(run_id=run_id)[-1].kind is EventKind.FINISHED
 
 
 def test_an_index_that_had_to_be_set_aside_is_made_again(
