@@ -76,6 +76,8 @@ class Reading:
             pipe.zscore(self._key("leases"), run_id)
             fields, lease = pipe.execute(raise_on_error=False)
         if isinstance(fields, redis.ResponseError):
+            if "WRONGTYPE" not in str(fields):
+                raise fields
             raise TrainqError(f"the record of run {run_id} is no hash", where=str(fields))
         if not fields:
             raise NotFound(f"there is no run {run_id}", fix="queue list shows the runs")
