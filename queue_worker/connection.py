@@ -86,7 +86,8 @@ def unreachable(error: Exception, place: Place) -> QueueUnreachable:
         what = f"Redis at {place.address} refuses us ({error})"
         fix = "check user and password in REDIS_URL, and what that user's ACL allows"
     elif isinstance(error, redis.ResponseError):
-        what = f"Redis at {place.address} refuses the command ({error})"
+        text = str(error).partition(" script:")[0]  # where in the Lua it was helps nobody
+        what = f"Redis at {place.address} refuses the command ({text})"
         fix = "look at its memory, its disk and its log"
     return QueueUnreachable(what, where=f"address from {place.source}", fix=fix)
 

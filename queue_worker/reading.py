@@ -40,7 +40,6 @@ Lines = tuple[list[str], int]
 Metrics = list[dict[str, Any]]
 Reasons = list[tuple[str, str]]
 Ids = list[str]
-Scored = list[tuple[bytes, float]]
 
 
 def rq_queue_name(lane: str) -> str:
@@ -72,11 +71,13 @@ class Reading:
     @told
     def get(self, run_id: str) -> Run:
         """The run with exactly this id."""
-        with self._connection.pipeline(transaction=True) as pipe:
+        with self._connection.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._key(f"run:{run_id}"))
             pipe.zscore(self._key("leases"), run_id)
             fields, lease = pipe.execute(raise_on_error=False)
         if isinstance(fields, redis.ResponseError):
+            if "WRONGTYPE" not in str(fields):
+                raise fields
             raise TrainqError(f"the record of run {run_id} is no hash", where=str(fields))
         if not fields:
             raise NotFound(f"there is no run {run_id}", fix="queue list shows the runs")
@@ -129,10 +130,8 @@ class Reading:
     @told
     def counts(self) -> dict[State, int]:
         """How many runs are in each state."""
-        with self._connection.pipeline(transaction=True) as pipe:
-            for state in State:
-                pipe.zcard(self._key(f"state:{state}"))
-            return dict(zip(State, pipe.execute(), strict=True))
+        numbers = self._scripts.run("counts", states=list(State))
+        return dict(zip(State, numbers, strict=True))
 
     @told
     def position(self, run_id: str) -> int | None:
@@ -226,26 +225,12 @@ class Reading:
         return sorted((row for row in rows if row.state in wanted), key=_section)
 
     def _ids(self, wanted: set[State], user: str, batch: str, limit: int, newest: bool) -> Ids:
-        """All indexes at one instant, so that no run is missed or seen twice."""
         states = [state for state in (*IN_ORDER, *sorted(ENDED)) if state in wanted]
         filters = [f"user:{user}"] if user else []
         filters += [f"batch:{batch}"] if batch else []
-        with self._connection.pipeline(transaction=True) as pipe:
-            for state in states:
-                self._read_index(pipe, state, filters, limit, newest)
-            found = dict(zip(states, pipe.execute(), strict=True))
-        ended = [pair for state in states if state in ENDED for pair in found.pop(state)]
-        ended.sort(key=lambda pair: pair[1], reverse=newest)
-        ids = [name for names in found.values() for name in names] + [name for name, _ in ended]
-        return _decoded(ids[:limit] if limit else ids)
-
-    def _read_index(self, pipe: Any, state: State, filters: Ids, limit: int, newest: bool) -> None:
-        """Ended runs of several states are merged by time, so they come with it."""
-        key, ended = self._key(f"state:{state}"), state in ENDED
-        if filters:
-            pipe.zinter({key: 1, **{self._key(name): 0 for name in filters}}, withscores=ended)
-        else:
-            pipe.zrange(key, 0, limit - 1, desc=newest and ended, withscores=ended)
+        return _decoded(
+            self._scripts.run("ids", states=states, filters=filters, limit=limit, newest=newest)
+        )
 
 
 def stream_order(event_id: str) -> tuple[int, int]:

@@ -235,6 +235,18 @@ def test_hold_and_release_keep_the_place(queue: Queue) -> None:
     assert queue.release(first, by="bo").state is State.QUEUED
 
 
+def test_a_run_that_waits_for_its_parents_goes_back_to_waiting(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    run_id = submit(queue)
+    queue.hold(run_id, by="ana")
+    connection.hset(f"trainq:run:{run_id}", "held_from", "waiting")
+    assert queue.release(run_id, by="ana").state is State.WAITING
+    assert queue.hold(run_id, by="ana").state is State.HELD
+    assert queue.release(run_id, by="ana").state is State.WAITING
+    assert queue.claim(a_worker(), new_nonce()) is None
+
+
 def test_a_running_run_cannot_be_held_nor_an_ended_one_released(queue: Queue) -> None:
     run_id = submit(queue)
     token = claim(queue).token

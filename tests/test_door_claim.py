@@ -145,7 +145,9 @@ def test_a_run_starts_even_if_rqs_keys_are_of_the_wrong_type(
     assert claimed.rq_job is None and claimed.run.state is State.RUNNING
 
 
-def test_the_bell_wakes_an_idle_worker(queue: Queue, server: TestServer) -> None:
+def test_the_bell_wakes_an_idle_worker(
+    queue: Queue, connection: redis.Redis, server: TestServer
+) -> None:
     heard: list[bool] = []
 
     def listen() -> None:
@@ -154,7 +156,7 @@ def test_the_bell_wakes_an_idle_worker(queue: Queue, server: TestServer) -> None
 
     listener = threading.Thread(target=listen)
     listener.start()
-    wait_until(lambda: queue._connection.info("clients")["blocked_clients"], what="a listener")
+    wait_until(lambda: connection.info("clients")["blocked_clients"], what="a listener")
     submit(queue)
     listener.join()
     assert heard == [True]

@@ -46,16 +46,12 @@ def test_an_unreachable_redis_is_one_clear_error() -> None:
 
 def test_a_refused_password_is_said_but_not_shown(server: TestServer) -> None:
     with server.client() as client:
-        client.config_set("requirepass", "right-one")
-    try:
+        client.execute_command("ACL SETUSER ana on >right-one ~* &* +@all")
         with pytest.raises(QueueUnreachable, match="refuses us") as error:
-            Queue.connect(settings(f"unix://:wrong-one@{server.socket}"))
+            Queue.connect(settings(f"unix://ana:wrong-one@{server.socket}"))
         assert "wrong-one" not in "\n".join(error.value.lines())
-        assert Queue.connect(settings(f"unix://:right-one@{server.socket}")).list() == []
-    finally:
-        Queue.connect(settings(f"unix://:right-one@{server.socket}"))._connection.config_set(
-            "requirepass", ""
-        )
+        assert Queue.connect(settings(f"unix://ana:right-one@{server.socket}")).list() == []
+        client.execute_command("ACL DELUSER ana")
 
 
 def test_a_url_that_is_none_is_a_clear_error() -> None:

@@ -35,13 +35,16 @@ def test_only_one_sender_gets_a_notice(queue: Queue, event: str) -> None:
     assert queue.notice_begin(event, "b:0") == "busy"
 
 
-def test_a_settled_notice_is_done_for_everybody(queue: Queue, event: str) -> None:
+def test_a_settled_notice_is_done_for_everybody(
+    queue: Queue, event: str, connection: redis.Redis
+) -> None:
     queue.notice_begin(event, "a:0")
     queue.notice_settle(event, "sent:1.2")
     queue.notice_settle(event, "file")
     assert queue.notice_begin(event, "a:0") == queue.notice_begin(event, "b:0") == "done"
     queue.notice_retry(event, "a:0", 0)
     assert queue.notices_open() == []
+    assert connection.hget(f"trainq:notice:{event}", "how") == b"sent:1.2"
 
 
 def test_the_same_sender_that_began_before_looks_it_up(queue: Queue, event: str) -> None:

@@ -1,13 +1,13 @@
 """Whatever stands in Redis under our names, claiming and reaping go on with the next run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from support.runs import a_worker, claim, submit
+from support.runs import a_run, a_worker, claim, submit
 
 from queue_worker.queue import Ending, Queue, Report, Verdict
-from schemas.errors import TrainqError
+from schemas.errors import QueueUnreachable, TrainqError
 from schemas.events import EventKind
 from schemas.run import State, new_nonce
 
@@ -37,6 +37,7 @@ POISONS: dict[str, Poison] = {
     "seq": field("seq", "first"),
     "seq nan": field("seq", "nan"),
     "priority": field("priority", "1e300"),
+    "priority too high": field("priority", "1001"),
     "attempt": field("attempt", "1.5"),
     "attempt inf": field("attempt", "inf"),
     "crashes": field("crashes", ""),
@@ -138,6 +139,7 @@ def test_debris_in_a_lane_is_swept_on_the_way(queue: Queue, connection: redis.Re
     assert claim(queue).run.id == good
     assert queue.get(done).state is State.CANCELLED
     assert [run_id for run_id, _ in queue.quarantined()] == ["nobody"]
+    assert not connection.exists(f"{PREFIX}lane:ana|0|1||")
 
 
 INDEXES = [
@@ -170,6 +172,35 @@ def test_a_key_of_the_wrong_type_stops_nobody(
     assert {row.id for row in queue.list()} == {waiting, running, held}
 
 
+@pytest.mark.parametrize("name", ["seq", "notices:seq", "reap:last", "reap:hold"])
+def test_a_number_that_is_none_stops_nobody(
+    queue: Queue, connection: redis.Redis, name: str
+) -> None:
+    first = submit(queue)
+    connection.set(PREFIX + name, "garbage")
+    second = submit(queue)
+    assert queue.reap() == []
+    token = claim(queue).token
+    assert queue.end(first, token, Ending(state=State.FINISHED)) is Verdict.DONE
+    assert [event.run for event in queue.notices_open()] == [first]
+    assert claim(queue).run.id == second
+
+
+@pytest.mark.parametrize("name", ["history", "log", "metrics"])
+def test_what_belongs_to_one_run_may_be_of_the_wrong_type(
+    queue: Queue, connection: redis.Redis, name: str
+) -> None:
+    run_id = submit(queue)
+    connection.delete(f"{PREFIX}{name}:{run_id}")
+    connection.set(f"{PREFIX}{name}:{run_id}", "garbage")
+    token = claim(queue).token
+    report = Report(log=("line",), metrics=({"epoch": 1},))
+    assert queue.report(run_id, token, report) is Verdict.DONE
+    assert queue.log(run_id) == (["line"], 1) and queue.metrics(run_id) == [{"epoch": 1}]
+    assert queue.end(run_id, token, Ending(state=State.FINISHED)) is Verdict.DONE
+    assert queue.events(run_id=run_id)[-1].kind is EventKind.FINISHED
+
+
 def test_an_index_that_had_to_be_set_aside_is_made_again(
     queue: Queue, connection: redis.Redis
 ) -> None:
@@ -182,3 +213,33 @@ def test_an_index_that_had_to_be_set_aside_is_made_again(
     assert claim(queue).run.id == first
     assert claim(queue).run.id == second
     assert connection.get(f"{PREFIX}broken:state:queued") == b"garbage"
+
+
+@pytest.fixture
+def full(queue: Queue, connection: redis.Redis) -> Iterator[redis.Redis]:
+    """A server that has reached its memory limit, once the test says so."""
+    yield connection
+    connection.config_set("maxmemory", "0")
+
+
+def test_a_full_server_refuses_a_submit_whole_and_still_shows_everything(
+    queue: Queue, full: redis.Redis
+) -> None:
+    run_id = submit(queue)
+    full.config_set("maxmemory", "1")
+    with pytest.raises(QueueUnreachable, match="maxmemory"):
+        queue.submit([a_run(), a_run()])
+    assert (
+        [row.id for row in queue.list()] == [row.id for row in queue.list(user="ana")] == [run_id]
+    )
+    assert queue.get(run_id).state is State.QUEUED
+    assert queue.counts()[State.QUEUED] == 1 and len(queue.events()) == 1
+
+
+def test_on_a_full_server_an_attempt_can_end(queue: Queue, full: redis.Redis) -> None:
+    run_id = submit(queue)
+    token = claim(queue).token
+    full.config_set("maxmemory", "1")
+    assert queue.end(run_id, token, Ending(state=State.FINISHED)) is Verdict.DONE
+    assert queue.get(run_id).state is State.FINISHED
+    assert len(queue.notices_open()) == 1

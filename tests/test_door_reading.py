@@ -41,6 +41,25 @@ def test_a_list_is_in_the_order_of_scheduling(queue: Queue) -> None:
     assert [row.id for row in oldest_first][-2:] == [expected[-1], expected[-2]]
 
 
+def test_a_short_list_of_ended_runs_has_the_newest(queue: Queue) -> None:
+    queue.submit([a_run() for _ in range(3)])
+    ended = [end(queue, state) for state in (State.FINISHED, State.FAILED, State.FINISHED)]
+    assert [row.id for row in queue.list(limit=2)] == [ended[2], ended[1]]
+    finished = queue.list(states={State.FINISHED}, limit=1)
+    assert [row.id for row in finished] == [ended[2]]
+
+
+def test_runs_that_ended_at_the_same_instant_are_listed_both_ways(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    ids = sorted(submit(queue) for _ in range(4))
+    for run_id in ids:
+        queue.cancel(run_id, by="ana")
+    connection.zadd("trainq:state:cancelled", dict.fromkeys(ids, 5))
+    for newest in (True, False):
+        assert [row.id for row in queue.list(newest_ended_first=newest)] == ids
+
+
 def test_a_list_can_be_narrowed_to_states_user_and_batch(queue: Queue) -> None:
     in_every_state(queue)
     mine = submit(queue, user="bo", batch="sweep", priority=9)

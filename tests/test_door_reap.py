@@ -40,6 +40,7 @@ def test_an_expired_lease_is_put_back_at_its_old_place(
     assert [row.id for row in reaping.list()] == [first, second]
     new = claim(reaping, "v100:1")
     assert (new.run.id, new.run.attempt, new.run.crashes) == (first, 2, 1)
+    assert new.run.started_at == old.run.started_at
     assert reaping.renew(first, old.token).answer == "lost"
 
 
@@ -58,8 +59,29 @@ def test_a_put_back_run_tells_who_put_it_back_and_why(
 def test_a_live_lease_is_left_alone(reaping: Queue) -> None:
     submit(reaping)
     claim(reaping)
-    assert reaping.reap() == []
+    assert reaping.reap("v100:0") == []
     assert reaping.counts()[State.RUNNING] == 1
+
+
+def test_a_lease_of_a_run_that_does_not_run_is_swept(
+    reaping: Queue, connection: redis.Redis
+) -> None:
+    run_id = submit(reaping)
+    expire(connection, run_id)
+    assert reaping.reap() == []
+    assert not connection.exists(f"{PREFIX}leases")
+    assert reaping.get(run_id).state is State.QUEUED
+
+
+def test_an_attempt_of_another_version_is_left_to_its_own_reapers(
+    reaping: Queue, connection: redis.Redis
+) -> None:
+    run_id = submit(reaping)
+    claim(reaping)
+    connection.hset(f"{PREFIX}run:{run_id}", "schema_number", "2")
+    expire(connection, run_id)
+    assert reaping.reap() == []
+    assert reaping.get(run_id).state is State.RUNNING
 
 
 def test_what_was_reaped_keeps_its_checkpoint(reaping: Queue, connection: redis.Redis) -> None:
@@ -68,6 +90,14 @@ def test_what_was_reaped_keeps_its_checkpoint(reaping: Queue, connection: redis.
     expire(connection, run_id)
     reaping.reap()
     assert reaping.get(run_id).checkpoint == "attempts/a/step-5"
+
+
+def test_what_was_put_back_wakes_an_idle_worker(queue: Queue, connection: redis.Redis) -> None:
+    submit(queue)
+    claim(queue)
+    connection.delete(f"{PREFIX}bell")
+    queue.reclaim(a_worker())
+    assert queue.bell(0.01)
 
 
 # ---- the outage rule ----------------------------------------------------------------------------

@@ -219,12 +219,6 @@ def test_a_gray_image_becomes_three_equal_channels(sketches: Path) -> None:
     assert torch.equal(red, green) and torch.equal(green, blue)
 
 
-@pytest.mark.parametrize("policy", ["rand-x9", "nonsense", "3b"])
-def test_a_policy_that_timm_does_not_know_is_one_line(policy: str) -> None:
-    with pytest.raises(ConfigFault, match="timm cannot make the policy"):
-        transforms.training(TimmAugment(auto_augment=policy), 32, LOOK)
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_is_no_picture_ends_reading_with_its_name(sketches: Path, workers: int) -> None:
     dataset = pictures(sketches)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import TypeVar
@@ -32,14 +33,17 @@ class Attendant:
         self.input = os.open(folder / "in", os.O_WRONLY)  # waits for the child to open it
         self.log = folder / "log"
         self.raw = b""
+        self.working = False  # before its order a beat would be taken for one
         self.next(Warm)
 
     def take(self, order: Order) -> "Attendant":
         os.write(self.input, order.model_dump_json().encode() + b"\n")
+        self.working = True
         return self
 
     def beat(self) -> None:
-        os.write(self.input, BEAT)
+        with suppress(BrokenPipeError):
+            os.write(self.input, BEAT)
 
     def say(self, words: bytes) -> None:
         os.write(self.input, words)
@@ -58,9 +62,11 @@ class Attendant:
         return [parse_line(line) for line in whole.splitlines()]
 
     def next(self, kind: type[L], number: int = 1) -> L:
-        """The so-manieth line of a kind, once it is said."""
+        """The so-manieth line of a kind, once it is said; until then the trainer hears beats."""
 
         def found() -> L | None:
+            if self.working:
+                self.beat()
             lines = [line for line in self.lines() if isinstance(line, kind)]
             return lines[number - 1] if len(lines) >= number else None
 

@@ -9,7 +9,6 @@ from timm.data import create_transform
 from torch import Tensor
 
 from schemas.components import NoAugment, TimmAugment
-from trainer.faults import ConfigFault
 
 Transform = Callable[[Image.Image], Tensor]
 Look = dict[str, Any]  # timm's data config of a model: mean, std, interpolation, crop_pct
@@ -42,26 +41,19 @@ def _(augment: NoAugment, size: int, look: Look) -> Transform:
 
 @training.register
 def _(augment: TimmAugment, size: int, look: Look) -> Transform:
-    try:
-        transform: Transform = create_transform(
-            input_size=(3, size, size),
-            is_training=True,
-            scale=augment.scale,
-            ratio=augment.ratio,
-            hflip=augment.hflip,
-            vflip=augment.vflip,
-            color_jitter=augment.color_jitter or None,  # type: ignore[arg-type]  # None is off
-            auto_augment=augment.auto_augment or None,
-            interpolation=look["interpolation"],
-            mean=look["mean"],
-            std=look["std"],
-            re_prob=augment.erase,
-            re_mode="pixel",
-        )
-    except Exception as error:  # timm asserts, indexes and parses: any of them means a bad policy
-        raise ConfigFault(
-            f"timm cannot make the policy augment.auto_augment={augment.auto_augment!r}: "
-            f"{type(error).__name__} {error}",
-            fix="rand-m9-mstd0.5, 3a, augmix-m3, original, v0, or leave it empty",
-        ) from error
+    transform: Transform = create_transform(
+        input_size=(3, size, size),
+        is_training=True,
+        scale=augment.scale,
+        ratio=augment.ratio,
+        hflip=augment.hflip,
+        vflip=augment.vflip,
+        color_jitter=augment.color_jitter or None,  # type: ignore[arg-type]  # None is off
+        auto_augment=augment.auto_augment or None,
+        interpolation=look["interpolation"],
+        mean=look["mean"],
+        std=look["std"],
+        re_prob=augment.erase,
+        re_mode="pixel",
+    )
     return transform
