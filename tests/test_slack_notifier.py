@@ -1,26 +1,20 @@
-"""Every end is told once, in order, whatever Slack does: real servers, real kills, short times."""
+"""Every end is told once, in order, whatever Slack does: a real server, real threads."""
 
 import json
 import logging
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
-from pydantic import SecretStr
+from support.notices import bot, cancelled, notifier, titles, webhook
 from support.runs import claim, submit
 from support.servers import TestServer
 from support.slack_server import (
     GARBAGE,
     HANG,
-    HOLD,
     LOSE_REPLY,
     RESET,
     TOKEN,
@@ -31,24 +25,12 @@ from support.slack_server import (
 )
 from support.waiting import wait_until
 
-from queue_worker.notifier import Notifier, Pace, poster_of
-from queue_worker.poster import File, Poster
+from queue_worker.notifier import poster_of
+from queue_worker.poster import File
 from queue_worker.queue import Ending, Queue, Report
-from queue_worker.slack import Bot, Webhook
 from schemas.run import Best, Cause, State
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
-
-PACE = Pace(poll_s=0.02, first_wait_s=0.02, longest_wait_s=0.2, patience_s=0.8)
-
-
-@pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    server = SlackServer().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -67,39 +49,6 @@ def queue(connection: redis.Redis) -> Queue:
 @pytest.fixture
 def runs(tmp_path: Path) -> RunsRoot:
     return RunsRoot(tmp_path / "runs")
-
-
-def bot(slack: SlackServer, token: str = TOKEN, timeout_s: float = 10) -> Bot:
-    users = {"ana": "U012ANA"}
-    secret = SecretStr(token)
-    url = slack.api_url
-    poster = Bot(secret, api_url=url, channel="#ml-runs", users=users, timeout_s=timeout_s)
-    poster.gap_s = 0.01
-    return poster
-
-
-def webhook(slack: SlackServer) -> Webhook:
-    poster = Webhook(SecretStr(slack.webhook_url))
-    poster.gap_s = 0.01
-    return poster
-
-
-def notifier(
-    queue: Queue, poster: Poster, runs: RunsRoot, by: str = "v100:0", **more: Any
-) -> Notifier:
-    return Notifier(queue, poster, by=by, runs=runs, **{"pace": PACE, **more})
-
-
-def cancelled(queue: Queue, count: int = 1, **fields: Any) -> list[str]:
-    """The quickest way to an end: runs called a0, a1, ... that are cancelled while queued."""
-    ids = [submit(queue, name=f"a{number}", **fields) for number in range(count)]
-    for run_id in ids:
-        queue.cancel(run_id, by="bo")
-    return ids
-
-
-def titles(count: int) -> list[str]:
-    return [f"⏹ a{number} cancelled by bo" for number in range(count)]
 
 
 def how(connection: redis.Redis) -> list[str]:
@@ -215,7 +164,7 @@ def test_a_slack_that_is_down_for_long_loses_nothing_and_doubles_nothing(
     slack.stop()
     stop = threading.Event()
     worker = notifier(queue, bot(slack), runs)
-    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread = threading.Thread(target=worker.run, args=(stop,), daemon=True)
     thread.start()
     cancelled(queue, 30)
     wait_until(lambda: worker._failures.get("#ml-runs", 0) > 6, what="many tries in vain")
@@ -235,7 +184,7 @@ def test_a_slack_that_hangs_holds_up_nobody_who_asks_for_the_thread_to_end(
     slack.order("chat.postMessage", HANG, times=3)
     stop = threading.Event()
     worker = notifier(queue, bot(slack, timeout_s=1), runs)
-    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread = threading.Thread(target=worker.run, args=(stop,), daemon=True)
     thread.start()
     wait_until(lambda: slack.count("chat.postMessage"))
     stop.set()
@@ -310,107 +259,6 @@ def test_a_worker_that_stood_still_sends_nothing_on_a_claim_that_others_may_have
     assert slack.messages == []
     assert notifier(queue, bot(slack), runs, by="v100:1").flush(5)
     assert slack.texts() == titles(1)
-
-
-# ---- two hosts, dead processes, an absent Redis --------------------------------------------------
-
-SENDER = """
-import sys, threading
-import redis
-from pydantic import SecretStr
-from pathlib import Path
-from queue_worker.notifier import Notifier, Pace
-from queue_worker.queue import Queue
-from queue_worker.slack import Bot
-from schemas.rundir import RunsRoot
-socket, api_url, by, runs, token = sys.argv[1:]
-bot = Bot(SecretStr(token), api_url=api_url, channel="#ml-runs", users={}, timeout_s=20)
-bot.gap_s = 0
-queue = Queue(redis.Redis(unix_socket_path=socket), "trainq:")
-pace = Pace(poll_s=0.01, first_wait_s=0.02, longest_wait_s=0.2, patience_s=0.8)
-Notifier(queue, bot, by=by, runs=RunsRoot(Path(runs)), pace=pace).run(threading.Event())
-"""
-
-
-class Sender:
-    """A notifier in a process of its own, to be killed."""
-
-    def __init__(self, server: TestServer, slack: SlackServer, runs: RunsRoot, by: str) -> None:
-        arguments = [str(server.socket), slack.api_url, by, str(runs.path), TOKEN]
-        self.process = subprocess.Popen([sys.executable, "-c", SENDER, *arguments])
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-
-@pytest.mark.parametrize("fault", [HOLD, HANG], ids=["slack-has-it", "slack-has-it-not"])
-@pytest.mark.parametrize("heir", ["v100:0", "other:0"], ids=["same-lane", "another-host"])
-def test_of_a_notifier_killed_while_sending_the_next_one_finds_out_what_slack_has(
-    queue: Queue, slack: SlackServer, runs: RunsRoot, server: TestServer, fault: Fault, heir: str
-) -> None:
-    cancelled(queue, 2)
-    slack.order("chat.postMessage", fault)
-    slack.order("conversations.history", rate_limited(0.02))  # a doubt outlives a failed look
-    sender = Sender(server, slack, runs, "v100:0")
-    wait_until(lambda: slack.count("chat.postMessage"))
-    sender.kill()
-    slack.release.set()
-    wait_until(lambda: slack.messages or fault is HANG)
-    assert notifier(queue, bot(slack), runs, by=heir).flush(10)
-    assert slack.texts() == titles(2)
-
-
-def test_notifiers_killed_at_any_moment_leave_each_notice_told_once(
-    queue: Queue, slack: SlackServer, runs: RunsRoot, server: TestServer
-) -> None:
-    cancelled(queue, 40)
-    for number in range(1, 7):
-        sender = Sender(server, slack, runs, f"host{number % 2}:0")
-        enough = len(slack.calls) + number
-        wait_until(lambda enough=enough: len(slack.calls) >= enough)  # type: ignore[misc]
-        sender.kill()
-    assert notifier(queue, bot(slack), runs, by="last:0").flush(15)
-    assert slack.texts() == titles(40)
-
-
-def test_two_hosts_at_once_tell_everything_once_and_in_order(
-    server: TestServer, slack: SlackServer, runs: RunsRoot, queue: Queue
-) -> None:
-    cancelled(queue, 40)
-    stop = threading.Event()
-    threads = []
-    for host in ("a:0", "b:0"):
-        own = Queue(server.client(), "trainq:")
-        mine = notifier(own, bot(slack), runs, by=host, pace=replace(PACE, patience_s=60))
-        threads.append(threading.Thread(target=mine.run, args=(stop,)))
-        threads[-1].start()
-    wait_until(lambda: not queue.notices_open())
-    stop.set()
-    for thread in threads:
-        thread.join(5)
-    assert slack.texts() == titles(40)
-
-
-def test_a_redis_that_dies_between_the_post_and_the_record_of_it_costs_no_repeat(
-    slack: SlackServer, runs: RunsRoot, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = TestServer(tmp_path / "own").start()
-    queue = Queue(server.client(), "trainq:")
-    cancelled(queue)
-    worker = notifier(queue, webhook(slack), runs)
-    slack.order("webhook", HOLD)
-    step = threading.Thread(target=worker.step)
-    step.start()
-    wait_until(lambda: slack.count("webhook"))
-    server.kill()
-    slack.release.set()
-    step.join(5)
-    assert worker.step() == worker.step() == 0
-    assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
-    server.start()
-    assert worker.flush(5) and slack.texts() == titles(1)
-    server.kill()
 
 
 def test_no_secret_reaches_redis_a_log_a_file_or_a_message(

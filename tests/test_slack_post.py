@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,6 @@ from queue_worker.slack import Bot, Webhook, user_ids
 from schemas.settings import Settings
 
 HELLO = Message("hello", (section("hello"),))
-
-
-@pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    server = SlackServer().start()
-    yield server
-    server.stop()
 
 
 def bot(slack: SlackServer, token: str = TOKEN, timeout_s: float = 10) -> Bot:

@@ -12,16 +12,7 @@ from schemas.run import State
 
 
 @pytest.fixture
-def slack() -> Iterator[SlackServer]:
-    server = SlackServer().start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def site(tmp_path: Path, slack: SlackServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
+def site(tmp_path: Path, slack: SlackServer) -> Iterator[Site]:
     token = {"SLACK_BOT_TOKEN": TOKEN, "SLACK_CHANNEL": "#ml-runs", "SLACK_API_URL": slack.api_url}
     site = Site(tmp_path, TRAINQ_SLACK_FILE="", **token)
     yield site
