@@ -27,7 +27,7 @@ from queue_worker.rqbook import Book, rq_queue
 from queue_worker.standby import Standby
 from queue_worker.supervise import Exit, Limits, Watch
 from queue_worker.tail import append, last_line
-from queue_worker.tick import AGAIN_S, AWAY, Tick
+from queue_worker.tick import AGAIN_S, Tick
 from schemas.errors import TrainqError, count
 from schemas.run import State, new_nonce
 from schemas.rundir import RunsRoot
@@ -99,8 +99,8 @@ class GpuWorker(BaseWorker):
                         break
                     else:
                         self._idle()
-                except AWAY:
-                    self._pause(AGAIN_S)  # the tick says it aloud
+                except redis.RedisError:
+                    self._pause(AGAIN_S)  # away or refusing: the tick says it aloud
                 except TrainqError:
                     raise
                 except Exception:  # whatever it was, the next run may be sound

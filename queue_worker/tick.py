@@ -26,9 +26,14 @@ log = logging.getLogger(__name__)
 AWAY = (redis.ConnectionError, redis.TimeoutError)
 AGAIN_S = 0.5  # between two tries while Redis is away
 LEAVE_S = 10.0  # for the last step to end
-REFUSALS = 10  # answers that are no answer, before an end is given up and left to the reaper
-# a full or starting server refuses too, but it will not for ever
-PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS")
+REFUSALS = 10  # of one end, before it is given up and its lease runs out
+# a full, demoted or closed server refuses too, but it will not for ever
+PASSING = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.NoPermissionError,
+)
+PASSING_WORDS = ("MISCONF", "BUSY", "NOREPLICAS")
 
 
 @dataclass
@@ -50,6 +55,7 @@ class Tick:
         self._attempt: Attempt | None = None
         self._job: Job | None = None
         self._away_since: float | None = None
+        self._refused: set[object] = set()  # what Redis would not do at the last try
         self._refusals = 0
         often_s = min(1.0, settings.renew_s)
         self._duties = [
@@ -106,11 +112,24 @@ class Tick:
                 log.warning("Redis is away (%s); what trains goes on", error)
             return False
         except redis.RedisError as error:
-            log.warning("Redis refused: %s", error)
+            self._note_refusal(action, error)
+        else:
+            self._note_consent(action)
         if self._away_since is not None:
             log.info("Redis is back after %.0f s", time.monotonic() - self._away_since)
             self._away_since = None
         return True
+
+    def _note_refusal(self, action: object, error: redis.RedisError) -> None:
+        if not self._refused:
+            log.warning("Redis refuses: %s: %s", type(error).__name__, error)
+        self._refused.add(action)
+
+    def _note_consent(self, action: object) -> None:
+        if action in self._refused:
+            self._refused.discard(action)
+            if not self._refused:
+                log.info("Redis takes everything again")
 
     # ---- the attempt
 
@@ -152,13 +171,13 @@ class Tick:
                 self._report()
             verdict = self._queue.end(attempt.run.id, attempt.token, attempt.ending)
         except redis.ResponseError as error:
-            self._refused(attempt, error)
+            self._end_refused(attempt, error)
             raise
         self._settle(attempt, verdict)
 
-    def _refused(self, attempt: Attempt, error: redis.ResponseError) -> None:
+    def _end_refused(self, attempt: Attempt, error: redis.ResponseError) -> None:
         """A broken record must not keep a worker for ever; its lease will run out."""
-        if str(error).startswith(PASSING):
+        if isinstance(error, PASSING) or str(error).startswith(PASSING_WORDS):
             return
         self._refusals += 1
         if self._refusals >= REFUSALS:

@@ -149,6 +149,22 @@ def test_a_frozen_redis_neither_stops_training_nor_ends_the_worker(site: Site) -
     assert worker.process.poll() is None
 
 
+def test_a_full_redis_costs_no_run(site: Site) -> None:
+    run_id = site.submit("steps=40")
+    worker = site.worker()
+    site.at_step(run_id, 12)
+    client = site.server.client()
+    client.config_set("maxmemory", "1mb")
+    wait_until(lambda: "Redis refuses: OutOfMemoryError" in worker.said(), what="a refusal")
+    wait_until(lambda: len(site.steps(run_id)) == 40, what="the end of training")
+    client.config_set("maxmemory", "0")
+    run = site.ended(run_id)
+    wait_until(lambda: "takes everything again" in worker.said(), what="relief")
+    assert worker.said().count("Redis refuses") < 5
+    assert (run.state, run.attempt) == (State.FINISHED, 1)
+    assert worker.process.poll() is None
+
+
 def test_a_wiped_redis_lets_the_training_go_on_and_the_worker_live(site: Site) -> None:
     run_id = site.submit("steps=120")
     worker = site.worker()
