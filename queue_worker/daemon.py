@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import redis
 from rq import Queue as RqQueue
@@ -19,6 +19,7 @@ from rq.worker import BaseWorker
 
 from queue_worker import host, outcome, rundirs, sweep
 from queue_worker.attempt import Attempt
+from queue_worker.notifier import Notifier
 from queue_worker.orders import Prepared, prepare, read
 from queue_worker.queue import Queue
 from queue_worker.records import Ending, Verdict, WorkerCard
@@ -41,11 +42,6 @@ FAULT_PAUSE_S = 5.0  # a host that cannot begin a run should not drain the queue
 FAREWELL_S = 10.0  # for the last notices of a burst
 
 
-class Notices(Protocol):
-    def run(self, stop: threading.Event) -> None: ...
-    def flush(self, limit_s: float) -> bool: ...
-
-
 class GpuWorker(BaseWorker):
     """One worker of one lane."""
 
@@ -56,7 +52,7 @@ class GpuWorker(BaseWorker):
         card: WorkerCard,
         settings: Settings,
         standby: Standby,
-        notifier: Notices | None,
+        notifier: Notifier,
     ) -> None:
         lane = rq_queue(card.lane, connection)
         super().__init__(
@@ -270,10 +266,9 @@ class GpuWorker(BaseWorker):
         self._queue.announce(self.card())
         self._book.open()
         self._tick.start()
-        if self._notifier:
-            threading.Thread(
-                target=self._notifier.run, args=(self._silence,), name="notices", daemon=True
-            ).start()
+        threading.Thread(
+            target=self._notifier.run, args=(self._silence,), name="notices", daemon=True
+        ).start()
         log.info("ready, waiting for runs")
 
     def _asked_to_leave(self, number: int, frame: FrameType | None) -> None:
@@ -282,7 +277,7 @@ class GpuWorker(BaseWorker):
 
     def _close(self, burst: bool) -> None:
         self._standby.dismiss()
-        if self._notifier and burst:
+        if burst:
             self._notifier.flush(FAREWELL_S)
         self._silence.set()
         self._tick.stop()

@@ -90,7 +90,8 @@ def _own_fault(run: Run, facts: Facts) -> Ending:
             error=f"out of GPU memory; next time {smaller} images at once with more accumulation: "
             "the effective batch stays, but BatchNorm statistics change",
         )
-    return Ending(state=State.FAILED, cause=cause, error=error)
+    advice = {"try_this": facts.result.try_this} if facts.result and facts.result.try_this else {}
+    return Ending(state=State.FAILED, cause=cause, error=error, result=advice)
 
 
 def _cause(facts: Facts) -> Cause:
@@ -107,8 +108,7 @@ def _words(facts: Facts) -> str:
             f"the trainer said it finished, but {facts.result_fault or 'its result says otherwise'}"
         )
     if facts.result and facts.result.error:
-        hint = f"; try {facts.result.try_this}" if facts.result.try_this else ""
-        return facts.result.error + hint
+        return facts.result.error
     return facts.last_line or f"the trainer ended with exit code {facts.code}"
 
 

@@ -22,6 +22,7 @@ events          stream  the audit log and the outbox
 history:<id>    list    ids of the run's events
 notices:open    zset    end events that nobody settled yet; notices:seq counts them
 notice:<event>  hash    state by at wait ambiguous how
+notices:turn:<channel>  string  a message was just posted there; expires
 quarantine      hash    run id -> reason
 bell            list    short; rung when something may have become claimable
 broken:<key>            an index of the wrong type, set aside; the index was made again
@@ -306,20 +307,39 @@ class Queue(Reading):
 
     # ---- notices --------------------------------------------------------------------------------
 
-    def notice_begin(self, event_id: str, by: str) -> NoticeStep:
+    def notice_begin(
+        self,
+        event_id: str,
+        by: str,
+        *,
+        channel: str = "",
+        patience_s: float = NOTICE_PATIENCE_S,
+        own_patience_s: float = 0,
+    ) -> NoticeStep:
         """Take a notice to send it; `lookup`: it may have been sent, look before sending."""
         answer: bytes = self._scripts.run(
-            "notice_begin", event=event_id, by=by, patience=NOTICE_PATIENCE_S
+            "notice_begin",
+            event=event_id,
+            by=by,
+            channel=channel,
+            patience=patience_s,
+            own_patience=own_patience_s,
         )
         return cast(NoticeStep, answer.decode())
 
-    def notice_settle(self, event_id: str, how: str) -> None:
+    def notice_settle(
+        self, event_id: str, how: str, *, channel: str = "", gap_s: float = 0
+    ) -> None:
         """Done with, for good: sent:<ts>, file, skipped or dead:<reason>."""
-        self._scripts.run("notice_settle", event=event_id, how=one_line(how))
+        self._scripts.run(
+            "notice_settle", event=event_id, how=one_line(how), channel=channel, gap=gap_s
+        )
 
-    def notice_retry(self, event_id: str, after_s: float, *, ambiguous: bool = False) -> None:
+    def notice_retry(
+        self, event_id: str, by: str, after_s: float, *, ambiguous: bool = False
+    ) -> None:
         """Pending again, not before a while; `ambiguous`: the reply was lost, so look it up."""
-        self._scripts.run("notice_retry", event=event_id, after=after_s, ambiguous=ambiguous)
+        self._scripts.run("notice_retry", event=event_id, by=by, after=after_s, ambiguous=ambiguous)
 
 
 def _submitted(submission: Submission) -> dict[str, str]:

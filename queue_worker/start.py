@@ -17,6 +17,7 @@ import redis
 from queue_worker import banner, connection, gpu, host, lane
 from queue_worker.daemon import GpuWorker
 from queue_worker.lane import Lane
+from queue_worker.notifier import Notifier, poster_of
 from queue_worker.queue import Queue
 from queue_worker.records import WorkerCard
 from queue_worker.standby import Standby, versions
@@ -67,7 +68,8 @@ def _work(
     for line in banner.lines(_facts(card, settings, device, probe, client, queue), settings):
         print(line, file=sys.stderr)
     standby = Standby(trainer, env, warm=options.warm)
-    worker = GpuWorker(queue, client, card, settings, standby, notifier=None)
+    notifier = Notifier(queue, poster_of(settings), by=card.lane, runs=RunsRoot(settings.runs))
+    worker = GpuWorker(queue, client, card, settings, standby, notifier)
     worker.work(burst=options.burst, max_jobs=options.max_runs)
 
 

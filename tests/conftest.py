@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 from support.servers import KINDS, TestServer
+from support.slack_server import SlackServer
 
 OURS = ("TRAINQ_", "REDIS_", "SLACK_", "WANDB_")
 
@@ -41,3 +42,13 @@ def connection(server: TestServer) -> Iterator[redis.Redis]:
     """A client of the empty server."""
     with server.client() as client:
         yield client
+
+
+@pytest.fixture
+def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
+    """A Slack on loopback, not looked for behind a proxy."""
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server = SlackServer().start()
+    yield server
+    server.stop()

@@ -42,7 +42,7 @@ def test_a_settled_notice_is_done_for_everybody(
     queue.notice_settle(event, "sent:1.2")
     queue.notice_settle(event, "file")
     assert queue.notice_begin(event, "a:0") == queue.notice_begin(event, "b:0") == "done"
-    queue.notice_retry(event, 0)
+    queue.notice_retry(event, "a:0", 0)
     assert queue.notices_open() == []
     assert connection.hget(f"trainq:notice:{event}", "how") == b"sent:1.2"
 
@@ -63,7 +63,7 @@ def test_another_looks_it_up_when_the_sender_is_gone_for_a_minute(
 
 def test_a_retry_waits_and_is_then_sent(queue: Queue, event: str, connection: redis.Redis) -> None:
     queue.notice_begin(event, "a:0")
-    queue.notice_retry(event, 30)
+    queue.notice_retry(event, "a:0", 30)
     assert queue.notice_begin(event, "a:0") == "busy"
     connection.hset(f"trainq:notice:{event}", "at", str(queue.now() - 31))
     assert queue.notice_begin(event, "b:0") == "send"
@@ -71,9 +71,9 @@ def test_a_retry_waits_and_is_then_sent(queue: Queue, event: str, connection: re
 
 def test_a_lost_reply_is_remembered_until_the_notice_is_settled(queue: Queue, event: str) -> None:
     queue.notice_begin(event, "a:0")
-    queue.notice_retry(event, 0, ambiguous=True)
+    queue.notice_retry(event, "a:0", 0, ambiguous=True)
     assert queue.notice_begin(event, "b:0") == "lookup"
-    queue.notice_retry(event, 0)
+    queue.notice_retry(event, "b:0", 0)
     assert queue.notice_begin(event, "b:0") == "lookup"
 
 
@@ -81,6 +81,28 @@ def test_a_clock_that_was_put_back_does_not_silence_a_notice(
     queue: Queue, event: str, connection: redis.Redis
 ) -> None:
     queue.notice_begin(event, "a:0")
-    queue.notice_retry(event, 30)
+    queue.notice_retry(event, "a:0", 30)
     connection.hset(f"trainq:notice:{event}", "at", str(queue.now() + 86400))
     assert queue.notice_begin(event, "a:0") == "send"
+
+
+def test_a_sender_that_was_replaced_puts_nothing_back(queue: Queue, event: str) -> None:
+    queue.notice_begin(event, "a:0")
+    queue.notice_begin(event, "b:0", patience_s=0)
+    queue.notice_retry(event, "a:0", 0)
+    assert queue.notice_begin(event, "c:0") == "busy"
+
+
+def test_a_sender_waits_for_its_own_unfinished_request_as_long_as_it_says(
+    queue: Queue, event: str
+) -> None:
+    queue.notice_begin(event, "a:0")
+    assert queue.notice_begin(event, "a:0", own_patience_s=30) == "busy"
+
+
+def test_a_channel_that_just_got_a_message_is_left_in_peace(queue: Queue, event: str) -> None:
+    queue.cancel(submit(queue), by="ana")
+    second = queue.notices_open()[1].id
+    queue.notice_settle(event, "sent:1.2", channel="#birds", gap_s=30)
+    assert queue.notice_begin(second, "b:0", channel="#birds") == "busy"
+    assert queue.notice_begin(second, "b:0", channel="#faces") == "send"

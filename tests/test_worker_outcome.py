@@ -105,8 +105,8 @@ def test_a_crash_is_told_by_the_name_of_its_signal() -> None:
 
 def test_a_failure_is_told_in_the_trainers_words_and_with_its_advice() -> None:
     result = a_result(5, error="loss is NaN at step 7", try_this="optim.lr=1e-4")
-    error = judge(a_run(), Facts(code=5, result=result)).error
-    assert error == "loss is NaN at step 7; try optim.lr=1e-4"
+    ending = judge(a_run(), Facts(code=5, result=result))
+    assert (ending.error, ending.result) == ("loss is NaN at step 7", {"try_this": "optim.lr=1e-4"})
     assert judge(a_run(), Facts(code=1, last_line="KeyError: 'x'")).error == "KeyError: 'x'"
     assert judge(a_run(), Facts(code=9)).error == "the trainer ended with exit code 9"
 
