@@ -25,8 +25,8 @@ from support.slack_server import (
 )
 from support.waiting import wait_until
 
-from queue_worker.notifier import poster_of
-from queue_worker.poster import File
+from queue_worker.notifier import Pace, poster_of
+from queue_worker.poster import File, Later
 from queue_worker.queue import Ending, Queue, Report
 from schemas.run import Best, Cause, State
 from schemas.rundir import RunsRoot
@@ -204,6 +204,21 @@ def test_a_bad_token_ends_in_dead_notices_one_warning_and_no_loop(
     assert slack.count("chat.postMessage") == 3 and how(connection) == ["dead:invalid_auth"] * 3
     (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert "invalid_auth" in warning and "SLACK_BOT_TOKEN" in warning
+
+
+def test_waits_double_up_to_five_minutes_and_a_doubt_gets_time_to_clear() -> None:
+    refused, lost, slow = Later("x"), Later("x", ambiguous=True), Later("x", after_s=7)
+    wait_s = Pace().wait_s
+    assert [wait_s(refused, failures) for failures in (0, 1, 2, 8, 9, 99)] == [
+        1,
+        2,
+        4,
+        256,
+        300,
+        300,
+    ]
+    assert [wait_s(lost, failures) for failures in (0, 3, 5)] == [15, 15, 32]
+    assert wait_s(slow, 9) == 7
 
 
 def test_a_channel_in_trouble_stands_in_nobody_elses_way(
