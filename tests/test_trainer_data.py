@@ -44,7 +44,9 @@ def mode(path: Path) -> str:
 
 
 def flat(targets: list[int]) -> Images:
-    return Images(tuple(Path(str(i)) for i in range(len(targets))), tuple(targets), ("a", "b", "c"))
+    return Images(
+        tuple(Path(str(i)) for i in range(len(targets))), tuple(targets), ("a", "b", "c"), ""
+    )
 
 
 # ---- the layout ----------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import save_file
 from support.disks import full_disk
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
@@ -296,13 +298,42 @@ def test_a_retry_that_cannot_go_on_takes_only_the_weights(
     assert reason in caplog.text and "took over step-8: 80 tensors" in caplog.text
 
 
+def test_a_run_whose_table_changed_does_not_go_on_with_another_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "trainer")
+    data = draw_sketches(tmp_path / "data")
+    config = tiny(train__save_every_steps=4)
+    first = order_for(tmp_path / "run", data, config)
+    interrupted(first, Epoch, 2)
+    table = (data / "train.csv").read_text().splitlines(keepends=True)
+    (data / "train.csv").write_text("".join(table[:-1]))
+    resumed = train(order_for(tmp_path / "run", data, config, resume=str(newest(first))))
+    assert (resumed.exit_code, resumed.cause) == (ExitCode.DATA, Cause.DATA)
+    again = train(order_for(tmp_path / "new", data, config, init_from=str(newest(first))))
+    assert again.facts["started_at_step"] == 0
+    assert "without the old weights: the table of images changed" in caplog.text
+
+
+def test_a_resumed_run_does_not_need_its_first_weights_again(data: Path, tmp_path: Path) -> None:
+    weights = timm.create_model("test_vit", num_classes=3, img_size=32).state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    config = tiny(model__weights="w.safetensors", data__source={"root": "data"})
+    (tmp_path / "data").symlink_to(data)
+    first = order_for(tmp_path / "run", tmp_path, config)
+    interrupted(first, Epoch, 1)
+    (tmp_path / "w.safetensors").unlink()
+    second = order_for(tmp_path / "run", tmp_path, config, resume=str(newest(first)))
+    assert train(second).exit_code == ExitCode.FINISHED
+
+
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"model__name": "test_resnet"}])
 def test_a_retry_whose_validation_images_were_learnt_before_starts_afresh(
     changes: dict[str, Any], data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "trainer")
     result, config = retry(data, tmp_path, **changes)
-    assert "starts from step 0" in caplog.text
+    assert "starts from step 0, without the old weights" in caplog.text
     assert final(result) == final(train(order_for(tmp_path / "fresh", data, config)))
 
 

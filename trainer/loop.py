@@ -219,6 +219,7 @@ class Loop:
 
     def save(self) -> None:
         """A checkpoint to go on from; when the disk refuses, the run goes on without it."""
+        self.look()  # a run that is diverging keeps its last good checkpoint
         self.report.doing("saving")
         memory = {**self.learner.memory(), "tally": self.state.tally.numbers()}
         whole = Checkpoint(self.meta(), self.learner.weights(), memory)

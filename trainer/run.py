@@ -52,9 +52,14 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     )
 
     # model
+    found = start.choose(order, config, plan, images.digest, alive)
     report.doing("building the model")
     net = model.build(
-        config.model, len(images.classes), config.data.img_size, data_root, config.seed
+        config.model if found is None else start.bare(config.model),
+        len(images.classes),
+        config.data.img_size,
+        data_root,
+        config.seed,
     )
     # mean, std and interpolation are those of the model's own pretraining
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
@@ -78,8 +83,8 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
 
     # where to begin
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt)
-    begin_with = start.choose(order, run_dir, config, plan, alive)
-    start.begin(begin_with, learner, state, shelf, config.evaluate.metric)
+    if found:
+        start.begin(found, learner, state, shelf, config.evaluate.metric)
     report.rows, report.best = state.rows, state.best
     report.facts["started_at_step"] = state.step
     report.alive(step=state.step, steps=plan.steps, epoch=state.epoch, epochs=plan.epochs)
@@ -97,6 +102,7 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     facts = {
         "config": config.canonical(),
         "digest": config.digest(),
+        "data": images.digest,
         "classes": images.classes,
         "token": order.token,
         **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
