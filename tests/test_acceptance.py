@@ -1,0 +1,199 @@
+"""The promises, seen from outside: real commands, a real server, real workers, real training.
+
+Each story checks at its end that every run is in one place, ended once, was told once, and that no
+process is left.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.proxy import LossyProxy
+from support.servers import TestServer
+from support.sketches import draw_sketches
+from support.slack_server import TOKEN as SLACK_TOKEN
+from support.slack_server import SlackServer
+from support.team import Team, tree
+from support.waiting import wait_until
+from support.workers import FAKE
+
+from queue_worker.scripts import source
+from schemas.events import END_EVENTS, EventKind
+from schemas.run import ENDED, State
+
+RECOVERY_LIMIT_S = 20.0
+CONFIG = """\
+seed: 7
+model: {name: resnet10t}
+data:
+  source: {root: sketch}
+  img_size: 32
+  batch_size: 8
+  workers: 0
+augment: {kind: timm, scale: [0.6, 1.0], auto_augment: rand-m5-mstd0.5}
+optim: {lr: 1e-3}
+train: {epochs: 6, save_every_steps: 3, log_every: 1}
+"""
+
+
+@pytest.fixture
+def team(server: TestServer, tmp_path: Path) -> Iterator[Team]:
+    """Ana's team, with a small data set."""
+    team = Team(server.url, tmp_path / "team")
+    draw_sketches(team.data / "sketch", classes=4, each=16)
+    yield team
+    team.close()
+
+
+def promises_hold(team: Team, told: int | None = None) -> None:
+    """What must be true after every story, whatever happened in it."""
+    door = team.door
+    rows = door.list()
+    assert sum(door.counts().values()) == len(rows) == len({row.id for row in rows})
+    ends = [event.run for event in door.events() if event.kind in END_EVENTS]
+    ended = sorted(row.id for row in rows if row.state in ENDED)
+    assert sorted(ends) == ended, "every ended run has exactly one end event"
+    wait_until(lambda: len(team.told()) >= len(ended), 10, "the notices")
+    assert sorted(team.told()) == ended, "one notice a run"
+
+
+def weights(team: Team, run_id: str) -> str:
+    """The sha256 of the weights that people get."""
+    best = team.runs / run_id / "best/weights.safetensors"
+    return hashlib.sha256(best.read_bytes()).hexdigest()
+
+
+def test_a_submitted_config_becomes_a_trained_run_and_a_notice(team: Team) -> None:
+    run_id = team.submit(team.config("good", CONFIG), "train.epochs=2")
+    worker = team.worker("--burst")
+    assert worker.wait(90) == 0, team.said_by_worker()
+    run = team.get(run_id)
+    assert run.state is State.FINISHED and run.attempt == 1 and run.best
+    assert run_id in team.queue("list", "--all").stdout
+    assert "finished" in team.queue("show", run_id).stdout
+    assert f"{run.best.value:.3f}"[1:] in team.queue("results").stdout
+    assert "epoch" in team.queue("logs", run_id).stdout
+    assert (team.runs / run_id / "run.log").stat().st_size
+    team.queue("wait", run_id)
+    promises_hold(team)
+
+
+def test_a_killed_workers_run_is_finished_by_another_with_the_same_weights(
+    team: Team,
+) -> None:
+    """At the default lease of 15 s; the recovery time is printed."""
+    team.env["TRAINQ_LEASE_S"] = "15"
+    config = team.config("long", CONFIG)
+    untouched, killed = team.submit(config), team.submit(config)
+    first = team.worker()
+    team.until(untouched, State.FINISHED, 90)
+    team.until_step(killed, 9)
+    second = team.worker(gpu="cpu:1")
+    wait_until(lambda: len(team.door.workers()) == 2, 30, "the second worker")
+    family = tree(first.pid)
+    os.kill(first.pid, signal.SIGKILL)
+    died = time.monotonic()
+    run = wait_until(
+        lambda: found if (found := team.get(killed)).attempt == 2 else None, 40, "attempt 2"
+    )
+    recovery = time.monotonic() - died
+    sys.stderr.write(f"\nrecovered {recovery:.1f} s after SIGKILL at the default lease\n")
+    assert recovery < RECOVERY_LIMIT_S
+    assert run.checkpoint_step >= 9
+    team.until(killed, State.FINISHED, 60)
+    assert weights(team, killed) == weights(team, untouched)
+    assert not [pid for pid in family if Path(f"/proc/{pid}").exists() and pid != first.pid]
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(30) == 0
+    promises_hold(team)
+    first.wait(5)
+    assert not team.left_over()
+
+
+def test_a_cancelled_run_keeps_its_checkpoint_and_its_retry_goes_on_from_there(team: Team) -> None:
+    config = team.config("long", CONFIG)
+    running, queued = team.submit(config, "train.epochs=40"), team.submit(config)
+    team.worker()
+    team.until_step(running, 3)
+    team.queue("cancel", queued)
+    team.queue("cancel", running, "--reason", "wrong split")
+    run = team.until(running, State.CANCELLED)
+    assert run.checkpoint_step >= 3 and run.ended_by == "ana" and "wrong split" in run.error
+    again = team.publisher("retry", running, "train.epochs=40", "--print-id").stdout.strip()
+    log = wait_until(
+        lambda: text if "step" in (text := team.queue("logs", again).stdout) else None,
+        what="the retry's log",
+    )
+    assert f"step {run.checkpoint_step}" in log
+    team.queue("cancel", again)
+    team.until(again, State.CANCELLED)
+    promises_hold(team)
+
+
+def test_a_bad_config_queues_nothing(team: Team) -> None:
+    bad = team.config("bad", CONFIG.replace("resnet10t", "resnet10tt"))
+    said = team.publisher("submit", bad, team.config("good", CONFIG), code=2).stderr
+    assert "resnet10t" in said and f"{bad.name}:2" in said
+    assert not team.door.list()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_lost_replies_of_submit_claim_and_end_give_one_run_one_attempt_one_end(
+    server: TestServer, tmp_path: Path, times: int
+) -> None:
+    proxy = LossyProxy(server.socket)
+    team = Team(proxy.url, tmp_path / "team")
+    draw_sketches(team.data / "sketch", classes=2, each=8)
+    try:
+        proxy.lose(sha("submit"), times)
+        run_id = team.submit(
+            team.config("small", CONFIG), "train.epochs=3", "train.save_every_steps=1"
+        )
+        assert proxy.lost == times
+        proxy.lose(sha("claim"), times)
+        team.worker()
+        team.until_step(run_id, 1)
+        assert proxy.lost == times
+        proxy.lose(sha("end"), times)
+        run = team.until(run_id, State.FINISHED)
+        wait_until(lambda: proxy.lost == times, what="the last lost reply")
+        assert run.attempt == 1 and len(team.door.list()) == 1
+        kinds = [event.kind for event in team.door.events(run_id=run_id)]
+        assert kinds.count(EventKind.SUBMITTED) == kinds.count(EventKind.CLAIMED) == 1
+        promises_hold(team)
+    finally:
+        team.close()
+        proxy.close()
+
+
+def test_slack_down_for_the_whole_run_loses_no_notice_and_doubles_none(team: Team) -> None:
+    slack = SlackServer().start()
+    slack.stop()
+    talks = {
+        "SLACK_BOT_TOKEN": SLACK_TOKEN,
+        "SLACK_CHANNEL": "#ml-runs",
+        "SLACK_API_URL": slack.api_url,
+        "TRAINQ_SLACK_FILE": "",
+    }
+    config = team.config("quick", CONFIG)
+    runs = [team.submit(config, f'note="steps={steps}"') for steps in (3, 4)]
+    team.worker("--trainer-command", FAKE, **talks)
+    for run_id in runs:
+        team.until(run_id, State.FINISHED)
+    slack.start()
+    wait_until(
+        lambda: len(slack.messages) == 2 and not team.door.notices_open(), 40, "both notices"
+    )
+    told = [message["metadata"]["event_payload"]["event_id"] for message in slack.messages]
+    assert sorted(event.partition("-")[0] for event in told) == sorted(runs)
+    slack.stop()
+
+
+def sha(script: str) -> bytes:
+    """How the server's clients name a script."""
+    return hashlib.sha1(source(script).encode()).hexdigest().encode()
