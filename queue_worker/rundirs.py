@@ -18,11 +18,10 @@ def refresh(run_dir: RunDir, run: Run, token: str) -> None:
     counts = run_dir.attempt(run.result_attempt or token)
     if (result := orders.read(counts.result)) is not None:
         write_atomic(run_dir.result, result)
-    best = counts.best
-    if run.state is State.FINISHED and best.is_dir():
-        _drop_checkpoints(run_dir)
-    _point(run_dir.best, best)
+    if run.state is State.FINISHED and counts.best.is_dir():
+        run_dir.drop_checkpoints()
     _point(run_dir.last, run_dir.path / run.checkpoint if run.checkpoint else None)
+    _point(run_dir.best, counts.best)
 
 
 def _write_log(run_dir: RunDir) -> None:
@@ -41,9 +40,3 @@ def _point(link: Path, target: Path | None) -> None:
         return
     with replacing(link) as temporary:
         temporary.symlink_to(target.relative_to(link.parent), target_is_directory=True)
-
-
-def _drop_checkpoints(run_dir: RunDir) -> None:
-    """A finished run keeps its best weights: there is nothing left to resume."""
-    for folder in orders.attempts(run_dir):
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)

@@ -12,12 +12,12 @@ import psutil
 import pytest
 from support.attendants import Attendant
 from support.sketches import draw_sketches
-from support.trainers import folder_of, order_for, result_of, tiny, train
+from support.trainers import folder_of, order_for, result_of, tiny
 from support.waiting import wait_until
 
 from schemas.config import TrainConfig
 from schemas.events import Alive, Epoch, ExitCode, Order, Saved, parse_line
-from schemas.run import Progress
+from schemas.run import Cause, Progress
 from trainer import checkpoint
 from trainer.report import EventPipe
 
@@ -60,9 +60,12 @@ def checkpoints(order: Order) -> list[Path]:
 def test_a_run_that_was_killed_twice_ends_with_the_weights_and_rows_of_one_that_was_not(
     attend: Start, data: Path, tmp_path: Path
 ) -> None:
-    config = tiny(train__epochs=5, train__save_every_steps=3, mix={"mixup": 0.2})
+    config = tiny(
+        train={"epochs": 5, "save_every_steps": 3, "deterministic": True}, mix={"mixup": 0.2}
+    )
     whole = order_for(tmp_path / "whole", data, config)
-    expected = train(whole).facts["final_weights_sha256"]
+    assert attend().take(whole).code() == ExitCode.FINISHED
+    expected = result_of(whole).facts["final_weights_sha256"]
     resume = ""
     for _ in range(2):
         order = give(tmp_path, data, config, resume=resume)
@@ -202,6 +205,19 @@ def test_a_reader_that_is_gone_stops_nothing() -> None:
     os.close(reader)
     EventPipe(writer)(Saved(path="x", step=1))
     os.close(writer)
+
+
+def test_a_loader_process_that_is_killed_ends_the_run_in_one_line(
+    attend: Start, data: Path, tmp_path: Path
+) -> None:
+    order = give(tmp_path, data, tiny(train__epochs=10_000, data__workers=1))
+    trainer = attend().take(order)
+    trainer.next(Epoch)
+    (loader,) = psutil.Process(trainer.process.pid).children()
+    loader.kill()
+    assert trainer.code() == ExitCode.CODE
+    assert result_of(order).cause is Cause.HOST_OOM
+    assert result_of(order).error.startswith("DataLoader worker (pid")
 
 
 def test_an_idle_trainer_leaves_when_it_is_told_to_or_its_worker_goes(attend: Start) -> None:

@@ -1,12 +1,10 @@
 """Checkpoints: whole or absent, known by their checksums, two newest and the best."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from support.disks import full_disk
 
 from schemas.rundir import AttemptDir, RunDir
 from trainer import checkpoint
@@ -14,24 +12,15 @@ from trainer.checkpoint import Checkpoint, Shelf
 from trainer.faults import DiskFault
 
 WHOLE = Checkpoint(
-    {"step": 4}, {"w": torch.arange(6.0).reshape(2, 3)}, {"memory": torch.ones(2), "n": [1, 2]}
+    {"schema": 1, "step": 4},
+    {"w": torch.arange(6.0).reshape(2, 3)},
+    {"memory": torch.ones(2), "n": [1, 2]},
 )
 
 
 @pytest.fixture
 def attempt(tmp_path: Path) -> AttemptDir:
     return RunDir(tmp_path).make_attempt("1-00000001")
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file may grow beyond a few bytes: writing fails as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def names(folder: Path) -> set[str]:
@@ -44,6 +33,11 @@ def test_a_checkpoint_is_read_as_it_was_written_without_running_anything(tmp_pat
     assert found.meta == WHOLE.meta
     assert torch.equal(found.weights["w"], WHOLE.weights["w"])
     assert found.state and found.state["n"] == [1, 2]
+
+
+def test_a_checkpoint_of_another_schema_is_not_read(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "step-4", Checkpoint({"schema": 2}, WHOLE.weights))
+    assert checkpoint.damage(tmp_path / "step-4") == "it has schema 2, this trainer reads 1"
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.pt", "meta.json", "manifest.json"])

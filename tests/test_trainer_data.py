@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from support.sketches import draw_sketches
+from support.trainers import tiny
 
 from schemas.components import Holdout, KFold, NoAugment, SketchCsv, TimmAugment
 from trainer.data import loader, sketch, split, transforms
@@ -43,7 +44,9 @@ def mode(path: Path) -> str:
 
 
 def flat(targets: list[int]) -> Images:
-    return Images(tuple(Path(str(i)) for i in range(len(targets))), tuple(targets), ("a", "b", "c"))
+    return Images(
+        tuple(Path(str(i)) for i in range(len(targets))), tuple(targets), ("a", "b", "c"), ""
+    )
 
 
 # ---- the layout ----------------------------------------------------------------------------------
@@ -146,7 +149,8 @@ def test_a_class_with_too_few_images_is_one_line(
 
 def plan(batch: int = 4, epochs: int = 2, every: int = 1) -> Plan:
     parts = split.divide(flat([0] * 12 + [1] * 6 + [2] * 6), Holdout(fraction=0.25), seed=3)
-    return Plan(parts, 3, batch, epochs, every)
+    config = tiny(data__batch_size=batch, train__epochs=epochs, evaluate__every=every)
+    return Plan.of(config, parts)
 
 
 def test_an_epoch_sees_whole_batches_in_its_own_order_and_all_validation_images() -> None:
@@ -170,7 +174,7 @@ def test_the_last_epoch_is_always_evaluated() -> None:
 
 def test_a_batch_larger_than_the_training_part_names_both_numbers() -> None:
     with pytest.raises(ConfigFault, match="batch of 19 is more than the 18 training images"):
-        plan(batch=19).refuse_too_few()
+        plan(batch=19)
 
 
 # ---- samples -------------------------------------------------------------------------------------

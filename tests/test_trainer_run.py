@@ -5,15 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from support.disks import full_disk
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
+from timm.data import resolve_model_data_config
 
 from schemas.config import TrainConfig
-from schemas.events import Alive, Chosen, Epoch, ExitCode, Line, Order, Saved
+from schemas.errors import ConfigError, Problem
+from schemas.events import Chosen, Epoch, ExitCode, Line, Order, Saved
 from schemas.result import Result
 from schemas.run import Cause
 from schemas.source import dump, load
-from trainer import checkpoint
+from trainer import checkpoint, model
+from trainer.attempt import judge
+from trainer.data import sketch, split, transforms
 from trainer.faults import Leave
 
 LIVELY = {
@@ -43,6 +53,20 @@ class LeaveWhen:
         self.left -= isinstance(line, self.kind)
         if self.left == 0:
             self.leave.ask("the test")
+
+
+class LeaveAtCheck(Leave):
+    """A wish to leave that is there from the so-manieth look on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left = number
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.ask("the test")
+        super().check()
 
 
 def interrupted(order: Order, kind: type[Line], number: int) -> Result:
@@ -104,14 +128,10 @@ def test_a_run_that_was_interrupted_twice_ends_with_the_weights_and_rows_of_one_
 def test_leaving_during_an_evaluation_redoes_it_and_changes_nothing(
     data: Path, tmp_path: Path
 ) -> None:
-    class LeaveAtEvaluation(LeaveWhen):
-        def __call__(self, line: Line) -> None:
-            if isinstance(line, Alive) and line.progress.doing == "evaluating":
-                self.leave.ask("the test")
-
-    config, leave = tiny(), Leave()
+    config = tiny()
     first = order_for(tmp_path / "run", data, config)
-    assert train(first, LeaveAtEvaluation(leave, Alive, 1), leave=leave).step == 4
+    first_of_evaluation = 24 + 4 + 1  # it may leave at every image it looks for, every step, ...
+    assert train(first, leave=LeaveAtCheck(first_of_evaluation)).step == 4
     assert json.loads((newest(first) / "meta.json").read_text())["epoch"] == 0
     second = order_for(tmp_path / "run", data, config, resume=str(newest(first)))
     whole = order_for(tmp_path / "whole", data, config)
@@ -178,6 +198,27 @@ def test_epochs_that_are_not_evaluated_have_no_score_and_the_last_one_always_has
     scores = [row.split(",")[-1] for row in metrics(order).splitlines()[1:]]
     assert [score != "" for score in scores] == [False, True, True]
     assert result.best and result.best.metric == "loss" and result.best.epoch in (2, 3)
+
+
+def test_an_evaluation_counts_every_validation_image_once_and_as_it_is(
+    data: Path, tmp_path: Path
+) -> None:
+    config = tiny(**LIVELY, train__epochs=1)  # 5 images, read as 4 and 1
+    order = order_for(tmp_path / "run", data, config)
+    row = train(order).metrics
+    net = model.build(config.model, 3, 32, data, config.seed).eval()
+    net.load_state_dict(checkpoint.read(folder_of(order).best).weights)
+    images = sketch.read(config.data.source, data, lambda: None)
+    see = transforms.validating(32, resolve_model_data_config(net))
+    right, losses = 0, []
+    for index in split.divide(images, config.data.split, config.seed).validate:
+        with Image.open(images.paths[index]) as file, torch.inference_mode():
+            logits = net(see(file.convert("RGB"))[None])
+        right += int(logits.argmax() == images.targets[index])
+        losses.append(F.cross_entropy(logits, torch.tensor([images.targets[index]])).item())
+    assert len(losses) == 5
+    assert row["accuracy"] == right / 5
+    assert row["loss"] == pytest.approx(sum(losses) / 5, rel=1e-5)
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------
@@ -257,13 +298,42 @@ def test_a_retry_that_cannot_go_on_takes_only_the_weights(
     assert reason in caplog.text and "took over step-8: 80 tensors" in caplog.text
 
 
+def test_a_run_whose_table_changed_does_not_go_on_with_another_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "trainer")
+    data = draw_sketches(tmp_path / "data")
+    config = tiny(train__save_every_steps=4)
+    first = order_for(tmp_path / "run", data, config)
+    interrupted(first, Epoch, 2)
+    table = (data / "train.csv").read_text().splitlines(keepends=True)
+    (data / "train.csv").write_text("".join(table[:-1]))
+    resumed = train(order_for(tmp_path / "run", data, config, resume=str(newest(first))))
+    assert (resumed.exit_code, resumed.cause) == (ExitCode.DATA, Cause.DATA)
+    again = train(order_for(tmp_path / "new", data, config, init_from=str(newest(first))))
+    assert again.facts["started_at_step"] == 0
+    assert "without the old weights: the table of images changed" in caplog.text
+
+
+def test_a_resumed_run_does_not_need_its_first_weights_again(data: Path, tmp_path: Path) -> None:
+    weights = timm.create_model("test_vit", num_classes=3, img_size=32).state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    config = tiny(model__weights="w.safetensors", data__source={"root": "data"})
+    (tmp_path / "data").symlink_to(data)
+    first = order_for(tmp_path / "run", tmp_path, config)
+    interrupted(first, Epoch, 1)
+    (tmp_path / "w.safetensors").unlink()
+    second = order_for(tmp_path / "run", tmp_path, config, resume=str(newest(first)))
+    assert train(second).exit_code == ExitCode.FINISHED
+
+
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"model__name": "test_resnet"}])
 def test_a_retry_whose_validation_images_were_learnt_before_starts_afresh(
     changes: dict[str, Any], data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "trainer")
     result, config = retry(data, tmp_path, **changes)
-    assert "starts from step 0" in caplog.text
+    assert "starts from step 0, without the old weights" in caplog.text
     assert final(result) == final(train(order_for(tmp_path / "fresh", data, config)))
 
 
@@ -296,6 +366,47 @@ def test_a_batch_that_is_never_whole_is_a_config_error(data: Path, tmp_path: Pat
     result = train(order_for(tmp_path / "run", data, tiny(data__batch_size=64)))
     assert (result.exit_code, result.cause) == (ExitCode.CONFIG, Cause.CONFIG)
     assert result.try_this == "data.batch_size=19 or less"
+
+
+def test_a_run_whose_disk_is_full_goes_on_and_after_three_refusals_ends_in_one_line(
+    data: Path, tmp_path: Path
+) -> None:
+    order = order_for(tmp_path / "run", data, tiny(train__save_every_steps=1))
+    with full_disk(limit=100_000):  # room for small files, not for weights
+        result = train(order)
+    assert (result.exit_code, result.cause, result.step) == (ExitCode.CODE, Cause.CODE, 3)
+    assert result.error.startswith("3 checkpoints in a row could not be written")
+    assert not list(folder_of(order).checkpoints.iterdir())
+
+
+def test_who_is_asked_to_leave_before_the_first_step_leaves_without_a_checkpoint(
+    data: Path, tmp_path: Path
+) -> None:
+    leave = Leave()
+    leave.ask("the test")
+    order = order_for(tmp_path / "run", data, tiny())
+    assert train(order, leave=leave).exit_code == ExitCode.SAVED
+    assert not list(folder_of(order).checkpoints.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "cause"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), ExitCode.CUDA_OOM, Cause.CUDA_OOM),
+        (MemoryError(), ExitCode.CUDA_OOM, Cause.HOST_OOM),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 4, Cause.HOST_OOM),
+        (torch.AcceleratorError("CUDA error: uncorrectable ECC"), 1, Cause.GPU_FAULT),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), 1, Cause.CODE),
+        (ConfigError([Problem("unknown key 'x'")], "config.yaml"), 2, Cause.CONFIG),
+        (KeyboardInterrupt(), ExitCode.CODE, Cause.CODE),
+    ],
+)
+def test_every_failure_has_a_code_and_a_cause(
+    error: BaseException, code: int, cause: Cause
+) -> None:
+    end = judge(error)
+    assert (end.code, end.cause) == (code, cause)
+    assert end.error and "\n" not in end.error
 
 
 def test_what_nobody_foresaw_is_one_line_with_its_place_and_a_traceback_in_the_log(

@@ -86,7 +86,7 @@ def judge(error: BaseException) -> End:
 
 def one_line(error: BaseException) -> str:
     """The message without its line breaks."""
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def place(error: BaseException) -> str:

@@ -31,7 +31,7 @@ def attend() -> ExitCode:
     """Get warm, take one order, run it."""
     pipe = EventPipe(take_stdout())
     leave = Leave()
-    signal.signal(signal.SIGTERM, lambda *_: leave.ask("was told to stop (SIGTERM)"))
+    signal.signal(signal.SIGTERM, lambda *_: leave.ask("SIGTERM"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the worker's to judge
     faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
 

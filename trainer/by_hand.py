@@ -117,7 +117,8 @@ def run_here(order: Order) -> NoReturn:
         if interrupted:
             os._exit(INTERRUPTED)
         interrupted = True
-        leave.ask("Ctrl-C; again to leave without saving")
+        os.write(2, b"\nsaving at the next step; Ctrl-C again leaves without\n")
+        leave.ask("Ctrl-C")
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, lambda *_: leave.ask("SIGTERM"))

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save, save_file
 
 from schemas.rundir import AttemptDir, RunDir, sync_folder
-from trainer.faults import DiskFault
+from trainer.faults import DiskFault, Fault
 from trainer.model import Weights
 
 WEIGHTS, STATE, META, MANIFEST = "weights.safetensors", "state.pt", "meta.json", "manifest.json"
@@ -31,6 +30,7 @@ UNWRITABLE = (
     SafetensorError,
     RuntimeError,
 )  # how python, safetensors, torch say disk full
+SCHEMA = 1  # of meta.json and of what state.pt holds
 LOG = logging.getLogger(__name__)
 
 
@@ -75,15 +75,17 @@ def read(folder: Path) -> Checkpoint:
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with a checkpoint; empty when every byte is as it was written."""
+    """Why a checkpoint cannot be read; empty when every byte is as it was written."""
     try:
         sums: dict[str, str] = json.loads((folder / MANIFEST).read_text())
-        for name, expected in sums.items():
-            if checksum(folder / name) != expected:
+        for name in {WEIGHTS, META, *sums}:
+            if checksum(folder / name) != sums[name]:
                 return f"{name} is not what was written"
-    except (OSError, ValueError) as error:
-        return str(error)
-    return "" if WEIGHTS in sums and META in sums else "the manifest is not complete"
+        if (number := json.loads((folder / META).read_text())["schema"]) != SCHEMA:
+            return f"it has schema {number}, this trainer reads {SCHEMA}"
+    except (OSError, ValueError, KeyError) as error:
+        return f"{type(error).__name__} {error}"
+    return ""
 
 
 def checksum(path: Path) -> str:
@@ -100,16 +102,14 @@ def step_of(folder: Path) -> int:
     return int(folder.name.partition("-")[2])
 
 
-def newest(run: RunDir, *, up_to: int | None = None) -> Iterator[Path]:
+def newest(run: RunDir, *, up_to: int | None = None) -> list[Path]:
     """Checkpoints of all attempts that a run can go on from, the furthest first."""
     found = [
         folder
         for folder in run.attempts.glob("*/checkpoints/step-*")
         if re.fullmatch(r"step-\d+", folder.name) and (up_to is None or step_of(folder) <= up_to)
     ]
-    return iter(
-        sorted(found, key=lambda folder: (step_of(folder), attempt_of(folder)), reverse=True)
-    )
+    return sorted(found, key=lambda folder: (step_of(folder), attempt_of(folder)), reverse=True)
 
 
 def attempt_of(folder: Path) -> int:
@@ -154,10 +154,10 @@ class Shelf:
         self.best = step_of(mine)
         return True
 
-    def publish_best(self) -> Path | None:
+    def publish_best(self) -> Path:
         """The run is finished: its best weights get their final name."""
         if self.best is None:
-            return None
+            raise Fault("no epoch left best weights: its metric was no number, or the disk refused")
         self.attempt.best_at(self.best).rename(self.attempt.best)
         sync_folder(self.attempt.path)
         return self.attempt.best

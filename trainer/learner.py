@@ -54,7 +54,8 @@ class Learner:
         images, targets = self.place((images, targets))
         if self.mix:
             images, targets = self.mix(images, targets)
-        self.model.train()
+        if not self.model.training:  # asked first: the switch itself walks through all modules
+            self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = self.backward(images, targets)
         healthy = total.isfinite()
@@ -85,7 +86,8 @@ class Learner:
 
     def logits(self, images: Tensor) -> Tensor:
         """What the model says of placed images that it does not learn from."""
-        self.model.eval()
+        if self.model.training:
+            self.model.eval()
         with self.autocast():
             return torch.cat([self.model(part) for part in torch.split(images, self.micro_batch)])
 

@@ -14,6 +14,7 @@ from schemas.config import TrainConfig
 from schemas.events import Epoch, Saved
 from schemas.run import Best
 from schemas.rundir import RunDir
+from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, Shelf
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
@@ -23,7 +24,6 @@ from trainer.metrics import better, evaluate
 from trainer.report import Report, write_metrics
 
 LOG = logging.getLogger(__name__)
-SCHEMA = 1  # of a checkpoint's meta.json
 
 
 class Tally:
@@ -107,39 +107,36 @@ class Loop:
         config: TrainConfig,
         plan: Plan,
         learner: Learner,
-        batches: Iterator[Batch],
         state: State,
-        *,
         shelf: Shelf,
-        run: RunDir,
+        run_dir: RunDir,
         facts: dict[str, Any],
         report: Report,
         leave: Leave,
     ) -> None:
-        self.config, self.plan, self.learner, self.batches = config, plan, learner, batches
-        self.state, self.shelf, self.run_dir, self.facts = state, shelf, run, facts
+        self.config, self.plan, self.learner, self.state = config, plan, learner, state
+        self.shelf, self.run_dir, self.facts = shelf, run_dir, facts
         self.report, self.leave, self.pace = report, leave, Pace()
         self.saved_step, self.saved_at = state.step, time.monotonic()
 
-    def run(self) -> None:
+    def run(self, batches: Iterator[Batch]) -> None:
         """Epoch by epoch; whoever asks us to leave gets a checkpoint at the next step boundary."""
         try:
             while self.state.epoch < self.plan.epochs:
-                self.report.doing("training")
+                self.report.alive(doing="training")
                 self.pace.begin()
                 while self.state.step < (self.state.epoch + 1) * self.plan.steps_per_epoch:
                     if self.due():
                         self.save()
                     self.leave.check()
-                    self.step()
-                self.close_epoch()
+                    self.step(*next(batches))
+                self.close_epoch(batches)
         except Leaving:
-            if self.state.step > self.saved_step:
+            if self.state.step > self.saved_step:  # a position that no checkpoint has
                 self.save()
             raise
 
-    def step(self) -> None:
-        images, targets = next(self.batches)
+    def step(self, images: Tensor, targets: Tensor) -> None:
         loss = self.learner.step(images, targets, self.state.step)
         self.state.tally.add(loss)
         self.state.step += 1
@@ -165,14 +162,15 @@ class Loop:
         )
         return mean
 
-    def close_epoch(self) -> None:
+    def close_epoch(self, batches: Iterator[Batch]) -> None:
         """Evaluate, keep the best weights, report the row. Leaving in here redoes it all."""
         mean = self.look()
         values = {"lr": self.learner.rate(self.state.step - 1)} | (
             {} if mean is None else {"train_loss": mean}
         )
         if self.plan.evaluates(self.state.epoch):
-            values |= self.evaluate()
+            self.report.alive(doing="evaluating")
+            values |= evaluate(self.learner, self.validation(batches))
         self.state.epoch += 1
         self.state.tally.next_epoch()
         self.judge(values)
@@ -188,14 +186,10 @@ class Loop:
             )
         )
 
-    def evaluate(self) -> dict[str, float]:
-        self.report.doing("evaluating")
-        return evaluate(self.learner, self.validation())
-
-    def validation(self) -> Iterator[Batch]:
+    def validation(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches of one evaluation, with a chance to leave between them."""
         number = sum(1 for _ in self.plan.validation())
-        for batch in islice(self.batches, number):
+        for batch in islice(batches, number):
             self.leave.check()
             self.report.alive()
             yield batch
@@ -225,23 +219,21 @@ class Loop:
 
     def save(self) -> None:
         """A checkpoint to go on from; when the disk refuses, the run goes on without it."""
+        self.look()  # a run that is diverging keeps its last good checkpoint
         self.report.doing("saving")
-        checkpoint = Checkpoint(
-            self.meta(),
-            self.learner.weights(),
-            {**self.learner.memory(), "tally": self.state.tally.numbers()},
-        )
-        folder = self.shelf.save(self.state.step, checkpoint)
+        memory = {**self.learner.memory(), "tally": self.state.tally.numbers()}
+        whole = Checkpoint(self.meta(), self.learner.weights(), memory)
+        folder = self.shelf.save(self.state.step, whole)
         self.saved_at = time.monotonic()
         if folder:
             self.saved_step = self.state.step
             self.report.tell(Saved(path=self.run_dir.relative(folder), step=self.state.step))
-        self.report.doing("training")
+        self.report.alive(doing="training")
 
     def meta(self) -> dict[str, Any]:
         """What people and later attempts can read of a checkpoint without torch."""
         return {
-            "schema": SCHEMA,
+            "schema": checkpoint.SCHEMA,
             "step": self.state.step,
             "epoch": self.state.epoch,
             "best": self.state.best.model_dump() if self.state.best else None,

@@ -44,7 +44,7 @@ class Report:
         return Progress(**self._progress)
 
     def doing(self, what: str) -> None:
-        """A new kind of work begins; said at once."""
+        """Work begins that may be silent for long; said at once."""
         self._sent = 0.0
         self.alive(doing=what)
 

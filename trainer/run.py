@@ -42,22 +42,27 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     report.doing("reading data")
     images = sketch.read(config.data.source, data_root, alive)
     parts = split.divide(images, config.data.split, config.seed)
-    plan = Plan(
-        parts, config.seed, config.data.batch_size, config.train.epochs, config.evaluate.every
-    )
-    plan.refuse_too_few()
+    plan = Plan.of(config, parts)
     LOG.info(
         "data: %s of %s classes, %s train, %s validate",
-        *(count(len(images.paths), "image"), len(images.classes)),
-        *(len(parts.train), len(parts.validate)),
+        count(len(images.paths), "image"),
+        len(images.classes),
+        len(parts.train),
+        len(parts.validate),
     )
 
     # model
+    found = start.choose(order, config, plan, images.digest, alive)
     report.doing("building the model")
     net = model.build(
-        config.model, len(images.classes), config.data.img_size, data_root, config.seed
+        config.model if found is None else start.bare(config.model),
+        len(images.classes),
+        config.data.img_size,
+        data_root,
+        config.seed,
     )
-    look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]  # mean, std, interpolation as in its own pretraining
+    # mean, std and interpolation are those of the model's own pretraining
+    look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     learner = Learner(
         config,
         net,
@@ -78,8 +83,8 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
 
     # where to begin
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt)
-    begin_with = start.choose(order, run_dir, config, plan, alive)
-    start.begin(begin_with, learner, state, shelf, config.evaluate.metric)
+    if found:
+        start.begin(found, learner, state, shelf, config.evaluate.metric)
     report.rows, report.best = state.rows, state.best
     report.facts["started_at_step"] = state.step
     report.alive(step=state.step, steps=plan.steps, epoch=state.epoch, epochs=plan.epochs)
@@ -97,26 +102,19 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     facts = {
         "config": config.canonical(),
         "digest": config.digest(),
+        "data": images.digest,
         "classes": images.classes,
         "token": order.token,
         **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
     }
-    Loop(
-        config,
-        plan,
-        learner,
-        batches,
-        state,
-        shelf=shelf,
-        run=run_dir,
-        facts=facts,
-        report=report,
-        leave=leave,
-    ).run()
+    Loop(config, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
 
     # finish
-    report.facts["final_weights_sha256"] = checkpoint.fingerprint(learner.weights())
-    if best := shelf.publish_best():
-        report.facts["weights_sha256"] = checkpoint.checksum(best / checkpoint.WEIGHTS)
-        report.facts["weights"] = run_dir.relative(best / checkpoint.WEIGHTS)
-    LOG.info("finished")
+    report.doing("finishing")
+    best = shelf.publish_best() / checkpoint.WEIGHTS
+    report.facts |= {
+        "weights": run_dir.relative(best),
+        "weights_sha256": checkpoint.checksum(best),
+        "final_weights_sha256": checkpoint.fingerprint(learner.weights()),
+    }
+    LOG.info("finished, the best weights are in %s", best)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.components import Timm
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.run import Best
@@ -13,6 +14,7 @@ from schemas.rundir import RunDir
 from trainer import checkpoint, model
 from trainer.checkpoint import Checkpoint, Shelf
 from trainer.data.plan import Plan
+from trainer.faults import DataFault
 from trainer.learner import Learner
 from trainer.loop import State
 
@@ -26,25 +28,29 @@ POSITION = ("data.batch_size", "data.img_size")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to begin with. `exact`: at the very position; otherwise only the weights are taken."""
+    """What to begin with. `exact`: at the very position; otherwise only the weights are taken.
+
+    Another run's bad losses do not count: the retry may have mended what made them.
+    """
 
     folder: Path
     found: Checkpoint
     exact: bool
+    other_run: bool = True
 
 
 def choose(
-    order: Order, run: RunDir, config: TrainConfig, plan: Plan, alive: Callable[[], None]
+    order: Order, config: TrainConfig, plan: Plan, data: str, alive: Callable[[], None]
 ) -> Start | None:
     """The checkpoint to begin with; None for step 0. The log says which, and why."""
     if order.resume:
-        return resume(Path(order.resume), run, alive)
+        return resume(Path(order.resume), RunDir(Path(order.run_dir)), data, alive)
     if order.init_from:
-        return take_over(Path(order.init_from), config, plan)
+        return take_over(Path(order.init_from), config, plan, data)
     return None
 
 
-def resume(named: Path, run: RunDir, alive: Callable[[], None]) -> Start | None:
+def resume(named: Path, run: RunDir, data: str, alive: Callable[[], None]) -> Start | None:
     """The named checkpoint of this run, or the newest whole one that is not ahead of it."""
     others = (
         folder
@@ -57,41 +63,57 @@ def resume(named: Path, run: RunDir, alive: Callable[[], None]) -> Start | None:
             LOG.warning("checkpoint %s is damaged: %s", folder, why)
             continue
         found = checkpoint.read(folder)
+        if found.meta["data"] != data:
+            raise DataFault(
+                "the table of images is not the one that this run began with",
+                fix="restore it, or begin anew: publisher retry --fresh",
+            )
         LOG.info("goes on from step %s (%s)", found.meta["step"], run.relative(folder))
-        return Start(folder, found, exact=True)
+        return Start(folder, found, exact=True, other_run=False)
     LOG.warning("no checkpoint is whole: starts from step 0")
     return None
 
 
-def take_over(folder: Path, config: TrainConfig, plan: Plan) -> Start | None:
+def take_over(folder: Path, config: TrainConfig, plan: Plan, data: str) -> Start | None:
     """A retry begins where the old run stopped, as far as the changed keys allow."""
     if why := checkpoint.damage(folder):
         LOG.warning("checkpoint %s is damaged: %s; starts from step 0", folder, why)
         return None
     found = checkpoint.read(folder)
-    old, new = found.meta["config"], config.canonical()
-    if changed := [key for key in HONESTY if pick(old, key) != pick(new, key)]:
-        LOG.info("starts from step 0: %s changed, so its images are split anew", changed[0])
+    if reason := useless(found.meta, config, data):
+        LOG.info("starts from step 0, without the old weights: %s", reason)
         return None
-    if old["model"]["name"].split(".")[0] != config.model.name.split(".")[0]:
-        LOG.info("starts from step 0: the old weights are of %s", old["model"]["name"])
-        return None
-    reason = inexact(found, old, new, plan)
-    if reason:
+    if reason := inexact(found, config, plan):
         LOG.info("starts from the weights of %s, at step 0: %s", folder, reason)
-    else:
-        LOG.info("goes on from step %s of %s", found.meta["step"], folder)
-    return Start(folder, found, exact=not reason)
+        return Start(folder, found, exact=False)
+    LOG.info("goes on from step %s of %s", found.meta["step"], folder)
+    return Start(folder, found, exact=True)
 
 
-def inexact(found: Checkpoint, old: dict[str, Any], new: dict[str, Any], plan: Plan) -> str:
+def useless(meta: dict[str, Any], config: TrainConfig, data: str) -> str:
+    """Why old weights cannot be used; empty when they can."""
+    for key in HONESTY:
+        if pick(meta["config"], key) != pick(config.canonical(), key):
+            return f"{key} changed, and with it the images that validate"
+    if meta["data"] != data:
+        return "the table of images changed, and with it the images that validate"
+    old = meta["config"]["model"]["name"]
+    return "" if architecture(old) == architecture(config.model.name) else f"they are of {old}"
+
+
+def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
     """Why the old position means nothing here; empty when it can be taken up."""
-    changed = [key for key in POSITION if pick(old, key) != pick(new, key)]
-    if changed:
-        return f"{changed[0]} changed"
+    for key in POSITION:
+        if pick(found.meta["config"], key) != pick(config.canonical(), key):
+            return f"{key} changed"
     if found.state is None:
         return "it holds only weights"
     return "" if found.meta["step"] < plan.steps else "it is past this run's end"
+
+
+def architecture(name: str) -> str:
+    """A timm name without its pretrained tag."""
+    return name.partition(".")[0]
 
 
 def pick(config: dict[str, Any], key: str) -> Any:
@@ -100,15 +122,19 @@ def pick(config: dict[str, Any], key: str) -> Any:
     return config
 
 
-def begin(start: Start | None, learner: Learner, state: State, shelf: Shelf, metric: str) -> None:
+def bare(model: Timm) -> Timm:
+    """The model without its first weights: a checkpoint has better ones, and needs no network."""
+    return model.model_copy(update={"pretrained": False, "weights": None})
+
+
+def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: str) -> None:
     """Put weights, memory and bookkeeping in place."""
-    if start is None:
-        return
     if not start.exact or start.found.state is None:
         LOG.info("took over %s", model.fit(learner.model, start.found.weights, start.folder.name))
         return
     learner.restore(start.found.weights, start.found.state)
-    state.tally.set(start.found.state["tally"])
+    total, counted, bad, worst = start.found.state["tally"]
+    state.tally.set([total, counted, *((0, 0) if start.other_run else (bad, worst))])
     meta = start.found.meta
     state.step, state.epoch, state.rows = meta["step"], meta["epoch"], meta["rows"]
     best = meta["best"]

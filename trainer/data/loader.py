@@ -67,10 +67,12 @@ def read(
     pictures: Pictures, plan: Plan, workers: int, device: torch.device, *, epoch: int, step: int
 ) -> Iterator[Batch]:
     """All batches from a position to the end of the run, from one set of loader processes."""
+    helpers = min(workers, len(os.sched_getaffinity(0)))
     loader = DataLoader(
         pictures,
         batch_sampler=plan.batches(epoch, step),
-        num_workers=min(workers, len(os.sched_getaffinity(0))),
+        num_workers=helpers,
+        multiprocessing_context="fork" if helpers else None,  # children of ours, there at once
         collate_fn=collate,
         pin_memory=device.type == "cuda",
         worker_init_fn=partial(tie_to_trainer, os.getpid()),

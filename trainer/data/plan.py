@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
+from schemas.config import TrainConfig
 from trainer import randomness
 from trainer.data.split import Parts
 from trainer.faults import ConfigFault
@@ -22,6 +24,19 @@ class Plan:
     epochs: int
     evaluate_every: int
 
+    @classmethod
+    def of(cls, config: TrainConfig, parts: Parts) -> Self:
+        """The plan of a config, refused when not even one whole batch comes together."""
+        plan = cls(
+            parts, config.seed, config.data.batch_size, config.train.epochs, config.evaluate.every
+        )
+        if plan.steps_per_epoch == 0:
+            raise ConfigFault(
+                f"a batch of {plan.batch} is more than the {len(parts.train)} training images",
+                fix=f"data.batch_size={len(parts.train)} or less",
+            )
+        return plan
+
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches only: a last, smaller one would weigh its images more."""
@@ -34,14 +49,6 @@ class Plan:
     def evaluates(self, epoch: int) -> bool:
         """Whether this epoch, counted from 0, ends with an evaluation."""
         return (epoch + 1) % self.evaluate_every == 0 or epoch + 1 == self.epochs
-
-    def refuse_too_few(self) -> None:
-        """At least one whole batch must come together."""
-        if self.steps_per_epoch == 0:
-            raise ConfigFault(
-                f"a batch of {self.batch} is more than the {len(self.parts.train)} training images",
-                fix=f"data.batch_size={len(self.parts.train)} or less",
-            )
 
     def batches(self, epoch: int, step: int) -> Iterator[list[Place]]:
         """Everything still to be read when `epoch` epochs are closed and `step` steps are done."""

@@ -4,6 +4,7 @@ Whatever is wrong with the data is said here, all of it, before anything is trai
 """
 
 import csv
+import hashlib
 import logging
 import os
 import stat
@@ -28,6 +29,7 @@ class Images:
     paths: tuple[Path, ...]
     targets: tuple[int, ...]
     classes: tuple[str, ...]
+    digest: str  # of names and targets: the same split of other data would be another split
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ def read(source: SketchCsv, data_root: Path, alive: Callable[[], None]) -> Image
     refuse_twins(rows, table)
     paths = tuple(root / source.images / row.image for row in rows)
     refuse_missing(paths, root, alive)
-    return Images(paths, tuple(row.target for row in rows), classes)
+    labels = "".join(f"{row.image}\t{row.target}\n" for row in rows)
+    digest = hashlib.sha256(labels.encode()).hexdigest()
+    return Images(paths, tuple(row.target for row in rows), classes, digest)
 
 
 def read_table(table: Path) -> list[Row]:
