@@ -89,12 +89,12 @@ def test_an_idle_worker_leaves_when_asked(site: Site) -> None:
 
 
 def test_a_drained_run_is_resumed_by_the_next_worker(site: Site) -> None:
-    run_id, worker, _ = busy(site, "steps=60")
+    run_id, worker, _ = busy(site, "steps=30")
     worker.send(signal.SIGTERM)
     worker.wait()
     assert site.worker("cpu:1", "--burst").wait() == 0
     assert site.queue.get(run_id).state is State.FINISHED
-    assert [row["step"] for row in site.steps(run_id)] == list(range(1, 61))
+    assert [row["step"] for row in site.steps(run_id)] == list(range(1, 31))
 
 
 def test_a_second_worker_of_the_same_lane_is_refused_and_named(site: Site) -> None:
