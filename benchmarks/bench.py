@@ -164,7 +164,7 @@ def bench_start(url: str, folder: Path) -> None:
         "TRAINQ_RUNS": str(folder / "runs"),
         "TRAINQ_SLACK_FILE": str(folder / "notices"),
     }
-    command = ["-m", "queue_worker", "--gpu", "cpu:bench", "--trainer-command", FAKE_TRAINER]
+    command = ["-m", "queue_worker", "--gpu", "cpu:9", "--trainer-command", FAKE_TRAINER]
     log = (folder / "worker.log").open("wb")
     with (
         log,
