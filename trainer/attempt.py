@@ -1,6 +1,7 @@
 """The entry of an attempt: an order in, a result file and an exit code out, whatever happens."""
 
 import logging
+import signal
 import time
 import traceback
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from trainer.report import Report
 from trainer.run import run
 
 LOG = logging.getLogger(__name__)
+LOADER_DIED = "DataLoader worker"  # as torch begins to say it
 HOST_MEMORY = ("can't allocate memory", "not enough memory")  # torch says it in a RuntimeError
 
 
@@ -39,7 +41,8 @@ def execute(order: Order, report: Report, leave: Leave) -> ExitCode:
     try:
         run(load(run_dir.config).config, order, report, leave)
         end = End(ExitCode.FINISHED)
-    except BaseException as error:  # the one place where everything ends up, as data
+    except BaseException as raised:  # the one place where everything ends up, as data
+        error = telling(raised)
         end = judge(error)
         say(error, end)
     progress = report.progress
@@ -64,6 +67,17 @@ def execute(order: Order, report: Report, leave: Leave) -> ExitCode:
     return end.code
 
 
+def telling(error: BaseException) -> BaseException:
+    """The error that says most. Torch tells of a dead loader process from a signal handler, at any
+    moment: so also while the broken pipe that its death has caused is being handled here."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    except RuntimeError as death:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return death
+    return error
+
+
 def judge(error: BaseException) -> End:
     """What an exception means. Pure: the caller says and writes it."""
     text = one_line(error)
@@ -79,8 +93,11 @@ def judge(error: BaseException) -> End:
         return End(ExitCode.CUDA_OOM, Cause.HOST_OOM, text, "twice the train.accumulate")
     if isinstance(error, torch.AcceleratorError) and "device-side assert" not in text:
         return End(ExitCode.CODE, Cause.GPU_FAULT, text)
-    if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
+    if isinstance(error, RuntimeError) and text.startswith(LOADER_DIED):
         return End(ExitCode.CODE, Cause.HOST_OOM, text, "data.workers=0, or more memory")
+    if isinstance(error, ConnectionError | EOFError) and came_through(error, "dataloader.py"):
+        told = f"{LOADER_DIED} died: {text}"
+        return End(ExitCode.CODE, Cause.HOST_OOM, told, "data.workers=0, or more memory")
     return End(ExitCode.CODE, Cause.CODE, f"{type(error).__name__}: {text}{place(error)}")
 
 
@@ -93,6 +110,11 @@ def place(error: BaseException) -> str:
     """Where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def came_through(error: BaseException, file: str) -> bool:
+    """Whether it was raised below a file of this name."""
+    return any(Path(f.filename).name == file for f in traceback.extract_tb(error.__traceback__))
 
 
 def say(error: BaseException, end: End) -> None:
