@@ -7,6 +7,7 @@ train.csv (class_name,image_path,target), test.csv (image_path), sample_submissi
 """
 
 import csv
+import itertools
 import math
 import random
 import sys
@@ -110,7 +111,7 @@ def hand(strokes: list[Stroke], chance: random.Random) -> list[Stroke]:
 def finer(stroke: Stroke) -> Stroke:
     """Long lines get points in between, so that they wobble too."""
     points = [stroke[0]]
-    for (x0, y0), (x1, y1) in zip(stroke, stroke[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(stroke):
         parts = max(1, round(math.hypot(x1 - x0, y1 - y0) / 0.12))
         points += [
             (x0 + (x1 - x0) * part / parts, y0 + (y1 - y0) * part / parts)
