@@ -124,8 +124,8 @@ def names_in(tree: ast.AST) -> set[str]:
 
 
 def is_registration(call: ast.Call) -> bool:
-    """`app.command("list")(run)` and `add(app, ...)` fill a table of commands, no more."""
-    return bool(re.match(r"app\.|[\w.]+\(app, ", ast.unparse(call)))
+    """Filling a table of commands, or of how values are written, is all that it does."""
+    return bool(re.match(r"app\.|[\w.]+\(app, |\w+\.add_representer\(", ast.unparse(call)))
 
 
 def test_no_room_is_named_after_nothing() -> None:

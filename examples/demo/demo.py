@@ -35,7 +35,7 @@ ENDS = {
 }
 NEXT = """
 Next, with your own things:
-  a config   cp examples/sketch.yaml mine.yaml, then: publisher validate mine.yaml
+  a config   cp examples/sketch_small.yaml mine.yaml, then: publisher validate mine.yaml
   a GPU      on its host: export TRAINQ_DATA=<folder of data sets>, then: worker --gpu 0
   a Redis    export REDIS_URL=redis://:<password>@<host>:6379/0   for workers and laptops alike
   Slack      export SLACK_BOT_TOKEN=<xoxb-...> SLACK_CHANNEL='#runs'   where the worker runs
@@ -71,7 +71,7 @@ def main() -> None:
 
 def story() -> None:
     chapter("A data set in the users' layout: eight classes of sketches, drawn here and now")
-    shell("python examples/demo/sketches.py .demo/data")
+    shell("python examples/demo/sketches.py .demo/data/sketch")
 
     chapter("A config with mistakes is refused: all of them at once, each with its place")
     said = shell("publisher submit examples/demo/refused.yaml", code=2)
@@ -172,6 +172,7 @@ def environment() -> dict[str, str]:
         "TRAINQ_SLACK_FILE": str(DEMO / "slack.jsonl"),
         "TRAINQ_USER": "you",
         "COLUMNS": str(min(shutil.get_terminal_size((100, 0)).columns, 120)),
+        "OMP_WAIT_POLICY": "PASSIVE",  # on a busy machine spinning threads cost four times the work
         "FORCE_COLOR": "1" if sys.stdout.isatty() else "",
     }
     return {**os.environ, **blank, **ours}
