@@ -42,9 +42,13 @@ def test_sketches_lie_as_the_users_data_do(sketches: Path) -> None:
 
 
 def test_sketches_differ_in_size_and_some_are_gray(sketches: Path) -> None:
-    images = [Image.open(path) for path in sorted((sketches / "train").rglob("*.JPEG"))]
-    assert {image.mode for image in images} == {"L", "RGB"}
-    assert len({image.size for image in images}) > len(images) / 2
+    kinds: list[tuple[str, tuple[int, int]]] = []
+    for path in (sketches / "train").rglob("*.JPEG"):
+        with Image.open(path) as image:
+            kinds.append((image.mode, image.size))
+    modes, sizes = zip(*kinds, strict=True)
+    assert set(modes) == {"L", "RGB"}
+    assert len(set(sizes)) > len(sizes) / 2
 
 
 def digest(folder: Path) -> str:
