@@ -78,14 +78,14 @@ def story() -> None:
     check("3 errors" in said and "did you mean" in said, "not all mistakes were shown")
 
     chapter("Four runs go into the queue; the server is private and starts by itself")
-    shell("publisher submit examples/demo/efficientnet.yaml seed=7 --name interrupted")
+    shell("publisher submit examples/demo/efficientnet.yaml train.epochs=16 --name interrupted")
     shell("publisher submit examples/demo/resnet.yaml")
     shell("publisher submit examples/demo/resnet.yaml optim.lr=1e6 --name too-hot")
     shell("publisher submit examples/demo/efficientnet.yaml")
 
     chapter("A worker takes them one by one; this is what the first one says")
     worker = start_worker()
-    follow("queue logs interrupted -f", until="epoch 4/", then=cancel)
+    follow("queue logs interrupted -f", until="epoch 3/", then=cancel)
 
     chapter("The cancelled run kept its checkpoint: a retry goes on from there")
     check("goes on from step" in shell("publisher retry interrupted"), "the retry starts over")
@@ -96,7 +96,8 @@ def story() -> None:
     check("goes on from step" in said and "epoch 1/" not in said, "the retry trained from step 0")
     check(worker.wait() == 0, f"the worker ended with {worker.returncode}")
 
-    chapter("What came out")
+    chapter("What came out, and what the worker wrote meanwhile")
+    shell("cat .demo/worker.log")
     shell("queue list")
     shell("queue results")
     check_ends()
@@ -105,7 +106,7 @@ def story() -> None:
 
 
 def cancel() -> None:
-    shell("queue cancel interrupted --reason 'wrong seed' --wait")
+    shell("queue cancel interrupted --reason 'too long' --wait")
 
 
 def start_worker() -> "subprocess.Popen[bytes]":
