@@ -59,6 +59,8 @@ def main() -> None:
         story()
     except StepFailed as failure:
         sys.exit(f"\nerror: the demo failed: {failure}\n  where: .demo/worker.log, .demo/runs")
+    except KeyboardInterrupt:
+        sys.exit(130)
     finally:
         left = tidy()
     if left:
