@@ -31,16 +31,19 @@ class Model:
 @cache
 def models() -> dict[str, Model]:
     """Every architecture by its name."""
-    lines = FILE.read_text(encoding="utf-8").splitlines()
-    rows = [line.split(" ") for line in lines if not line.startswith("#") and " > " not in line]
+    rows = [line.split(" ") for line in _lines() if " > " not in line]
     return {name: _model(sizes, tags) for name, sizes, *tags in rows}
 
 
 @cache
 def renamed() -> dict[str, str]:
     """Names of older versions of timm, and what they are called now."""
+    return dict(line.split(" > ") for line in _lines() if " > " in line)
+
+
+def _lines() -> list[str]:
     lines = FILE.read_text(encoding="utf-8").splitlines()
-    return dict(line.split(" > ") for line in lines if " > " in line)
+    return [line for line in lines if not line.startswith("#")]
 
 
 def _model(sizes: str, tags: list[str]) -> Model:

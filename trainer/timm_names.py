@@ -18,7 +18,7 @@ from schemas.timm_models import FILE, HEADER
 
 SMALLEST = 16  # of data.img_size
 STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 48, 56, 64, 112, 128)  # those that divide the default size
-PATCHES = 8  # a stem that cuts patches this large or larger drops what does not fill one
+LARGE_PATCH = 8  # nobody minds the one to three pixels that smaller ones lose
 
 
 def tags(name: str) -> list[str]:
@@ -51,15 +51,19 @@ def build(name: str, size: int) -> nn.Module:
             return timm.create_model(name, num_classes=10)
 
 
+def patch(name: str, size: int) -> int:
+    """What a stem that cuts whole patches cuts: pixels that do not fill one are lost unseen."""
+    convolutions = (part for part in build(name, size).modules() if isinstance(part, nn.Conv2d))
+    if (stem := next(convolutions, None)) and stem.kernel_size == stem.stride:
+        return stem.stride[0] if stem.stride[0] >= LARGE_PATCH else 1
+    return 1
+
+
 def fits(name: str, size: int) -> bool:
-    """Whether the model runs at this size and sees the whole image."""
+    """Whether the model runs at this size."""
     try:
-        model = build(name, size)
-        stem = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
-        if stem.kernel_size == stem.stride and stem.stride[0] >= PATCHES and size % stem.stride[0]:
-            return False
         with torch.no_grad():
-            model(torch.empty(2, 3, size, size, device="meta"))
+            build(name, size)(torch.empty(2, 3, size, size, device="meta"))
     except Exception:  # whatever a model says about a size, it does not take it
         return False
     return True
@@ -71,9 +75,10 @@ def sizes(name: str) -> str:
     runs = partial(fits, name)
     if not runs(default):
         return "?"
+    lost = patch(name, default)
     for step in (*STEPS, default):
         others = [size for size in (default + step, default - step, default + 3 * step) if size]
-        if default % step == 0 and all(map(runs, others)):
+        if step % lost == default % step == 0 and all(map(runs, others)):
             return f"{step}:{smallest(runs, step, default)}"
     return f"={default}"
 
