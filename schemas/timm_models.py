@@ -11,8 +11,9 @@ from pathlib import Path
 FILE = Path(__file__).with_name("timm_models.txt")
 HEADER = """\
 # timm {version}, written by `python -m trainer.timm_names`. One line a model:
-#   name, legal image sizes (step:least, =size for exactly one, ? for unknown), then the
-#   pretrained tags, the default first; `!` marks one without weights. `old > new`: renamed."""
+#   name, legal image sizes (step:least, =size for exactly one, ? for unknown), options that it
+#   does not take (with a -), then its pretrained tags, the default first (! marks one without
+#   weights). `old > new`: renamed."""
 
 Refusal = tuple[str, str]  # what is wrong, and what to do
 
@@ -24,8 +25,9 @@ class Model:
     step: int  # legal image sizes are multiples of it; 0: nobody knows
     least: int
     most: int  # the only legal size, or 0
-    tags: tuple[str, ...]
+    tags: tuple[str, ...]  # the default first
     without_weights: frozenset[str]
+    without_options: frozenset[str]  # of model.*, those that its constructor does not take
 
 
 @cache
@@ -46,15 +48,17 @@ def _lines() -> list[str]:
     return [line for line in lines if not line.startswith("#")]
 
 
-def _model(sizes: str, tags: list[str]) -> Model:
-    bare = tuple(tag.removeprefix("!") for tag in tags)
-    empty = frozenset(tag[1:] for tag in tags if tag.startswith("!"))
+def _model(sizes: str, words: list[str]) -> Model:
+    options = frozenset(word[1:] for word in words if word.startswith("-"))
+    marked = [word for word in words if not word.startswith("-")]
+    tags = tuple(tag.removeprefix("!") for tag in marked)
+    empty = frozenset(tag[1:] for tag in marked if tag.startswith("!"))
     if sizes == "?":
-        return Model(0, 0, 0, bare, empty)
+        return Model(0, 0, 0, tags, empty, options)
     if sizes.startswith("="):
-        return Model(1, int(sizes[1:]), int(sizes[1:]), bare, empty)
+        return Model(1, int(sizes[1:]), int(sizes[1:]), tags, empty, options)
     step, _, least = sizes.partition(":")
-    return Model(int(step), int(least), 0, bare, empty)
+    return Model(int(step), int(least), 0, tags, empty, options)
 
 
 def refusal(name: str) -> Refusal | None:
@@ -99,6 +103,14 @@ def refusal_of_size(name: str, size: int) -> Refusal | None:
     below = max(size - size % model.step, model.least)
     what = f"{arch} takes multiples of {model.step}, got {size}"
     return what, f"the nearest are {below} and {below + model.step}"
+
+
+def refusal_of_option(name: str, option: str) -> Refusal | None:
+    """Why this known model cannot have this option, if so."""
+    arch = name.partition(".")[0]
+    if option in models()[arch].without_options:
+        return f"timm's {arch} does not take {option}", "leave it out"
+    return None
 
 
 def _nearest(arch: str) -> str:

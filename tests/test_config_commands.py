@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -58,6 +58,14 @@ def test_overrides_are_validated_like_the_file(folder: Path) -> None:
     assert done.returncode == 2
     assert "--> override: optim.lr=abc  (optim.lr)" in done.stderr
     assert publisher("validate", "good.yaml", "optim.lr=3e-4", folder=folder).returncode == 0
+
+
+def test_a_wrong_override_is_one_error_however_many_files(folder: Path) -> None:
+    done = publisher("validate", "good.yaml", "good.yaml", "optim.lrr=1", folder=folder)
+    assert done.stderr.count("unknown key") == 1
+    (folder / "also.yaml").write_text("model: {name: resnet18}")
+    done = publisher("validate", "good.yaml", "also.yaml", "optim.lrr=1", folder=folder)
+    assert done.stderr.endswith("1 error in good.yaml, also.yaml; nothing was queued.\n")
 
 
 def test_overrides_without_a_file_are_a_usage_error(folder: Path) -> None:
@@ -159,10 +167,13 @@ def test_validate_loads_nothing_heavy(folder: Path) -> None:
     assert "publisher" in done.stdout.split()
 
 
-def test_validate_as_a_process_is_quick(folder: Path) -> None:
-    times: list[float] = []
-    for _ in range(5):
-        start = time.perf_counter()
+def test_validate_costs_less_than_400_ms_of_a_core(folder: Path) -> None:
+    """Processor time, not wall time: the machine that runs this may be busy."""
+
+    def cost() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert publisher("validate", "good.yaml", folder=folder).returncode == 0
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.0, times  # 0.2 s on a quiet machine; this one may be busy
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert any(cost() < 0.4 for _ in range(5))

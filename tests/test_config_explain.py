@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from schemas.components import Spec
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, Problem
-from schemas.explain import SAYINGS, SHAPES, Fault, examine
+from schemas.explain import Fault, examine
 from schemas.nearest import hint_for_path, known_keys, nearest
+from schemas.sayings import SAYINGS, SHAPES
 from schemas.secrecy import secret_key
 from schemas.source import read
 

@@ -125,7 +125,7 @@ def test_pretrained_without_weights_names_models_that_have_them() -> None:
 def test_pretrained_without_weights_and_without_a_like_says_to_leave_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lonely = Model(1, 16, 0, ("untrained",), frozenset({"untrained"}))
+    lonely = Model(1, 16, 0, ("untrained",), frozenset({"untrained"}), frozenset())
     monkeypatch.setitem(models(), "qqqqqqqq", lonely)
     assert refusal_of_weights("qqqqqqqq") == (
         "timm has no published weights for qqqqqqqq",
@@ -153,6 +153,17 @@ def test_an_illegal_size_names_the_nearest_legal_ones(
 def test_a_model_whose_sizes_nobody_knows_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(models(), "resnet18", timm_models._model("?", []))
     assert refusal_of_size("resnet18", 17) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("vgg11", ["-drop_path_rate"]), ("resnet10t", []), ("gemma4_vit_167m_enc", ["-drop_rate"])],
+)
+def test_an_option_that_timms_model_does_not_take_is_refused(name: str, options: list[str]) -> None:
+    assert list(timm_names.not_taken(name)) == options
+    part = {"model": {"name": name, "drop_rate": 0.1, "drop_path_rate": 0.1}}
+    said = [f"timm's {name} does not take {option[1:]}" for option in options]
+    assert [message for message, _ in refused(part) if "take" in message] == said
 
 
 # ---- augmentation policies -----------------------------------------------------------------------

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -42,13 +43,22 @@ def _configuration(name: str) -> PretrainedCfg:
     return found
 
 
-def build(name: str, size: int) -> nn.Module:
-    """The model as the trainer builds it, without memory: `img_size` where timm takes one."""
+def build(name: str, size: int, **options: Any) -> nn.Module:
+    """The model as `trainer.model` builds it, without memory: `img_size` where sizes are fixed."""
+    if _configuration(name).fixed_input_size:
+        options["img_size"] = size
     with torch.device("meta"):
+        return timm.create_model(name, num_classes=10, **options)
+
+
+def not_taken(name: str) -> Iterator[str]:
+    """`-option` for each option of `model` that this model's constructor does not know."""
+    size = min(_configuration(name).input_size[1:])
+    for option in ("drop_rate", "drop_path_rate"):
         try:
-            return timm.create_model(name, num_classes=10, img_size=size)
+            build(name, size, **{option: 0.1})
         except TypeError:
-            return timm.create_model(name, num_classes=10)
+            yield f"-{option}"
 
 
 def patch(name: str, size: int) -> int:
@@ -99,7 +109,7 @@ def main() -> None:
     """Write the file, saying each line as it comes."""
     lines = [HEADER.format(version=timm.__version__)]
     for name in timm.list_models():
-        lines.append(" ".join([name, sizes(name), *tags(name)]))
+        lines.append(" ".join([name, sizes(name), *not_taken(name), *tags(name)]))
         print(lines[-1], file=sys.stderr, flush=True)
     Path(FILE).write_text("\n".join([*lines, *renamed()]) + "\n")
 
