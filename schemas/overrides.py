@@ -50,7 +50,7 @@ def apply(document: Document, texts: Sequence[str]) -> None:
 
 def _read(text: str) -> Override:
     """The override that a text is."""
-    place = Place(f"override: {text}")
+    place = Place(f"override: {' '.join(text.split())}")
     name, equals, value = text.partition("=")
     key = tuple(name.strip().split("."))
     if UNREADABLE.search(text):

@@ -11,8 +11,7 @@ import jsonschema
 import pytest
 
 from publisher.commands.schema import json_schema
-from publisher.resolved import yaml_with_origins
-from schemas.source import load, read
+from schemas.source import dump, load, read
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -84,9 +83,12 @@ def test_resolved_shows_each_value_with_its_origin_and_reads_back(folder: Path) 
     assert again == load(folder / "good.yaml", ["train.epochs=3"]).config
 
 
-def test_resolved_text_reads_back_whatever_it_holds() -> None:
-    loaded = read("model: {name: resnet18}", "f", ['note="a: # \\"b\\"\\n c"', "optim.eps=1e-9"])
-    assert read(yaml_with_origins(loaded), "again").config == loaded.config
+def test_what_is_dumped_with_its_origins_reads_back_whatever_it_holds() -> None:
+    hard = 'note="a: # \\"b\\"\\n \\u2028"'
+    for given in ([hard, "optim.eps=1e-9"], ["note=two\nlines # of text"]):
+        loaded = read("model: {name: resnet18}", "f", given)
+        text = dump(loaded.config.canonical(), loaded.origins).decode()
+        assert read(text, "again").config == loaded.config
 
 
 def test_json_says_the_same_to_a_program(folder: Path) -> None:

@@ -12,11 +12,15 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_deprecated_models
+from timm.models import get_arch_pretrained_cfgs, get_deprecated_models
 from torch import nn
 
+from schemas.components import Timm
 from schemas.timm_models import FILE, HEADER
+from trainer.faults import ConfigFault
+from trainer.model import create
 
+CLASSES = 10
 SMALLEST = 16  # of data.img_size
 STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 48, 56, 64, 112, 128)  # those that divide the default size
 LARGE_PATCH = 8  # nobody minds the one to three pixels that smaller ones lose
@@ -24,7 +28,7 @@ LARGE_PATCH = 8  # nobody minds the one to three pixels that smaller ones lose
 
 def tags(name: str) -> list[str]:
     """The pretrained tags of an architecture, its default first; `!` marks one without weights."""
-    default = _configuration(name).tag
+    default = timm.get_pretrained_cfg_value(name, "tag")
     ordered = sorted(get_arch_pretrained_cfgs(name).values(), key=lambda cfg: cfg.tag != default)
     return [("" if cfg.has_weights else "!") + cfg.tag for cfg in ordered if cfg.tag]
 
@@ -36,28 +40,24 @@ def renamed() -> Iterator[str]:
             yield f"{old} > {new}"
 
 
-def _configuration(name: str) -> PretrainedCfg:
-    """What timm says of an architecture's default weights."""
-    found = timm.get_pretrained_cfg(name)
-    assert found, name
-    return found
+def default_size(name: str) -> int:
+    """The side of the square that a model's default weights were made for."""
+    return int(min(timm.get_pretrained_cfg_value(name, "input_size")[1:]))
 
 
 def build(name: str, size: int, **options: Any) -> nn.Module:
-    """The model as `trainer.model` builds it, without memory: `img_size` where sizes are fixed."""
-    if _configuration(name).fixed_input_size:
-        options["img_size"] = size
-    with torch.device("meta"):
-        return timm.create_model(name, num_classes=10, **options)
+    """The model of a config as every run gets it, but without memory."""
+    with torch.device("meta"):  # the name is not checked: it may be about to enter the list
+        return create(Timm.model_construct(name=name, **options), CLASSES, size)
 
 
 def not_taken(name: str) -> Iterator[str]:
     """`-option` for each option of `model` that this model's constructor does not know."""
-    size = min(_configuration(name).input_size[1:])
+    size = default_size(name)
     for option in ("drop_rate", "drop_path_rate"):
         try:
             build(name, size, **{option: 0.1})
-        except TypeError:
+        except ConfigFault:
             yield f"-{option}"
 
 
@@ -81,7 +81,7 @@ def fits(name: str, size: int) -> bool:
 
 def sizes(name: str) -> str:
     """The legal image sizes: `step:minimum`, `=size` for exactly one, `?` where none was found."""
-    default = min(_configuration(name).input_size[1:])
+    default = default_size(name)
     runs = partial(fits, name)
     if not runs(default):
         return "?"
