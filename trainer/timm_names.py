@@ -42,7 +42,8 @@ def renamed() -> Iterator[str]:
 
 def default_size(name: str) -> int:
     """The side of the square that a model's default weights were made for."""
-    return int(min(timm.get_pretrained_cfg_value(name, "input_size")[1:]))
+    _, height, width = timm.get_pretrained_cfg_value(name, "input_size") or (3, 224, 224)
+    return min(height, width)
 
 
 def build(name: str, size: int, **options: Any) -> nn.Module:
