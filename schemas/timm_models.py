@@ -95,14 +95,21 @@ def refusal_of_size(name: str, size: int) -> Refusal | None:
         return None
     if model.most:
         only = model.most
-        return None if size == only else (f"{arch} takes only {only} x {only}", f"write {only}")
+        return (
+            None
+            if size == only
+            else (f"{arch} takes only {only} x {only}", f"set data.img_size: {only}")
+        )
     if size >= model.least and size % model.step == 0:
         return None
     if size < model.least:
-        return f"{arch} takes no images smaller than {model.least}", f"write {model.least}"
+        return (
+            f"{arch} takes no images smaller than {model.least}",
+            f"set data.img_size: {model.least}",
+        )
     below = max(size - size % model.step, model.least)
     what = f"{arch} takes multiples of {model.step}, got {size}"
-    return what, f"the nearest are {below} and {below + model.step}"
+    return what, f"the nearest sizes are {below} and {below + model.step}"
 
 
 def refusal_of_option(name: str, option: str) -> Refusal | None:

@@ -137,8 +137,8 @@ def test_pretrained_without_weights_and_without_a_like_says_to_leave_it(
     ("name", "size", "what", "help"),
     [
         ("vit_tiny_patch16_224", 250, "takes multiples of 16, got 250", "240 and 256"),
-        ("efficientformer_l1", 192, "takes only 224 x 224", "write 224"),
-        ("convnext_atto", 24, "takes no images smaller than 32", "write 32"),
+        ("efficientformer_l1", 192, "takes only 224 x 224", "data.img_size: 224"),
+        ("convnext_atto", 24, "takes no images smaller than 32", "data.img_size: 32"),
         ("maxvit_tiny_tf_224", 40, "takes multiples of 32, got 40", "32 and 64"),
     ],
 )
@@ -163,7 +163,7 @@ def test_an_option_that_timms_model_does_not_take_is_refused(name: str, options:
     assert list(timm_names.not_taken(name)) == options
     part = {"model": {"name": name, "drop_rate": 0.1, "drop_path_rate": 0.1}}
     said = [f"timm's {name} does not take {option[1:]}" for option in options]
-    assert [message for message, _ in refused(part) if "take" in message] == said
+    assert [message for message, _ in refused(part) if "does not take" in message] == said
 
 
 # ---- augmentation policies -----------------------------------------------------------------------
