@@ -47,8 +47,9 @@ def known_keys() -> tuple[str, ...]:
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The choice that a word may have meant, or nothing."""
-    by_fold = {_folded(choice): choice for choice in choices}
-    close = get_close_matches(_folded(word), by_fold, 1, 0.6)
+    by_fold, folded = {_folded(choice): choice for choice in choices}, _folded(word)
+    close = get_close_matches(folded, by_fold, 1, 0.6)
+    close += [each for each in by_fold if sorted(each) == sorted(folded)]  # `rl` is far from `lr`
     return by_fold[close[0]] if close else ""
 
 

@@ -267,6 +267,7 @@ def test_nearest_folds_case_and_hyphens() -> None:
         ("dat.split.folds", "did you mean 'data.split.folds'?"),
         ("a.b.epochs", "did you mean 'train.epochs'?"),
         ("data.split.fald", "did you mean 'data.split.fold'?"),
+        ("optim.rl", "did you mean 'optim.lr'?"),
         ("loss.qqq", "known here: kind, label_smoothing"),
         ("qqq.qqq", "`publisher schema` has all keys"),
     ],
