@@ -21,6 +21,7 @@ def load_all(
 
 
 def all_problems(refused: Mapping[str, ConfigError]) -> ConfigError:
-    """The problems of several files as one error."""
+    """The problems of several files as one error; a wrong override is wrong once, not per file."""
     problems = [problem for error in refused.values() for problem in error.problems]
-    return ConfigError(problems, ", ".join(refused))
+    said = {tuple(problem.lines()): problem for problem in problems}
+    return ConfigError(list(said.values()), ", ".join(refused))

@@ -143,6 +143,10 @@ def _of_the_model(config: TrainConfig) -> Iterator[Contradiction]:
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
     if model.pretrained and (refusal := timm_models.refusal_of_weights(model.name)):
         yield Contradiction("model.pretrained", refusal[0], ("model.name",), refusal[1])
+    for option in ("drop_rate", "drop_path_rate"):
+        refusal = timm_models.refusal_of_option(model.name, option)
+        if getattr(model, option) and refusal:
+            yield Contradiction(f"model.{option}", refusal[0], ("model.name",), refusal[1])
     if refusal := timm_models.refusal_of_size(model.name, size):
         yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
 

@@ -1,26 +1,23 @@
-"""What is wrong with the values of a config, in plain English: pydantic finds, this says.
+"""Everything that is wrong with the values of a config at once: pydantic finds, this explains.
 
 Knows no file and no line: a fault names its key, `schemas.source` finds the place.
 """
 
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from schemas.components import AUTO_AUGMENT, PATH
-from schemas.config import NOTIFY, SLUG, Contradiction, TrainConfig
+from schemas.config import Contradiction, TrainConfig
 from schemas.keys import Key, dotted
-from schemas.nearest import did_you_mean, hint_for_key, nearest, sections
+from schemas.nearest import did_you_mean, hint_for_key, sections
+from schemas.sayings import SAYINGS, got, one_of
 from schemas.secrecy import masked
 
-LONGEST = 60  # characters of a value that a message repeats
 STAND_IN = "resnet18"  # a model to look for contradictions with while the real one is wrong
 
 Mistake = Mapping[str, Any]  # one entry of ValidationError.errors()
-Saying = Callable[[Any, Mapping[str, Any]], tuple[str, str]]  # input, context: message, help
 
 
 class Fault(NamedTuple):
@@ -78,7 +75,7 @@ def explain(mistake: Mistake, mapping: Mapping[str, Any]) -> Fault:
         return _unknown_key(key, mapping)
     if kind == "union_tag_invalid":
         expected = mistake["ctx"]["expected_tags"]
-        message, help = _one_of(mistake["input"]["kind"], {"expected": expected})
+        message, help = one_of(mistake["input"]["kind"], {"expected": expected})
         return Fault((*key, "kind"), message, help)
     if kind in {"model_type", "model_attributes_type"}:
         value = mistake["input"]
@@ -96,96 +93,6 @@ def key_of(loc: tuple[str | int, ...]) -> Key:
         if key in sections() and len(sections()[key].kinds) > 1:
             next(parts, None)
     return key
-
-
-def got(value: Any) -> str:
-    """A value as a message repeats it: short, and without secrets."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a section"
-    if isinstance(value, list):
-        return "a list"
-    text = repr(masked(value)) if isinstance(value, str) else str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def _whole(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
-    fits = isinstance(value, float) and value.is_integer()
-    fix = f"write {int(value)}" if fits else _unquoted(value, r"[-+]?\d+")
-    return f"must be a whole number, got {got(value)}", fix
-
-
-def _number(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
-    return f"must be a number, got {got(value)}", _unquoted(value, r"[-+]?\d*\.?\d+(e[-+]?\d+)?")
-
-
-def _unquoted(value: Any, pattern: str) -> str:
-    fits = isinstance(value, str) and re.fullmatch(pattern, value.strip(), re.IGNORECASE)
-    return f"write {value.strip()} without quotes" if fits else ""
-
-
-def _switch(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
-    meant = {"yes": "true", "on": "true", "no": "false", "off": "false", "1": "true", "0": "false"}
-    word = meant.get(str(value).lower(), "")
-    return f"must be true or false, got {got(value)}", f"write {word}" if word else ""
-
-
-def _text(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
-    plain = isinstance(value, bool | int | float)
-    fix = f'put it in quotes: "{str(value).lower()}"' if plain else ""
-    return f"must be text, got {got(value)}", fix
-
-
-def _shaped(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{got(value)} does not fit here", SHAPES[context["pattern"]]
-
-
-def _one_of(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    choices = re.findall("'([^']*)'", context["expected"])
-    close = nearest(str(value), choices)
-    meant = f"did you mean '{close}'? " if close else ""
-    what = f"{got(value)} is not known here"
-    what = what if isinstance(value, str) else f"must be a word, got {got(value)}"
-    return what, f"{meant}choices: {', '.join(choices)}"
-
-
-def _bound(words: str, name: str) -> Saying:
-    return lambda value, context: (f"must be {words} {context[name]:g}, got {got(value)}", "")
-
-
-# What people read instead of pydantic's words; a test enumerates what our models can raise.
-SAYINGS: dict[str, Saying] = {
-    "int_type": _whole,
-    "float_type": _number,
-    "finite_number": lambda value, _: (f"must be a finite number, got {got(value)}", ""),
-    "bool_type": _switch,
-    "string_type": _text,
-    "string_unicode": lambda *_: ("must be whole characters", "remove the \\u escape"),
-    "tuple_type": lambda value, _: (f"must be a list such as [0.5, 1], got {got(value)}", ""),
-    "too_long": lambda _, context: (f"must have {context['max_length']} values", ""),
-    "literal_error": _one_of,
-    "string_pattern_mismatch": _shaped,
-    "string_too_long": lambda _, context: (
-        f"must not be longer than {context['max_length']} characters",
-        "",
-    ),
-    "greater_than": _bound("more than", "gt"),
-    "greater_than_equal": _bound("at least", "ge"),
-    "less_than": _bound("less than", "lt"),
-    "less_than_equal": _bound("at most", "le"),
-    "value_error": lambda _, context: (str(context["error"]), ""),
-    "unknown_model": lambda _, context: (context["what"], context["help"]),
-}
-
-SHAPES = {
-    SLUG: "a name is up to 64 of a-z, 0-9, '.', '_' and '-', and begins with a letter or a digit",
-    NOTIFY: 'write none, @me, a channel such as "#runs", or a Slack id',
-    PATH: "a path is not empty and holds no control characters",
-    AUTO_AUGMENT: "write a timm policy such as rand-m9-mstd0.5, 3a or augmix-m3-w3",
-}
 
 
 def _unknown_key(key: Key, mapping: Mapping[str, Any]) -> Fault:

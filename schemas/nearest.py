@@ -47,19 +47,29 @@ def known_keys() -> tuple[str, ...]:
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The choice that a word may have meant, or nothing."""
-    by_fold = {_folded(choice): choice for choice in choices}
-    close = get_close_matches(_folded(word), by_fold, 1, 0.6)
+    by_fold, folded = {_folded(choice): choice for choice in choices}, _folded(word)
+    close = get_close_matches(folded, by_fold, 1, 0.6)
+    close += [each for each in by_fold if sorted(each) == sorted(folded)]  # `rl` is far from `lr`
     return by_fold[close[0]] if close else ""
 
 
 def hint_for_key(key: Key, siblings: Sequence[str]) -> str:
     """What to write instead of a key that nobody knows, seen among those of its section."""
     name = str(key[-1])
-    if close := nearest(name, siblings):
+    if close := nearest(name, siblings) or _elsewhere(name):
         return did_you_mean(close)
-    if elsewhere := nearest_path(dotted(key)):
-        return did_you_mean(elsewhere)
     return f"known here: {', '.join(siblings)}"
+
+
+def hint_for_path(key: Key) -> str:
+    """The same for a path that may go wrong anywhere."""
+    if section := sections().get(key[:-1]):
+        names = dict.fromkeys(n for spec in section.kinds.values() for n in spec.model_fields)
+        if close := nearest(str(key[-1]), names):
+            return did_you_mean(dotted((*key[:-1], close)))
+        return hint_for_key(key, list(names))
+    close = nearest(dotted(key), known_keys()) or _elsewhere(str(key[-1]))
+    return did_you_mean(close) if close else "`publisher schema` has all keys"
 
 
 def did_you_mean(word: str) -> str:
@@ -67,17 +77,12 @@ def did_you_mean(word: str) -> str:
     return f"did you mean '{word}'?"
 
 
-def nearest_path(path: str) -> str:
-    """The known key that a dotted path may have meant: the same word elsewhere, or a near one."""
+def _elsewhere(name: str) -> str:
+    """The known key that ends with this word, or with one near it."""
     leaves: dict[str, str] = {}
     for known in known_keys():
         leaves.setdefault(known.rpartition(".")[2], known)
-    leaf = path.rpartition(".")[2]
-    if leaf != "kind" and leaf in leaves:
-        return leaves[leaf]
-    if close := nearest(path, known_keys()):
-        return close
-    return leaves.get(nearest(leaf, leaves), "")
+    return leaves.get(name) or leaves.get(nearest(name, leaves), "")
 
 
 def _sections(key: Key, section: Section) -> Iterator[tuple[Key, Section]]:

@@ -8,7 +8,7 @@ from typing import Any
 from schemas.document import Document
 from schemas.errors import ConfigError
 from schemas.keys import Key, dotted
-from schemas.nearest import did_you_mean, known_keys, nearest_path, sections
+from schemas.nearest import hint_for_path, known_keys, sections
 from schemas.secrecy import ADVICE, secret_key
 from schemas.yaml_tree import UNREADABLE, Place, Scalar, Tree, read_tree
 
@@ -50,7 +50,7 @@ def apply(document: Document, texts: Sequence[str]) -> None:
 
 def _read(text: str) -> Override:
     """The override that a text is."""
-    place = Place(f"override: {text}")
+    place = Place(f"override: {' '.join(text.split())}")
     name, equals, value = text.partition("=")
     key = tuple(name.strip().split("."))
     if UNREADABLE.search(text):
@@ -69,9 +69,7 @@ def _read(text: str) -> Override:
 def _unknown(place: Place, key: Key) -> ConfigError:
     if any(secret_key(str(part)) for part in key):
         return _refusal(place, key, "this key looks like a secret", ADVICE)
-    close = nearest_path(dotted(key))
-    help = did_you_mean(close) if close else "`publisher schema` has all keys"
-    return _refusal(place, key, f"unknown key '{dotted(key)}'", help)
+    return _refusal(place, key, f"unknown key '{dotted(key)}'", hint_for_path(key))
 
 
 def _value(text: str, place: Place) -> Tree:

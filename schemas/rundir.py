@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -23,17 +23,13 @@ class RunsRoot:
     def id(self) -> str:
         """The id that workers announce; made on first use."""
         marker = self.path / "root-id"
-        self.path.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
-            try:
-                descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            except FileExistsError:
-                return self._read(marker)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(6))
-        return self._read(marker)
-
-    def _read(self, marker: Path) -> str:
+            self.path.mkdir(parents=True, exist_ok=True)
+            fresh = self.path / f".root-id.{secrets.token_hex(4)}.tmp"
+            write_atomic(fresh, secrets.token_hex(6).encode())
+            with suppress(FileExistsError):  # a link, so that nobody reads a half-made file
+                os.link(fresh, marker)
+            fresh.unlink()
         return marker.read_text().strip()
 
     def run(self, run_id: str) -> "RunDir":

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from schemas.config import TrainConfig
@@ -17,6 +18,7 @@ from schemas.explain import Fault, examine
 from schemas.keys import Key, dotted
 from schemas.overrides import apply
 
+COMMENT_COLUMN = 40
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")  # needs no quotes, if it means itself
 UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML wants them escaped
 
@@ -48,19 +50,25 @@ def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
     return Loaded(config, document.mapping, origins, tuple(overrides))
 
 
-def dump(values: Mapping[str, Any]) -> bytes:
-    """The values of a config as YAML that `read` takes for the very same values."""
-    return "".join(_rows(values, "")).encode()
+def dump(values: Mapping[str, Any], comments: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """The values of a config as YAML that `read` takes for the very same values.
+
+    A comment stands behind the value of its key: `loaded.origins` says where each value is from.
+    """
+    return "".join(_rows(values, (), comments)).encode()
 
 
-def _rows(values: Mapping[str, Any], indent: str) -> list[str]:
-    rows: list[str] = []
-    for key, value in values.items():
+def _rows(values: Mapping[str, Any], above: Key, comments: Mapping[str, str]) -> Iterator[str]:
+    indent = "  " * len(above)
+    for name, value in values.items():
+        key = (*above, name)
         if isinstance(value, Mapping) and value:
-            rows += [f"{indent}{key}:\n", *_rows(value, indent + "  ")]
+            yield f"{indent}{name}:\n"
+            yield from _rows(value, key, comments)
         else:
-            rows.append(f"{indent}{key}: {_scalar(value)}\n")
-    return rows
+            row = f"{indent}{name}: {_scalar(value)}"
+            comment = comments.get(dotted(key), "")
+            yield f"{row:<{COMMENT_COLUMN}}  # {comment}\n" if comment else f"{row}\n"
 
 
 def _scalar(value: Any) -> str:

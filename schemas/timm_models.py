@@ -11,8 +11,9 @@ from pathlib import Path
 FILE = Path(__file__).with_name("timm_models.txt")
 HEADER = """\
 # timm {version}, written by `python -m trainer.timm_names`. One line a model:
-#   name, legal image sizes (step:least, =size for exactly one, ? for unknown), then the
-#   pretrained tags, the default first; `!` marks one without weights. `old > new`: renamed."""
+#   name, legal image sizes (step:least, =size for exactly one, ? for unknown), options that it
+#   does not take (with a -), then its pretrained tags, the default first (! marks one without
+#   weights). `old > new`: renamed."""
 
 Refusal = tuple[str, str]  # what is wrong, and what to do
 
@@ -24,34 +25,40 @@ class Model:
     step: int  # legal image sizes are multiples of it; 0: nobody knows
     least: int
     most: int  # the only legal size, or 0
-    tags: tuple[str, ...]
+    tags: tuple[str, ...]  # the default first
     without_weights: frozenset[str]
+    without_options: frozenset[str]  # of model.*, those that its constructor does not take
 
 
 @cache
 def models() -> dict[str, Model]:
     """Every architecture by its name."""
-    lines = FILE.read_text(encoding="utf-8").splitlines()
-    rows = [line.split(" ") for line in lines if not line.startswith("#") and " > " not in line]
+    rows = [line.split(" ") for line in _lines() if " > " not in line]
     return {name: _model(sizes, tags) for name, sizes, *tags in rows}
 
 
 @cache
 def renamed() -> dict[str, str]:
     """Names of older versions of timm, and what they are called now."""
+    return dict(line.split(" > ") for line in _lines() if " > " in line)
+
+
+def _lines() -> list[str]:
     lines = FILE.read_text(encoding="utf-8").splitlines()
-    return dict(line.split(" > ") for line in lines if " > " in line)
+    return [line for line in lines if not line.startswith("#")]
 
 
-def _model(sizes: str, tags: list[str]) -> Model:
-    bare = tuple(tag.removeprefix("!") for tag in tags)
-    empty = frozenset(tag[1:] for tag in tags if tag.startswith("!"))
+def _model(sizes: str, words: list[str]) -> Model:
+    options = frozenset(word[1:] for word in words if word.startswith("-"))
+    marked = [word for word in words if not word.startswith("-")]
+    tags = tuple(tag.removeprefix("!") for tag in marked)
+    empty = frozenset(tag[1:] for tag in marked if tag.startswith("!"))
     if sizes == "?":
-        return Model(0, 0, 0, bare, empty)
+        return Model(0, 0, 0, tags, empty, options)
     if sizes.startswith("="):
-        return Model(1, int(sizes[1:]), int(sizes[1:]), bare, empty)
+        return Model(1, int(sizes[1:]), int(sizes[1:]), tags, empty, options)
     step, _, least = sizes.partition(":")
-    return Model(int(step), int(least), 0, bare, empty)
+    return Model(int(step), int(least), 0, tags, empty, options)
 
 
 def refusal(name: str) -> Refusal | None:
@@ -88,14 +95,29 @@ def refusal_of_size(name: str, size: int) -> Refusal | None:
         return None
     if model.most:
         only = model.most
-        return None if size == only else (f"{arch} takes only {only} x {only}", f"write {only}")
+        return (
+            None
+            if size == only
+            else (f"{arch} takes only {only} x {only}", f"set data.img_size: {only}")
+        )
     if size >= model.least and size % model.step == 0:
         return None
     if size < model.least:
-        return f"{arch} takes no images smaller than {model.least}", f"write {model.least}"
+        return (
+            f"{arch} takes no images smaller than {model.least}",
+            f"set data.img_size: {model.least}",
+        )
     below = max(size - size % model.step, model.least)
     what = f"{arch} takes multiples of {model.step}, got {size}"
-    return what, f"the nearest are {below} and {below + model.step}"
+    return what, f"the nearest sizes are {below} and {below + model.step}"
+
+
+def refusal_of_option(name: str, option: str) -> Refusal | None:
+    """Why this known model cannot have this option, if so."""
+    arch = name.partition(".")[0]
+    if option in models()[arch].without_options:
+        return f"timm's {arch} does not take {option}", "leave it out"
+    return None
 
 
 def _nearest(arch: str) -> str:

@@ -93,7 +93,7 @@ def test_a_problem_points_at_the_override() -> None:
         ("lr=1", "unknown key 'lr'", "did you mean 'optim.lr'?"),
         ("batchsize=1", "unknown key 'batchsize'", "did you mean 'data.batch_size'?"),
         ("model.kinds=1", "unknown key 'model.kinds'", "did you mean 'model.kind'?"),
-        ("zzz=1", "unknown key 'zzz'", "`publisher schema` has all keys"),
+        ("a.zzz=1", "unknown key 'a.zzz'", "`publisher schema` has all keys"),
         ("seed", "an override is written key.path=value", ""),
         ("seed=\x1b", "a control character cannot be read", ""),
         ("optim.betas=[1", "expected ',' or ']' before this", ""),

@@ -207,17 +207,17 @@ def test_anchors_and_aliases_repeat_a_value() -> None:
 
 def test_a_bomb_of_aliases_is_refused_quickly() -> None:
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    start = time.monotonic()
+    start = time.process_time()
     found = messages("\n".join(["a0: &a0 [x]", *levels]))
     assert found == [f"more than {MAX_VALUES} values"]
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("piece", ["[", "{", "a: b\n", "- ", "!a ", "a\n", "# x\n", '"', " \n"])
 def test_a_megabyte_of_anything_is_refused_within_seconds(piece: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     refusal((piece * 1_000_000)[:1_000_000])
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_file_larger_than_a_megabyte_is_not_read(tmp_path: Path) -> None:

@@ -8,22 +8,27 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
-from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_deprecated_models
+from timm.models import get_arch_pretrained_cfgs, get_deprecated_models
 from torch import nn
 
+from schemas.components import Timm
 from schemas.timm_models import FILE, HEADER
+from trainer.faults import ConfigFault
+from trainer.model import create
 
+CLASSES = 10
 SMALLEST = 16  # of data.img_size
 STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 48, 56, 64, 112, 128)  # those that divide the default size
-PATCHES = 8  # a stem that cuts patches this large or larger drops what does not fill one
+LARGE_PATCH = 8  # nobody minds the one to three pixels that smaller ones lose
 
 
 def tags(name: str) -> list[str]:
     """The pretrained tags of an architecture, its default first; `!` marks one without weights."""
-    default = _configuration(name).tag
+    default = timm.get_pretrained_cfg_value(name, "tag")
     ordered = sorted(get_arch_pretrained_cfgs(name).values(), key=lambda cfg: cfg.tag != default)
     return [("" if cfg.has_weights else "!") + cfg.tag for cfg in ordered if cfg.tag]
 
@@ -35,31 +40,41 @@ def renamed() -> Iterator[str]:
             yield f"{old} > {new}"
 
 
-def _configuration(name: str) -> PretrainedCfg:
-    """What timm says of an architecture's default weights."""
-    found = timm.get_pretrained_cfg(name)
-    assert found, name
-    return found
+def default_size(name: str) -> int:
+    """The side of the square that a model's default weights were made for."""
+    _, height, width = timm.get_pretrained_cfg_value(name, "input_size") or (3, 224, 224)
+    return min(height, width)
 
 
-def build(name: str, size: int) -> nn.Module:
-    """The model as the trainer builds it, without memory: `img_size` where timm takes one."""
-    with torch.device("meta"):
+def build(name: str, size: int, **options: Any) -> nn.Module:
+    """The model of a config as every run gets it, but without memory."""
+    with torch.device("meta"):  # the name is not checked: it may be about to enter the list
+        return create(Timm.model_construct(name=name, **options), CLASSES, size)
+
+
+def not_taken(name: str) -> Iterator[str]:
+    """`-option` for each option of `model` that this model's constructor does not know."""
+    size = default_size(name)
+    for option in ("drop_rate", "drop_path_rate"):
         try:
-            return timm.create_model(name, num_classes=10, img_size=size)
-        except TypeError:
-            return timm.create_model(name, num_classes=10)
+            build(name, size, **{option: 0.1})
+        except ConfigFault:
+            yield f"-{option}"
+
+
+def patch(name: str, size: int) -> int:
+    """What a stem that cuts whole patches cuts: pixels that do not fill one are lost unseen."""
+    convolutions = (part for part in build(name, size).modules() if isinstance(part, nn.Conv2d))
+    if (stem := next(convolutions, None)) and stem.kernel_size == stem.stride:
+        return stem.stride[0] if stem.stride[0] >= LARGE_PATCH else 1
+    return 1
 
 
 def fits(name: str, size: int) -> bool:
-    """Whether the model runs at this size and sees the whole image."""
+    """Whether the model runs at this size."""
     try:
-        model = build(name, size)
-        stem = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
-        if stem.kernel_size == stem.stride and stem.stride[0] >= PATCHES and size % stem.stride[0]:
-            return False
         with torch.no_grad():
-            model(torch.empty(2, 3, size, size, device="meta"))
+            build(name, size)(torch.empty(2, 3, size, size, device="meta"))
     except Exception:  # whatever a model says about a size, it does not take it
         return False
     return True
@@ -67,13 +82,14 @@ def fits(name: str, size: int) -> bool:
 
 def sizes(name: str) -> str:
     """The legal image sizes: `step:minimum`, `=size` for exactly one, `?` where none was found."""
-    default = min(_configuration(name).input_size[1:])
+    default = default_size(name)
     runs = partial(fits, name)
     if not runs(default):
         return "?"
+    lost = patch(name, default)
     for step in (*STEPS, default):
         others = [size for size in (default + step, default - step, default + 3 * step) if size]
-        if default % step == 0 and all(map(runs, others)):
+        if step % lost == default % step == 0 and all(map(runs, others)):
             return f"{step}:{smallest(runs, step, default)}"
     return f"={default}"
 
@@ -94,7 +110,7 @@ def main() -> None:
     """Write the file, saying each line as it comes."""
     lines = [HEADER.format(version=timm.__version__)]
     for name in timm.list_models():
-        lines.append(" ".join([name, sizes(name), *tags(name)]))
+        lines.append(" ".join([name, sizes(name), *not_taken(name), *tags(name)]))
         print(lines[-1], file=sys.stderr, flush=True)
     Path(FILE).write_text("\n".join([*lines, *renamed()]) + "\n")
 

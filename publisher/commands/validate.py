@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from publisher.configs import all_problems, load_all
-from publisher.resolved import yaml_with_origins
 from schemas.errors import ConfigError, UsageError
 from schemas.overrides import split_arguments
-from schemas.source import Loaded
+from schemas.source import Loaded, dump
 
 SCHEMA_VERSION = 1
 
@@ -37,9 +36,13 @@ def validate(
         typer.echo(json.dumps(_record(files, loaded, refused, resolved), indent=2))
         raise typer.Exit(UsageError.exit_code if refused else 0)
     for file, config in loaded.items():
-        typer.echo(yaml_with_origins(config) if resolved else f"ok  {file}", nl=not resolved)
+        typer.echo(_resolved(config) if resolved else f"ok  {file}", nl=not resolved)
     if refused:
         raise all_problems(refused)
+
+
+def _resolved(loaded: Loaded) -> str:
+    return dump(loaded.config.canonical(), loaded.origins).decode()
 
 
 def _record(
