@@ -1,7 +1,7 @@
 # What people type and CI types too; `make help` lists it.
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test lint lock bench clean
 help:  ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
 
@@ -25,6 +25,9 @@ lock: setup  ## rewrite requirements.lock from pyproject.toml
 	@$(PYTHON) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--quiet --output-file requirements.lock
+
+bench: setup  ## what the queue costs, as ratios; needs an otherwise idle machine
+	@$(PYTHON) benchmarks/bench.py
 
 clean:  ## remove what demo, tests and builds left; .venv stays
 	@rm -rf .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

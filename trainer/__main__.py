@@ -9,6 +9,8 @@ from trainer import lifeline
 
 def main() -> None:
     """`trainer train ...` for people, `trainer attend --parent PID` for a worker."""
+    # read when torch loads; threads that spin while they wait steal the loader's cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1:2] == ["attend"]:
         attend(int(sys.argv[3]))
     from trainer.by_hand import app

@@ -175,7 +175,6 @@ def environment() -> dict[str, str]:
         "TRAINQ_SLACK_FILE": str(DEMO / "slack.jsonl"),
         "TRAINQ_USER": "you",
         "COLUMNS": str(min(shutil.get_terminal_size((100, 0)).columns, 120)),
-        "OMP_WAIT_POLICY": "PASSIVE",  # on a busy machine spinning threads cost four times the work
         "FORCE_COLOR": "1" if sys.stdout.isatty() else "",
     }
     return {**os.environ, **blank, **ours}
