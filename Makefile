@@ -1,7 +1,7 @@
 # What people type and CI types too; `make help` lists it.
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo test lint lock bench clean
+.PHONY: help setup demo test lint bench lock clean
 help:  ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
 
@@ -21,13 +21,13 @@ lint: setup  ## style and types
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
 
+bench: setup  ## what the queue costs, side by side; refuses on a busy machine
+	@$(PYTHON) benchmarks/bench.py
+
 lock: setup  ## rewrite requirements.lock from pyproject.toml
 	@$(PYTHON) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--quiet --output-file requirements.lock
-
-bench: setup  ## what the queue costs, as ratios; needs an otherwise idle machine
-	@$(PYTHON) benchmarks/bench.py
 
 clean:  ## remove what demo, tests and builds left; .venv stays
 	@rm -rf .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

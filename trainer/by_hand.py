@@ -51,9 +51,9 @@ def train(
     """Train one config here and now, without the queue.
 
     \b
-    trainer train examples/sketch.yaml
-    trainer train examples/sketch.yaml optim.lr=3e-4 train.epochs=5
-    trainer train examples/sketch.yaml --out runs/first --data ~/data
+    trainer train examples/sketch_small.yaml
+    trainer train examples/sketch_small.yaml optim.lr=3e-4 train.epochs=5
+    trainer train examples/sketch_small.yaml --out runs/first --data ~/data
     """
     try:
         settings = Settings.read(os.environ, Path(".env"))
