@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from schemas import errors
 from schemas.errors import ConfigError, Problem, TrainqError, UsageError
-from schemas.events import Epoch, parse_line
+from schemas.events import Epoch, metrics_row, parse_line
+from schemas.result import Result
 from schemas.run import (
     ENDED,
     ID_PATTERN,
@@ -148,6 +149,17 @@ def test_a_second_maker_of_an_attempt_is_refused(tmp_path: Path) -> None:
         run.make_attempt("1-00000000")
 
 
+def test_checkpoints_of_a_finished_run_are_dropped_and_its_best_weights_stay(
+    tmp_path: Path,
+) -> None:
+    run = RunsRoot(tmp_path).run("abc123")
+    attempt = run.make_attempt(TOKEN)
+    attempt.checkpoint(40).mkdir()
+    attempt.best.mkdir()
+    run.drop_checkpoints()
+    assert [path.name for path in attempt.path.iterdir()] == ["best"]
+
+
 def test_every_name_of_a_run_is_below_its_folder(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "abc123")
     attempt = run.attempt("2-0123abcd")
@@ -241,6 +253,16 @@ def test_ids_and_nonces_are_fresh_and_well_formed() -> None:
     assert len(ids) == 200
     assert all(ID_PATTERN.match(each) for each in ids)
     assert len(new_nonce()) == 8
+
+
+def test_a_row_of_metrics_begins_with_its_epoch_and_step() -> None:
+    row = metrics_row(Epoch(epoch=1, step=2, metrics={"accuracy": 0.5}))
+    assert list(row.items()) == [("epoch", 1), ("step", 2), ("accuracy", 0.5)]
+
+
+def test_a_result_is_the_same_after_its_way_through_a_file() -> None:
+    result = Result(token=TOKEN, exit_code=5, cause=Cause.DIVERGED, error="loss is nan")
+    assert Result.model_validate_json(result.model_dump_json()) == result
 
 
 def test_a_line_of_the_pipe_is_read_back_or_refused() -> None:
