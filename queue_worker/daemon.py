@@ -209,14 +209,17 @@ class GpuWorker(BaseWorker):
                 near_end=self._near_end,
             )
             left = watch.run()
+            if not trainer.warm and left.code:
+                self._pause(FAULT_PAUSE_S)  # a broken installation would fail every run there is
             if left.code and not last_line(prepared.folder.log):
                 append(prepared.folder.log, trainer.last_words())
+            began = trainer.warm is not None
         finally:
             trainer.discard()
-        return outcome.judge(attempt.run, self._facts(attempt, prepared, left, oom_kills))
+        return outcome.judge(attempt.run, self._facts(attempt, prepared, left, oom_kills, began))
 
     def _facts(
-        self, attempt: Attempt, prepared: Prepared, left: Exit, oom_kills: int
+        self, attempt: Attempt, prepared: Prepared, left: Exit, oom_kills: int, began: bool
     ) -> outcome.Facts:
         result, fault = outcome.read_result(read(prepared.folder.result), attempt.token)
         heard = attempt.heard
@@ -230,6 +233,7 @@ class GpuWorker(BaseWorker):
             stalled=left.stalled,
             killed=left.killed,
             oom_kills=host.oom_kills() - oom_kills,
+            began=began,
             last_line=last_line(prepared.folder.log),
             progress=heard.progress,
             best=heard.best,
@@ -238,8 +242,12 @@ class GpuWorker(BaseWorker):
 
     def _near_end(self) -> None:
         """The imports of the next trainer may begin, if there will be a next one."""
-        if not self.leaving and self._done + 1 != self._wanted:
+        if self.leaving or self._done + 1 == self._wanted:
+            return
+        try:
             self._standby.prepare()
+        except OSError as error:  # it must not cost the trainer that works
+            log.warning("the next trainer cannot get ready: %s", error)
 
     def _tell(self, attempt: Attempt) -> None:
         """Say how it went, and rewrite what people find in the run folder."""
@@ -285,6 +293,7 @@ class GpuWorker(BaseWorker):
         self._silence.set()
         self._tick.stop()
         with suppress(redis.RedisError):
+            self._queue.reclaim(self.card())  # a claim whose reply was lost as we left
             self._queue.depart(self._first_card.lane)
         self._book.close()
         log.info("left after %s", count(self._done, "attempt"))

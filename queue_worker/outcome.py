@@ -36,6 +36,7 @@ class Facts:
     draining: bool = False
     stalled: bool = False
     killed: bool = False  # by us, because it did not leave in time
+    began: bool = True  # its imports worked
     oom_kills: int = 0  # by which the cgroup's counter rose during the attempt
     last_line: str = ""  # of its log
     progress: Progress | None = None
@@ -83,6 +84,8 @@ def _own_fault(run: Run, facts: Facts) -> Ending:
     """An orderly exit that is no success: final, unless the host or its GPU is to blame."""
     cause = _cause(facts)
     error = _words(facts)
+    if not facts.began and facts.result is None:
+        return crashed(f"the trainer cannot start on this host: {error}")
     if cause is Cause.HOST_OOM:
         return _out_of_memory(run, error)
     if cause is Cause.GPU_FAULT:

@@ -4,7 +4,7 @@ Every change is one script in `lua/`. All keys, after the prefix (default `train
 
 run:<id>        hash    the record: fields of schemas.run.Run as text (config, overrides, progress,
                         best, result as JSON) and seq, nonce, log_next, log_number, claim_root,
-                        claim_boot, checkpoint_token, ended_token, held_from
+                        claim_boot, claim_lease, checkpoint_token, ended_token, held_from
 seq             string  counter of submissions; a run keeps its number, so also its place
 runs ids        zset    all ids by seq; all ids by name, for prefixes
 state:<state>   zset    ids: queued by place, ended by ended_at, others by seq

@@ -5,6 +5,7 @@ Main thread only, as everything that spawns.
 
 import importlib.util
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 SOURCES = ("trainer", "schemas")  # what a trainer has read before it gets its order
 PACKAGES = ("torch", "torchvision", "timm", "numpy")
+AGAIN_S = 30.0  # after one has died while it waited
 MEMORY_NEEDED = 2 << 30  # bytes free before 0.7 GB are spent on being quick
 
 
@@ -27,13 +29,24 @@ class Standby:
         self._command, self._env, self._warm = command, env, warm
         self._waiting: Trainer | None = None
         self._made_from = ""
+        self._not_before = 0.0
 
     def prepare(self) -> None:
         """See to it that a current trainer waits, if that is wanted and affordable."""
-        if self._waiting and (self._waiting.ended() or self._made_from != fingerprint()):
+        if self._waiting and self._waiting.ended():
+            words = self._waiting.last_words().decode(errors="replace").strip()
+            log.warning("the trainer that waited has died: %s", words.rpartition("\n")[2])
+            self._not_before = time.monotonic() + AGAIN_S
             self.dismiss()
-        if self._warm and not self._waiting and host.available_memory() > MEMORY_NEEDED:
+        if self._waiting and self._made_from != fingerprint():
+            self.dismiss()
+        if self._wanted():
             self._waiting, self._made_from = self._spawn(), fingerprint()
+
+    def _wanted(self) -> bool:
+        if not self._warm or self._waiting or time.monotonic() < self._not_before:
+            return False
+        return host.available_memory() > MEMORY_NEEDED
 
     def start(self, order: Order) -> Trainer:
         """A trainer that has its order."""

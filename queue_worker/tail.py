@@ -1,6 +1,7 @@
 """The growing log of an attempt, read as lines. Knows only a file."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 CHUNK = 256 * 1024  # bytes a look; a trainer that floods its log is read at leisure
@@ -16,8 +17,10 @@ class Tail:
         self._partial = b""
 
     def lines(self, *, rest: bool = False) -> list[str]:
-        """New whole lines; with `rest` all that is left, an unfinished last one too."""
-        fresh = self._read(-1 if rest else CHUNK)
+        """New whole lines; with `rest` the end of what is left, an unfinished last line too."""
+        if rest:
+            self._skip_to_the_end()
+        fresh = self._read(CHUNK)
         *whole, self._partial = (self._partial + fresh).split(b"\n")
         if self._partial and (rest or len(self._partial) > CHUNK):
             whole.append(self._partial)
@@ -28,6 +31,13 @@ class Tail:
     def offset(self) -> int:
         """Bytes seen so far: when it moves, something is alive."""
         return self._offset
+
+    def _skip_to_the_end(self) -> None:
+        """Of a flood only the last chunk is worth its memory; the file keeps all."""
+        with suppress(OSError):
+            behind = self.path.stat().st_size - CHUNK
+            if behind > self._offset:
+                self._offset, self._partial = behind, b""
 
     def _read(self, limit: int) -> bytes:
         try:

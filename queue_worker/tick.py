@@ -7,7 +7,6 @@ until it is written, whatever else is wished. It runs in a thread of its own.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
@@ -111,7 +110,7 @@ class Tick:
                 self._away_since = time.monotonic()
                 log.warning("Redis is away (%s); what trains goes on", error)
             return False
-        except redis.RedisError as error:
+        except Exception as error:  # what Redis holds may be anything; no duty starves another
             self._note_refusal(action, error)
         else:
             self._note_consent(action)
@@ -120,9 +119,10 @@ class Tick:
             self._away_since = None
         return True
 
-    def _note_refusal(self, action: object, error: redis.RedisError) -> None:
+    def _note_refusal(self, action: object, error: Exception) -> None:
         if not self._refused:
-            log.warning("Redis refuses: %s: %s", type(error).__name__, error)
+            what = "Redis refuses" if isinstance(error, redis.RedisError) else "Redis holds rubbish"
+            log.warning("%s: %s: %s", what, type(error).__name__, error)
         self._refused.add(action)
 
     def _note_consent(self, action: object) -> None:
@@ -167,13 +167,21 @@ class Tick:
         if not attempt or not attempt.ending:
             return
         try:
-            with suppress(redis.ResponseError):  # lines are not worth losing an end for
-                self._report()
+            self._last_report()
             verdict = self._queue.end(attempt.run.id, attempt.token, attempt.ending)
         except redis.ResponseError as error:
             self._end_refused(attempt, error)
             raise
         self._settle(attempt, verdict)
+
+    def _last_report(self) -> None:
+        """Lines are not worth losing an end for."""
+        try:
+            self._report()
+        except AWAY:
+            raise
+        except Exception as error:
+            log.warning("the last lines are not stored: %s", error)
 
     def _end_refused(self, attempt: Attempt, error: redis.ResponseError) -> None:
         """A broken record must not keep a worker for ever; its lease will run out."""

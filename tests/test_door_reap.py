@@ -56,6 +56,16 @@ def test_a_put_back_run_tells_who_put_it_back_and_why(
     assert event.text == "its worker fell silent" and event.attempt == 1
 
 
+def test_a_reaper_with_a_shorter_lease_leaves_the_leases_of_others_as_long_as_they_are(
+    reaping: Queue, connection: redis.Redis
+) -> None:
+    run_id = submit(reaping)
+    claim(reaping)
+    before = connection.zscore(f"{PREFIX}leases", run_id)
+    Queue(connection, PREFIX, lease_s=1).reap("v100:1")
+    assert connection.zscore(f"{PREFIX}leases", run_id) == before
+
+
 def test_a_live_lease_is_left_alone(reaping: Queue) -> None:
     submit(reaping)
     claim(reaping)

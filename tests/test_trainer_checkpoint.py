@@ -90,6 +90,7 @@ def test_the_best_weights_of_an_earlier_attempt_are_shared_not_copied(tmp_path: 
     theirs, mine = (folder.best_at(2) / checkpoint.WEIGHTS for folder in (first, second))
     assert theirs.samefile(mine)
     assert shelf.publish_best() == second.best and checkpoint.damage(second.best) == ""
+    assert mine.exists(), "a trainer killed before its result leaves them for the next attempt"
 
 
 def test_damaged_best_weights_are_not_taken_over(tmp_path: Path) -> None:

@@ -43,6 +43,13 @@ def test_a_line_of_rubbish_is_cut_and_never_kept_whole(tmp_path: Path) -> None:
     assert lines and all(len(line) <= 2000 for line in lines)
 
 
+def test_of_a_flood_only_the_end_is_read_when_the_trainer_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    path.write_text("flood\n" * 500_000 + "the end\n")
+    lines = Tail(path).lines(rest=True)
+    assert lines[-1] == "the end" and len(lines) < 100_000
+
+
 def test_the_last_line_is_the_last_with_something_in_it(tmp_path: Path) -> None:
     path = tmp_path / "run.log"
     assert last_line(path) == ""

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from support.waiting import wait_until
 from support.workers import Site
 
+from schemas.events import EventKind
 from schemas.run import Cause, State
 
 
@@ -95,9 +96,11 @@ def test_gpu_memory_is_tried_once_more_with_half_the_images(site: Site) -> None:
 
 def test_a_trainer_that_cannot_start_says_why(site: Site) -> None:
     run_id = site.submit()
-    site.worker("cpu", "--burst", "--trainer-command", "python -m no_such_trainer").wait()
-    run = site.queue.get(run_id)
-    assert run.cause is Cause.CODE and "No module named no_such_trainer" in run.error
+    site.worker("cpu", "--trainer-command", "python -m no_such_trainer")
+    wait_until(lambda: site.queue.get(run_id).crashes, what="the first crash")
+    put_back = next(e for e in site.queue.events(run_id=run_id) if e.kind is EventKind.REQUEUED)
+    assert put_back.cause is Cause.HOST_LOST, "a broken host is not the run's fault"
+    assert "No module named no_such_trainer" in put_back.text
 
 
 def test_work_that_was_done_but_not_told_is_not_done_again(site: Site) -> None:

@@ -64,6 +64,8 @@ def execute(order: Order, report: Report, leave: Leave) -> ExitCode:
         write_atomic(run_dir.attempt(order.token).result, result.model_dump_json(indent=1).encode())
     except OSError as error:
         LOG.error("could not write result.json: %s", error)
+        if end.code == ExitCode.FINISHED:
+            return ExitCode.SAVED  # nobody would believe a finish without a result
     return end.code
 
 

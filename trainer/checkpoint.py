@@ -83,7 +83,7 @@ def damage(folder: Path) -> str:
                 return f"{name} is not what was written"
         if (number := json.loads((folder / META).read_text())["schema"]) != SCHEMA:
             return f"it has schema {number}, this trainer reads {SCHEMA}"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__} {error}"
     return ""
 
@@ -158,7 +158,9 @@ class Shelf:
         """The run is finished: its best weights get their final name."""
         if self.best is None:
             raise Fault("no epoch left best weights: its metric was no number, or the disk refused")
-        self.attempt.best_at(self.best).rename(self.attempt.best)
+        temporary = self.attempt.best.with_name(".best.tmp")
+        shutil.copytree(self.attempt.best_at(self.best), temporary, copy_function=link_or_copy)
+        temporary.rename(self.attempt.best)  # checkpoints still speak of the old name until the end
         sync_folder(self.attempt.path)
         return self.attempt.best
 

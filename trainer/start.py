@@ -51,18 +51,20 @@ def choose(
 
 
 def resume(named: Path, run: RunDir, data: str, alive: Callable[[], None]) -> Start | None:
-    """The named checkpoint of this run, or the newest whole one that is not ahead of it."""
-    others = (
-        folder
-        for folder in checkpoint.newest(run, up_to=checkpoint.step_of(named))
-        if folder != named
-    )
-    for folder in (named, *others):
+    """The named checkpoint of this run, else the newest whole one that is not ahead of it; a whole
+    one that is ahead is as good: its attempt could not tell of it, or has pruned what it told.
+    """
+    behind = checkpoint.newest(run, up_to=checkpoint.step_of(named))
+    for folder in dict.fromkeys((named, *behind, *checkpoint.newest(run))):
         alive()
         if why := checkpoint.damage(folder):
             LOG.warning("checkpoint %s is damaged: %s", folder, why)
             continue
-        found = checkpoint.read(folder)
+        try:
+            found = checkpoint.read(folder)
+        except OSError as error:  # gone between the two looks
+            LOG.warning("checkpoint %s cannot be read: %s", folder, error)
+            continue
         if found.meta["data"] != data:
             raise DataFault(
                 "the table of images is not the one that this run began with",

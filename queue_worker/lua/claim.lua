@@ -93,7 +93,7 @@ local job = id .. '-' .. attempt
 leave_lane(id, best.lane)
 local fields = {
   attempt = attempt, token = token, worker = A.card.lane, claim_root = A.card.runs_root,
-  claim_boot = A.card.boot_id, log_number = '0', held_by = '', held_reason = '',
+  claim_boot = A.card.boot_id, claim_lease = seconds(A.lease), log_number = '0', held_by = '', held_reason = '',
 }
 if redis.call('HGET', run_key(id), 'started_at') == false then fields.started_at = seconds(NOW) end
 

@@ -44,7 +44,9 @@ for _, id in ipairs(redis.call('ZRANGE', key('leases'), 0, -1)) do
   elseif run.state ~= 'running' then
     redis.call('ZREM', key('leases'), id) -- debris
   elseif run.schema_number == whole(SCHEMA) then
-    if lease > NOW + A.lease then redis.call('ZADD', key('leases'), seconds(NOW + A.lease), id) end
+    -- its own length: this reaper's may be set otherwise
+    local length = tonumber(redis.call('HGET', run_key(id), 'claim_lease') or '') or A.lease
+    if lease > NOW + length then redis.call('ZADD', key('leases'), seconds(NOW + length), id) end
     local lost = why_lost(run, lease)
     if lost then
       put_back(id, run, {by = A.by, cause = 'host_lost', text = lost, crashed = true})
