@@ -121,11 +121,11 @@ def test_exit_codes_are_those_of_help() -> None:
 
 
 def test_table_of_settings_has_every_setting_with_its_default() -> None:
-    shown = {name.strip("`"): default.strip("`") for name, default, _ in rows("Settings")}
-    assert shown == {str(f.alias): default(f.default) for f in Settings.model_fields.values()}
+    shown = {name.strip("`"): cell.strip("`") for name, cell, _ in rows("Settings")}
+    assert shown == {str(f.alias): as_shown(f.default) for f in Settings.model_fields.values()}
 
 
-def default(value: object) -> str:
+def as_shown(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
