@@ -14,7 +14,7 @@ demo: setup  ## the whole path in two minutes: four runs, one worker, one privat
 	@$(PYTHON) examples/demo/demo.py
 
 test: lint  ## lint, types and all tests
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2 --dist worksteal
 
 lint: setup  ## style and types
 	@$(PYTHON) -m ruff check
