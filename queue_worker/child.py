@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 SECRETS = ("REDIS_", "SLACK_")  # what a trainer never needs does not reach its environment
 LINE_LIMIT = 1 << 20  # bytes; a trainer that writes more without an end of line is not ours
+TURN_LIMIT = 1 << 18  # bytes taken at once, more than a pipe holds: a flood must not stop the beats
 
 
 class Trainer:
@@ -126,8 +127,8 @@ class Trainer:
             os.write(self._stdin.fileno(), word)
 
     def _read(self) -> bytes:
-        chunks = []
-        while self._selector.get_map():
+        chunks: list[bytes] = []
+        while self._selector.get_map() and sum(map(len, chunks)) < TURN_LIMIT:
             try:
                 chunk = os.read(self._stdout.fileno(), 65536)
             except BlockingIOError:

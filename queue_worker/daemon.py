@@ -29,6 +29,7 @@ from queue_worker.supervise import Exit, Limits, Watch
 from queue_worker.tail import append, last_line
 from queue_worker.tick import AGAIN_S, Tick
 from schemas.errors import TrainqError, count
+from schemas.events import Saved
 from schemas.run import State, new_nonce
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
@@ -68,7 +69,7 @@ class GpuWorker(BaseWorker):
         self._first_card, self._root = card, RunsRoot(settings.runs)
         self._limits = Limits(settings.beat_s, settings.stall_s, settings.grace_s)
         self._book = Book(self)
-        self._tick = Tick(queue, self._book, self.card, settings)
+        self._tick = Tick(queue, self._book, self.card, self._counts, settings)
         self._notifier, self._silence = notifier, threading.Event()
         self._nonce = new_nonce()
         self._attempt: Attempt | None = None
@@ -197,6 +198,7 @@ class GpuWorker(BaseWorker):
         if prepared.done:
             log.info("%s had finished before its worker died", attempt.run.id)
             return outcome.finished(prepared.done)
+        rundirs.begin(self._root, attempt.run)
         oom_kills = host.oom_kills()
         trainer = self._standby.start(prepared.order)
         try:
@@ -240,6 +242,14 @@ class GpuWorker(BaseWorker):
             micro_batch=heard.chosen.micro_batch if heard.chosen else 0,
         )
 
+    def _counts(self, attempt: Attempt, saved: Saved) -> None:
+        """A checkpoint of ours is the one that counts; older attempts' are in the way. In a thread
+        of its own: neither beats nor renewals may wait for a slow disk.
+        """
+        if attempt.run.attempt > 1:
+            drop = self._root.run(attempt.run.id).drop_superseded
+            threading.Thread(target=drop, args=(saved.path,), name="tidy", daemon=True).start()
+
     def _near_end(self) -> None:
         """The imports of the next trainer may begin, if there will be a next one."""
         if self.leaving or self._done + 1 == self._wanted:
@@ -255,7 +265,7 @@ class GpuWorker(BaseWorker):
         try:
             run = self._queue.get(run.id)
             if attempt.verdict in (Verdict.DONE, Verdict.ALREADY):
-                rundirs.refresh(self._root.run(run.id), run, attempt.token)
+                rundirs.refresh(self._root, run, attempt.token)
         except (TrainqError, OSError) as error:
             log.warning("the run folder of %s is not up to date: %s", run.id, error)
         log.info("%s", outcome.told(run, attempt.ending, attempt.verdict))
@@ -275,6 +285,8 @@ class GpuWorker(BaseWorker):
         for run_id in self._queue.reclaim(self.card()):
             log.info("put back %s: the worker of this lane before us died with it", run_id)
         self._queue.announce(self.card())
+        for run_id in rundirs.catch_up(self._root, self._queue.get):
+            log.info("the run folder of %s was behind its record", run_id)
         self._book.open()
         self._tick.start()
         threading.Thread(

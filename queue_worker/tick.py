@@ -18,6 +18,7 @@ from queue_worker.queue import Queue
 from queue_worker.records import Verdict, WorkerCard
 from queue_worker.routine import Routine
 from queue_worker.rqbook import Book
+from schemas.events import Saved
 from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,14 @@ class Tick:
     """What one worker owes Redis."""
 
     def __init__(
-        self, queue: Queue, book: Book, card: Callable[[], WorkerCard], settings: Settings
+        self,
+        queue: Queue,
+        book: Book,
+        card: Callable[[], WorkerCard],
+        counts: Callable[[Attempt, Saved], None],
+        settings: Settings,
     ) -> None:
-        self._queue, self._book, self._card = queue, book, card
+        self._queue, self._book, self._card, self._counts = queue, book, card, counts
         self._attempt: Attempt | None = None
         self._job: Job | None = None
         self._away_since: float | None = None
@@ -158,8 +164,10 @@ class Tick:
     def _point(self) -> None:
         attempt = self._attempt
         if attempt and (saved := attempt.pointer()):
-            self._queue.checkpoint(attempt.run.id, attempt.token, saved.path, saved.step)
+            verdict = self._queue.checkpoint(attempt.run.id, attempt.token, saved.path, saved.step)
             attempt.pointed(saved)
+            if verdict is Verdict.DONE:
+                self._counts(attempt, saved)
 
     def _end(self) -> None:
         """The last report, then the end itself: again and again until Redis has answered."""

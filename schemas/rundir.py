@@ -1,9 +1,12 @@
 """Every file name of a run, once, and the only way a file is written there: whole or not at all.
 
 runs/<id>/config.yaml run.log result.json last/ best/   for people, from the record, never read
+  record.json              the record as it was when the last attempt began or ended, for a rebuild
   attempts/<token>/environment.json events.jsonl metrics.csv result.json run.log
   attempts/<token>/checkpoints/step-<k>/ best-<k>/   while it lives; best-<k> holds weights only
   attempts/<token>/best/                             of a finished run
+runs/root-id               the id of the runs root
+     .unsettled/<id>       an attempt whose end the run's folder does not show yet; holds its token
 """
 
 import os
@@ -19,6 +22,7 @@ class RunsRoot:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.unsettled = path / ".unsettled"
 
     def id(self) -> str:
         """The id that workers announce; made on first use."""
@@ -42,6 +46,7 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
+        self.record = path / "record.json"
         self.log = path / "run.log"
         self.result = path / "result.json"
         self.last = path / "last"
@@ -63,6 +68,18 @@ class RunDir:
         """The run is finished, and that is on record: nobody will go on from its checkpoints."""
         for checkpoints in self.attempts.glob("*/checkpoints"):
             shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def drop_superseded(self, checkpoint: str) -> None:
+        """Of attempts before the one whose checkpoint counts nobody needs any, once that one has
+        two of its own: the one that counts, and one in case it is found damaged.
+        """
+        counts = (self.path / checkpoint).parent
+        if len(list(counts.glob("step-*"))) < 2:
+            return
+        number = int(counts.parent.name.partition("-")[0])
+        for older in self.attempts.glob("*-*/checkpoints"):
+            if int(older.parent.name.partition("-")[0]) < number:
+                shutil.rmtree(older, ignore_errors=True)
 
     def relative(self, path: Path) -> str:
         """How a path inside this folder is named in records and events."""

@@ -18,13 +18,14 @@ from support.waiting import wait_until
 from schemas.config import TrainConfig
 from schemas.events import Alive, Epoch, ExitCode, Order, Saved, parse_line
 from schemas.run import Cause, Progress
+from schemas.settings import Settings
 from trainer import checkpoint
+from trainer.attend import GONE
 from trainer.report import EventPipe
 
 Start = Callable[..., Attendant]
 LONG = tiny(train__epochs=10_000, train__save_every_steps=5)  # until somebody ends it
-SILENCE_S = 0.5  # where silence is what the test is about
-PATIENCE_S = 2.0  # where a busy machine must not be taken for it
+PATIENCE_S = 2.0  # no busy machine may be taken for silence; a quarter of it is for the last save
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +99,19 @@ def test_sigterm_saves_at_the_next_step_and_leaves_with_75(
 def test_a_trainer_that_hears_nothing_saves_and_leaves(
     attend: Start, data: Path, tmp_path: Path
 ) -> None:
-    order = give(tmp_path, data, silence_s=SILENCE_S)
+    order = give(tmp_path, data, silence_s=PATIENCE_S)
     trainer = attend().take(order)
     assert trainer.code() == ExitCode.SAVED
-    assert result_of(order).error.startswith("no beat for 0.")
+    assert result_of(order).error.startswith("no beat for 2.")
     assert checkpoints(order)
+
+
+def test_the_last_write_comes_before_the_end_of_the_lease_whatever_its_length() -> None:
+    for lease_s in ("0.5", "15", "300"):
+        times = Settings.read({"TRAINQ_LEASE_S": lease_s})
+        oldest_renewal_s = times.lease_s - times.renew_s  # of the lease when the last beat came
+        assert GONE * times.silence_s < oldest_renewal_s - 0.04 * times.lease_s
+        assert times.silence_s < GONE * times.silence_s
 
 
 def test_beats_keep_a_trainer_going_and_a_closed_pipe_sends_it_away(
@@ -166,7 +175,10 @@ def test_a_trainer_that_cannot_reach_a_step_boundary_is_gone_soon_after_the_sile
     for image in (tmp_path / "data").glob("train/*/*"):
         image.unlink()
         os.mkfifo(image)  # opening it waits for ever
+    last_beat = time.monotonic()
+    trainer.beat()
     assert trainer.code() == ExitCode.SAVED
+    assert PATIENCE_S < time.monotonic() - last_beat < GONE * PATIENCE_S + 0.5
     assert not folder_of(order).result.exists()
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from support.waiting import wait_until
 from support.workers import FAKE
 
 from queue_worker import banner, gpu, host, lane, sweep
-from queue_worker.child import Trainer
+from queue_worker.child import TURN_LIMIT, Trainer
 from queue_worker.gpu import Probe
 from queue_worker.lane import Lane
 from queue_worker.tail import Tail, last_line
@@ -121,6 +122,26 @@ def test_a_trainer_never_gets_the_passwords_of_the_queue(monkeypatch: pytest.Mon
     try:
         wait_until(lambda: trainer.hear(0.1) and trainer.warm, what="a warm trainer")
         assert "canary" not in str(host.environment(trainer.pid))
+    finally:
+        trainer.discard()
+
+
+FLOOD = """
+import os
+line = b'{"kind":"saved","path":"' + b"x" * 200 + b'","step":1}\\n'
+while True: os.write(1, line * 64)
+"""
+
+
+def test_a_trainer_that_floods_its_pipe_is_heard_in_turns_that_end() -> None:
+    trainer = Trainer([sys.executable, "-c", FLOOD], {})
+    try:
+        lines = wait_until(lambda: trainer.hear(1), what="the flood")
+        for _ in range(20):
+            before = time.monotonic()
+            lines = trainer.hear(1)
+            assert time.monotonic() - before < 1
+            assert len(lines) <= 2 * TURN_LIMIT / 200
     finally:
         trainer.discard()
 

@@ -25,6 +25,9 @@ from trainer.report import EventFile, EventPipe, Report
 LOG = logging.getLogger(__name__)
 LAST_WORDS_S = 5.0  # for lines that a slow reader still has to take
 LISTEN_S = 0.5  # how soon an idle trainer notices that it should go
+# of the silence that sends us away, counted from the last beat: the rest is for the last save. The
+# lease was renewed at most a fifth of itself before that beat, so it still holds: 0.6 * 1.25 < 0.8
+GONE = 1.25
 
 
 def attend() -> ExitCode:
@@ -100,28 +103,31 @@ def watch(
     leave: Leave,
     leave_now: Callable[[int], None] = os._exit,
 ) -> None:
-    """Without a worker we save and leave, and a little later we are gone in any case: the lease
-    runs out, and then another attempt may begin.
+    """Without a worker we save and leave, and a little later we are gone in any case, before the
+    lease is: nothing is written once another attempt may begin.
     """
-    leave.ask(listen(descriptor, silence_s, leave_now))
-    time.sleep(silence_s / 3 + 2)
+    heard, why = listen(descriptor, silence_s, leave_now)
+    leave.ask(why)
+    time.sleep(max(0.0, heard + GONE * silence_s - time.monotonic()))
     leave_now(ExitCode.SAVED)
 
 
-def listen(descriptor: int, silence_s: float, leave_now: Callable[[int], None]) -> str:
-    """Take beats until they stop; why they stopped."""
+def listen(
+    descriptor: int, silence_s: float, leave_now: Callable[[int], None]
+) -> tuple[float, str]:
+    """Take beats until they stop; when the last one came, and why there are no more."""
     heard = time.monotonic()
     while True:
         # what lies in the pipe is looked at before the clock: we may have been frozen ourselves
-        if select.select([descriptor], [], [], silence_s / 8)[0]:
+        if select.select([descriptor], [], [], silence_s / 20)[0]:
             words = os.read(descriptor, 4096)
             if not words:
-                return "the worker is gone"
+                return heard, "the worker is gone"
             if fenced(words):
                 leave_now(ExitCode.SAVED)
             heard = time.monotonic()
         elif (silent := time.monotonic() - heard) > silence_s:
-            return f"no beat for {silent:.1f} s"
+            return heard, f"no beat for {silent:.1f} s"
 
 
 def fenced(words: bytes) -> bool:

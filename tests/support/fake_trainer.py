@@ -54,17 +54,18 @@ class Fake:
         silence_s = self.order["silence_s"]
         heard = time.monotonic()
         while True:
-            if select.select([0], [], [], silence_s / 5)[0]:
+            gone = False
+            if select.select([0], [], [], silence_s / 20)[0]:
                 words = os.read(0, 4096)
                 if b"F" in words:
                     os._exit(SAVED)
                 if words:
                     heard = time.monotonic()
                     continue
-                heard = 0.0
-            if time.monotonic() - heard > silence_s:
+                gone = True
+            if gone or time.monotonic() - heard > silence_s:
                 self.leave.set()
-                time.sleep(silence_s / 3 + 2)
+                time.sleep(max(0, heard + 1.25 * silence_s - time.monotonic()))
                 os._exit(SAVED)
 
     def train(self) -> int:

@@ -1,0 +1,72 @@
+"""The run folder follows the record, also when the worker that should have written it died."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.waiting import wait_until
+from support.workers import Site
+
+from schemas.run import Run, State
+from schemas.rundir import RunDir
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+def saved(run_dir: RunDir, token: str, *steps: int) -> None:
+    for step in steps:
+        (run_dir.attempt(token).checkpoint(step)).mkdir(parents=True)
+
+
+def test_a_folder_that_a_dead_worker_left_behind_is_brought_up_to_date_at_the_next_start(
+    site: Site,
+) -> None:
+    run_id = site.submit("steps=8")
+    folder = site.runs / run_id
+    trap = folder / "attempts" / "0-00000000" / "run.log"
+    trap.parent.mkdir(parents=True)
+    os.mkfifo(trap)  # whoever collects the logs waits for ever
+    worker = site.worker("cpu", "--no-warm")
+    assert site.ended(run_id).state is State.FINISHED
+    worker.process.kill()
+    worker.wait()
+    assert not (folder / "result.json").exists()
+    trap.unlink()
+    assert site.worker("cpu", "--burst", "--no-warm").wait() == 0
+    assert Run.model_validate_json((folder / "record.json").read_text()) == site.queue.get(run_id)
+    assert json.loads((folder / "result.json").read_text())["exit_code"] == 0
+    assert "step 8" in (folder / "run.log").read_text()
+    assert not list((site.runs / ".unsettled").iterdir())
+
+
+def test_checkpoints_of_older_attempts_go_once_the_one_that_counts_has_two_of_its_own(
+    tmp_path: Path,
+) -> None:
+    run_dir = RunDir(tmp_path)
+    for token, steps in {"1-0": (5, 10), "2-0": (15,), "10-0": (20,), "11-0": ()}.items():
+        saved(run_dir, token, *steps)
+    run_dir.drop_superseded("attempts/10-0/checkpoints/step-20")
+    assert run_dir.attempt("1-0").checkpoint(10).exists(), "one alone could be damaged"
+    saved(run_dir, "10-0", 25)
+    saved(run_dir, "11-0", 25)
+    run_dir.drop_superseded("attempts/10-0/checkpoints/step-25")
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*/*/step-*"))
+    of_ten = [f"attempts/10-0/checkpoints/step-{step}" for step in (20, 25)]
+    assert left == [*of_ten, "attempts/11-0/checkpoints/step-25"]
+
+
+def test_a_resumed_run_frees_the_disk_while_it_still_trains(site: Site) -> None:
+    run_id = site.submit("steps=1000 kill=12 first")
+    site.worker("cpu", "--no-warm")
+    site.at_step(run_id, 21, attempt=2)
+    attempts = site.runs / run_id / "attempts"
+    wait_until(lambda: not list(attempts.glob("1-*/checkpoints/*")), what="the space")
+    run = site.queue.get(run_id)
+    assert run.state is State.RUNNING and (site.runs / run_id / run.checkpoint).is_dir()
