@@ -3,20 +3,18 @@
 Main thread only, as everything that spawns.
 """
 
-import importlib.util
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from queue_worker import host
 from queue_worker.child import Trainer
+from schemas import code
 from schemas.events import Order
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("trainer", "schemas")  # what a trainer has read before it gets its order
 PACKAGES = ("torch", "torchvision", "timm", "numpy")
 AGAIN_S = 30.0  # after one has died while it waited
 MEMORY_NEEDED = 2 << 30  # bytes free before 0.7 GB are spent on being quick
@@ -71,13 +69,7 @@ class Standby:
 
 def fingerprint() -> str:
     """Changes when the trainer's source or the packages it has imported change."""
-    stamps = [
-        f"{path}:{facts.st_mtime_ns}:{facts.st_size}"
-        for folder in map(_folder, SOURCES)
-        for path in sorted(folder.rglob("*.py"))
-        if (facts := path.stat())
-    ]
-    return "|".join([*stamps, *versions().values()])
+    return "|".join([*code.stamps(), *versions().values()])
 
 
 def versions() -> dict[str, str]:
@@ -89,10 +81,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return Path("/nonexistent")
-    return Path(spec.submodule_search_locations[0])

@@ -6,6 +6,7 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
   attempts/<token>/checkpoints/step-<k>/ best-<k>/   while it lives; best-<k> holds weights only
   attempts/<token>/best/                             of a finished run
 runs/root-id               the id of the runs root
+     code/<sha256>         what no commit has of the source that ran; named by environment.json
      .unsettled/<id>       an attempt whose end the run's folder does not show yet; holds its token
 """
 
@@ -23,6 +24,7 @@ class RunsRoot:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.unsettled = path / ".unsettled"
+        self.code = path / "code"
 
     def id(self) -> str:
         """The id that workers announce; made on first use."""
@@ -52,6 +54,7 @@ class RunDir:
         self.last = path / "last"
         self.best = path / "best"
         self.attempts = path / "attempts"
+        self.code = path / "code"  # of a run by hand, which has no runs root
 
     def attempt(self, token: str) -> "AttemptDir":
         return AttemptDir(self.attempts / token)

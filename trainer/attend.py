@@ -40,8 +40,10 @@ def attend() -> ExitCode:
 
     import torch  # seconds: done before there is a run that waits for it
 
+    from trainer import snapshot
     from trainer.attempt import execute
 
+    snapshot.take()  # what was imported now is what will run
     pipe(Warm(torch=torch.__version__, cuda=torch.version.cuda or ""))
     order = await_order(0, leave)
     if order is None:

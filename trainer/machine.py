@@ -4,8 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -23,7 +22,6 @@ PACKAGES = (
     "scikit-learn",
     "safetensors",
 )
-DIFF_LIMIT = 200_000  # characters of local changes that are recorded
 
 
 def device() -> torch.device:
@@ -68,10 +66,10 @@ def describe(where: torch.device) -> str:
     return f"the CPU ({torch.get_num_threads()} threads)"
 
 
-def environment(where: torch.device) -> bytes:
+def environment(where: torch.device, source: Mapping[str, Any]) -> bytes:
     """The facts that a result depends on besides its config, as JSON."""
     facts: dict[str, Any] = {
-        **code(Path(__file__).resolve().parent.parent),
+        "code": source,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "host": platform.node(),
@@ -91,27 +89,3 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def code(source: Path) -> dict[str, str]:
-    """Commit and local changes of our own checkout; nothing when we run from an installed wheel."""
-    if not (source / ".git").exists():
-        return {"git_sha": "", "git_diff": ""}
-    return {
-        "git_sha": git(source, "rev-parse", "HEAD").strip(),
-        "git_diff": git(source, "diff", "HEAD")[:DIFF_LIMIT],
-    }
-
-
-def git(source: Path, *words: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(source), *words],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout

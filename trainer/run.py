@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, write_atomic
-from trainer import checkpoint, machine, model, start
+from trainer import checkpoint, machine, model, snapshot, start
 from trainer.data import loader, sketch, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
@@ -36,7 +36,9 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     device = machine.device()
     precision = machine.precision(config.train.precision, order.precision, device)
     micro_batch = order.micro_batch or config.data.batch_size // config.train.accumulate
-    write_atomic(attempt.environment, machine.environment(device))
+    source = snapshot.take()
+    source.keep(Path(order.code_dir) if order.code_dir else run_dir.code)
+    write_atomic(attempt.environment, machine.environment(device, source.facts))
 
     # data
     report.doing("reading data")
