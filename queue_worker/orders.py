@@ -39,7 +39,7 @@ def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepare
         run_dir=str(run_dir.path.absolute()),
         attempt_dir=str(folder.path.absolute()),
         data_root=str(settings.data.absolute()),
-        code_dir=str(root.code.absolute()),
+        runs_root=str(root.path.absolute()),
         resume=resume,
         init_from="" if resume else _inside(root.path, run.start_from),
         micro_batch=run.micro_batch,

@@ -76,7 +76,7 @@ class Order(Record):
     attempt_dir: str  # already made, exclusively, by the worker
     data_root: str
     resume: str = ""  # absolute path of a checkpoint folder; empty: from step 0
-    code_dir: str = ""  # absolute; where source texts are kept; empty: in the run folder
+    runs_root: str = ""  # absolute; what runs share is kept there; empty: in the run folder
     init_from: str = ""  # of a retry: absolute path of the old run's checkpoint
     micro_batch: int = 0
     precision: str = ""

@@ -7,6 +7,7 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
   attempts/<token>/best/                             of a finished run
 runs/root-id               the id of the runs root
      code/<sha256>         what no commit has of the source that ran; named by environment.json
+     splits/<sha256>.csv   which image validates in which fold; the folds of a batch share one
      .unsettled/<id>       an attempt whose end the run's folder does not show yet; holds its token
 """
 
@@ -25,6 +26,10 @@ class RunsRoot:
         self.path = path
         self.unsettled = path / ".unsettled"
         self.code = path / "code"
+        self.splits = path / "splits"
+
+    def split(self, sha256: str) -> Path:
+        return self.splits / f"{sha256}.csv"
 
     def id(self) -> str:
         """The id that workers announce; made on first use."""
@@ -54,7 +59,6 @@ class RunDir:
         self.last = path / "last"
         self.best = path / "best"
         self.attempts = path / "attempts"
-        self.code = path / "code"  # of a run by hand, which has no runs root
 
     def attempt(self, token: str) -> "AttemptDir":
         return AttemptDir(self.attempts / token)

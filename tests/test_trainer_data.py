@@ -1,5 +1,7 @@
 """The users' layout, the split, the order of reading, and the transforms."""
 
+import csv
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from support.sketches import draw_sketches
 from support.trainers import tiny
 
 from schemas.components import Holdout, KFold, NoAugment, SketchCsv, TimmAugment
+from schemas.rundir import RunsRoot
 from trainer.data import loader, sketch, split, transforms
 from trainer.data.plan import VALIDATION, Plan
 from trainer.data.sketch import Images
@@ -44,9 +47,8 @@ def mode(path: Path) -> str:
 
 
 def flat(targets: list[int]) -> Images:
-    return Images(
-        tuple(Path(str(i)) for i in range(len(targets))), tuple(targets), ("a", "b", "c"), ""
-    )
+    names = tuple(str(i) for i in range(len(targets)))
+    return Images(tuple(map(Path, names)), tuple(targets), ("a", "b", "c"), names, "")
 
 
 # ---- the layout ----------------------------------------------------------------------------------
@@ -127,6 +129,22 @@ def test_the_folds_are_a_partition_and_each_is_stratified() -> None:
     for fold in folds:
         assert Counter(images.targets[i] for i in fold.validate) == {0: 4, 1: 3, 2: 1}
         assert not set(fold.train) & set(fold.validate)
+
+
+def test_all_folds_share_one_split_file_and_other_splits_have_others(tmp_path: Path) -> None:
+    images, shared = flat([0] * 20 + [1] * 15 + [2] * 5), RunsRoot(tmp_path)
+
+    def kept(way: Holdout | KFold, seed: int = 1) -> str:
+        return split.keep(images, split.divide(images, way, seed), shared)
+
+    (one,) = {kept(KFold(folds=5, fold=fold)) for fold in range(5)}
+    others = {kept(KFold(folds=5), seed=2), kept(KFold(folds=4)), kept(Holdout())}
+    assert {path.stem for path in shared.splits.iterdir()} == {one, *others}
+    text = shared.split(one).read_bytes()
+    assert hashlib.sha256(text).hexdigest() == one
+    rows = list(csv.DictReader(text.decode().splitlines()))
+    validates = split.divide(images, KFold(folds=5, fold=3), seed=1).validate
+    assert [row["image_path"] for row in rows if row["fold"] == "3"] == list(map(str, validates))
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,12 @@ def test_a_clean_checkout_keeps_nothing_and_no_checkout_has_only_a_version(
 
 def test_an_attempt_names_the_source_that_ran_it(tmp_path: Path) -> None:
     data = draw_sketches(tmp_path / "data")
-    order = order_for(tmp_path / "run", data, tiny(train__epochs=1), code_dir=str(tmp_path / "c"))
+    order = order_for(tmp_path / "run", data, tiny(train__epochs=1), runs_root=str(tmp_path))
     train(order)
     said = json.loads(folder_of(order).environment.read_text())["code"]
     assert said["version"] == code.version()
     named = [name for name in (said.get("diff"), *said.get("untracked", {}).values()) if name]
-    assert {path.name for path in (tmp_path / "c").iterdir()} == set(named)
+    assert {path.name for path in (tmp_path / "code").iterdir()} == set(named)
 
 
 def test_a_version_changes_with_the_files_and_with_nothing_else(tmp_path: Path) -> None:

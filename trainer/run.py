@@ -8,7 +8,7 @@ from timm.data import resolve_model_data_config
 from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
-from schemas.rundir import RunDir, write_atomic
+from schemas.rundir import RunDir, RunsRoot, write_atomic
 from trainer import checkpoint, machine, model, snapshot, start
 from trainer.data import loader, sketch, split, transforms
 from trainer.data.plan import Plan
@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None:
     """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
-    run_dir = RunDir(Path(order.run_dir))
+    run_dir, shared = RunDir(Path(order.run_dir)), RunsRoot(Path(order.runs_root or order.run_dir))
     attempt = run_dir.attempt(order.token)
     data_root = Path(order.data_root)
 
@@ -37,7 +37,7 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     precision = machine.precision(config.train.precision, order.precision, device)
     micro_batch = order.micro_batch or config.data.batch_size // config.train.accumulate
     source = snapshot.take()
-    source.keep(Path(order.code_dir) if order.code_dir else run_dir.code)
+    source.keep(shared.code)
     write_atomic(attempt.environment, machine.environment(device, source.facts))
 
     # data
@@ -45,6 +45,7 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     images = sketch.read(config.data.source, data_root, alive)
     parts = split.divide(images, config.data.split, config.seed)
     plan = Plan.of(config, parts)
+    report.facts |= {"data": images.digest, "split": split.keep(images, parts, shared)}
     LOG.info(
         "data: %s of %s classes, %s train, %s validate",
         count(len(images.paths), "image"),

@@ -29,6 +29,7 @@ class Images:
     paths: tuple[Path, ...]
     targets: tuple[int, ...]
     classes: tuple[str, ...]
+    names: tuple[str, ...]  # as the table has them
     digest: str  # of names and targets: the same split of other data would be another split
 
 
@@ -53,7 +54,8 @@ def read(source: SketchCsv, data_root: Path, alive: Callable[[], None]) -> Image
     refuse_missing(paths, root, alive)
     labels = "".join(f"{row.image}\t{row.target}\n" for row in rows)
     digest = hashlib.sha256(labels.encode()).hexdigest()
-    return Images(paths, tuple(row.target for row in rows), classes, digest)
+    targets, names = tuple(row.target for row in rows), tuple(row.image for row in rows)
+    return Images(paths, targets, classes, names, digest)
 
 
 def read_table(table: Path) -> list[Row]:

@@ -1,8 +1,12 @@
 """Cuts the images into those that train and those that validate; the same for the same seed."""
 
+import csv
+import hashlib
+import io
 from collections import Counter
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from schemas.components import Holdout, KFold, Split
 from schemas.errors import count
+from schemas.rundir import RunsRoot, write_atomic
 from trainer.data.sketch import Images
 from trainer.faults import DataFault
 from trainer.randomness import stream
@@ -24,6 +29,12 @@ class Parts:
 
     train: Indices
     validate: Indices
+    folds: Indices  # in which fold each image validates; -1: in none
+
+    @classmethod
+    def of(cls, folds: Indices, fold: int) -> Self:
+        """What one fold validates and all others train."""
+        return cls(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold), folds)
 
 
 def divide(images: Images, split: Split, seed: int) -> Parts:
@@ -31,34 +42,56 @@ def divide(images: Images, split: Split, seed: int) -> Parts:
     targets = np.array(images.targets)
     refuse_small_classes(images, least(split), split)
     try:
-        train, validate = cut(split, targets, stream(seed, "split") & 0xFFFFFFFF)
+        folds = cut(split, targets, stream(seed, "split") & 0xFFFFFFFF)
     except ValueError as error:  # sklearn's word that one part cannot hold every class
         raise DataFault(f"cannot make {way(split)}: {error}", fix=FIX) from error
-    for part in (train, validate):
+    parts = Parts.of(folds, split.fold if isinstance(split, KFold) else 0)
+    for part in (parts.train, parts.validate):
         if len(absent := np.setdiff1d(targets, targets[part])):
             raise too_small(images, int(absent[0]), split)
-    return Parts(np.sort(train), np.sort(validate))
+    return parts
+
+
+def keep(images: Images, parts: Parts, shared: RunsRoot) -> str:
+    """Write the split where all folds of a batch find the same one; the sha256 of its file."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("image_path", "target", "fold"))
+    table.writerows(zip(images.names, images.targets, parts.folds.tolist(), strict=True))
+    written = text.getvalue().encode()
+    name = hashlib.sha256(written).hexdigest()
+    if not shared.split(name).exists():
+        shared.splits.mkdir(parents=True, exist_ok=True)
+        write_atomic(shared.split(name), written)
+    return name
 
 
 @singledispatch
-def cut(split: object, targets: Indices, state: int) -> tuple[Indices, Indices]:
-    """Training and validation indices of one way to split."""
+def cut(split: object, targets: Indices, state: int) -> Indices:
+    """The fold that each image validates in, of one way to split."""
     raise TypeError(f"no split for {split!r}")
 
 
 @cut.register
-def _(split: Holdout, targets: Indices, state: int) -> tuple[Indices, Indices]:
+def _(split: Holdout, targets: Indices, state: int) -> Indices:
     held = max(round(split.fraction * len(targets)), len(np.unique(targets)))
     shuffled = StratifiedShuffleSplit(n_splits=1, test_size=held, random_state=state)
-    train, validate = next(shuffled.split(targets, targets))
-    return train, validate
+    _, validate = next(shuffled.split(targets, targets))
+    return numbered(len(targets), [validate])
 
 
 @cut.register
-def _(split: KFold, targets: Indices, state: int) -> tuple[Indices, Indices]:
+def _(split: KFold, targets: Indices, state: int) -> Indices:
     folds = StratifiedKFold(n_splits=split.folds, shuffle=True, random_state=state)
-    train, validate = list(folds.split(targets, targets))[split.fold]
-    return train, validate
+    return numbered(len(targets), [validate for _, validate in folds.split(targets, targets)])
+
+
+def numbered(images: int, folds: list[Indices]) -> Indices:
+    """The number of the fold that holds an image; -1 where none does."""
+    numbers = np.full(images, -1)
+    for number, fold in enumerate(folds):
+        numbers[fold] = number
+    return numbers
 
 
 def least(split: Split) -> int:
