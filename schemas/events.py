@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.run import Best, Cause, Progress, Record, Seconds
+from schemas.run import Best, Cause, Progress, Record, Seconds, State
 
 
 class EventKind(StrEnum):
@@ -67,11 +67,26 @@ BEAT = b"b\n"  # "my parent runs"; it does not say that the lease is good
 FENCED = b"F\n"  # the lease is lost: leave now, save nothing
 
 
+class Part(Record):
+    """One of the runs that a gather run sums up, as its record was when the gathering began."""
+
+    run: str
+    state: State | None = None  # None: there is no record any more
+    fold: int | None = None
+    folds: int = 0  # into how many its data were cut
+    metric: str = ""  # which chose its best epoch
+    metrics: dict[str, float] = Field(default_factory=dict)  # of that epoch
+    split: str = ""  # sha256 of its split file
+    data: str = ""  # digest of its table of images
+
+
 class Order(Record):
     """The one JSON line that turns a warm trainer into the trainer of an attempt."""
 
     run: str
     token: str
+    kind: Literal["train", "gather"] = "train"
+    parts: tuple[Part, ...] = ()  # of a gather run
     run_dir: str
     attempt_dir: str  # already made, exclusively, by the worker
     data_root: str

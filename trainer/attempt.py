@@ -15,6 +15,7 @@ from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import RunDir, write_atomic
 from schemas.source import load
+from trainer import gather
 from trainer.faults import Fault, Leave, Leaving
 from trainer.report import Report
 from trainer.run import run
@@ -39,7 +40,10 @@ def execute(order: Order, report: Report, leave: Leave) -> ExitCode:
     began = time.monotonic()
     run_dir = RunDir(Path(order.run_dir))
     try:
-        run(load(run_dir.config).config, order, report, leave)
+        if order.kind == "gather":
+            gather.run(order, report)
+        else:
+            run(load(run_dir.config).config, order, report, leave)
         end = End(ExitCode.FINISHED)
     except BaseException as raised:  # the one place where everything ends up, as data
         error = telling(raised)

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import torch
 
+from schemas.rundir import AttemptDir, RunsRoot, write_atomic
+from trainer import snapshot
 from trainer.faults import ConfigFault
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -64,6 +66,13 @@ def describe(where: torch.device) -> str:
         major, minor = torch.cuda.get_device_capability(where)
         return f"{torch.cuda.get_device_name(where)} (sm_{major}{minor})"
     return f"the CPU ({torch.get_num_threads()} threads)"
+
+
+def record(attempt: AttemptDir, shared: RunsRoot, where: torch.device) -> None:
+    """Write down what this attempt runs with: the machine, the versions, the source."""
+    source = snapshot.take()
+    source.keep(shared.code)
+    write_atomic(attempt.environment, environment(where, source.facts))
 
 
 def environment(where: torch.device, source: Mapping[str, Any]) -> bytes:

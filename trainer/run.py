@@ -8,8 +8,8 @@ from timm.data import resolve_model_data_config
 from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
-from schemas.rundir import RunDir, RunsRoot, write_atomic
-from trainer import checkpoint, machine, model, snapshot, start
+from schemas.rundir import RunDir, RunsRoot
+from trainer import checkpoint, machine, model, start
 from trainer.data import loader, sketch, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
@@ -36,9 +36,7 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     device = machine.device()
     precision = machine.precision(config.train.precision, order.precision, device)
     micro_batch = order.micro_batch or config.data.batch_size // config.train.accumulate
-    source = snapshot.take()
-    source.keep(shared.code)
-    write_atomic(attempt.environment, machine.environment(device, source.facts))
+    machine.record(attempt, shared, device)
 
     # data
     report.doing("reading data")

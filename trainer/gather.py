@@ -1,0 +1,118 @@
+"""Sums up runs that belong together: mean and spread of every metric, and who is missing.
+
+No model and no images: what the runs measured comes with the order, as their records had it.
+"""
+
+import logging
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import count
+from schemas.events import Order, Part
+from schemas.run import Best, State
+from schemas.rundir import RunDir, RunsRoot
+from trainer import machine
+from trainer.faults import DataFault
+from trainer.report import Report
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What several runs are together."""
+
+    values: dict[str, float]  # each metric's mean, <metric>_std, and n and of: how many of how many
+    best: Best | None
+    text: str  # one line for people, which says what is missing
+
+
+def run(order: Order, report: Report) -> None:
+    """A gather run, from its parts to its result; a Fault says why there can be none."""
+    report.doing("gathering")
+    attempt = RunDir(Path(order.run_dir)).attempt(order.token)
+    machine.record(attempt, RunsRoot(Path(order.runs_root or order.run_dir)), machine.device())
+    summary = sum_up(order.parts)
+    report.best = summary.best
+    report.rows = [{"epoch": 0, "step": 0, **summary.values}]
+    report.facts |= {"text": summary.text, "parts": [part.run for part in order.parts]}
+    if splits := {part.split for part in order.parts if part.split and part.fold is not None}:
+        report.facts["split"] = splits.pop()
+    LOG.info("%s", summary.text)
+
+
+def sum_up(parts: Sequence[Part]) -> Summary:
+    """Pure: the summary of those that finished, which never hides those that did not."""
+    good = [part for part in parts if part.state is State.FINISHED and part.metrics]
+    lost = list(missing(parts, good))
+    if not good:
+        raise DataFault(f"nothing to gather: no run finished ({', '.join(lost) or 'none given'})")
+    refuse_strangers(good)
+    common = set.intersection(*(set(part.metrics) for part in good))
+    values: dict[str, float] = {}
+    for name in (name for name in good[0].metrics if name in common):
+        found = [part.metrics[name] for part in good]
+        values[name] = statistics.fmean(found)
+        if len(found) > 1:
+            values[f"{name}_std"] = statistics.stdev(found)
+    whole = len(good) + len(lost)
+    chosen = metric_of(good)
+    best = Best(metric=chosen, value=values[chosen], epoch=0) if chosen in values else None
+    return Summary(
+        {**values, "n": len(good), "of": whole}, best, told(values, chosen, good, whole, lost)
+    )
+
+
+def told(
+    values: dict[str, float], chosen: str, good: Sequence[Part], whole: int, lost: Sequence[str]
+) -> str:
+    """accuracy 0.861 ± 0.012, 4 of 5 folds, missing 3 (failed)"""
+    words = []
+    if chosen in values:
+        spread = f" ± {values[f'{chosen}_std']:.3g}" if len(good) > 1 else ""
+        words.append(f"{chosen} {values[chosen]:.4g}{spread}")
+    noun = "fold" if good[0].fold is not None else "run"
+    words.append(f"{len(good)} of {count(whole, noun)}" if lost else count(whole, noun))
+    words += [f"missing {', '.join(lost)}"] if lost else []
+    return ", ".join(words)
+
+
+def missing(parts: Sequence[Part], good: Sequence[Part]) -> Iterator[str]:
+    """Who should be there and is not: runs without a result, and folds that have no run at all."""
+    for part in parts:
+        if part not in good:
+            name = part.run if part.fold is None else str(part.fold)
+            yield f"{name} ({part.state or 'no record'})"
+    there = {part.fold for part in parts}
+    for fold in range(max((part.folds for part in parts), default=0)):
+        if fold not in there:
+            yield f"{fold} (no run)"
+
+
+def refuse_strangers(good: Sequence[Part]) -> None:
+    """A mean over different cuts of the data, or over different data, means nothing."""
+    for number, times in Counter(part.fold for part in good if part.fold is not None).items():
+        if times > 1:
+            twins = ", ".join(part.run for part in good if part.fold == number)
+            raise DataFault(f"fold {number} is there {times} times: {twins}", fix="gather one each")
+    first = good[0]
+    for part in good:
+        if (part.fold is None) != (first.fold is None):
+            raise DataFault(f"only one of {first.run} and {part.run} is a fold")
+        if part.fold is not None and (part.split != first.split or not part.split):
+            raise DataFault(
+                f"runs {first.run} and {part.run} were not cut by the same split "
+                f"({first.split[:12] or 'unknown'} and {part.split[:12] or 'unknown'})",
+                fix="submit the folds together, with one seed and the same data",
+            )
+        if part.data != first.data:
+            raise DataFault(f"runs {first.run} and {part.run} did not read the same data")
+
+
+def metric_of(good: Sequence[Part]) -> str:
+    """The metric by which all of them chose their best epoch; empty when they differ."""
+    chosen = {part.metric for part in good}
+    return chosen.pop() if len(chosen) == 1 else ""
