@@ -46,7 +46,7 @@ def lock_name(lane: Lane, gpu_uuid: str, queue: str) -> str:
     """What two workers must not share: a piece of hardware, or on the CPU a name in one queue."""
     if lane.index is not None:
         return f"trainq-gpu-{gpu_uuid or lane.gpu}.lock"
-    digest = hashlib.sha256(queue.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{queue} {lane.host}".encode()).hexdigest()[:12]
     return f"trainq-{lane.gpu.replace(':', '-')}-{digest}.lock"
 
 

@@ -41,7 +41,7 @@ class Options:
 
 def run(options: Options, settings: Settings) -> None:
     """Work in this lane until asked to leave; a TrainqError says why not."""
-    mine = Lane.parse(options.gpu)
+    mine = Lane.parse(options.gpu, settings.host)
     device = gpu.look(mine.index) if mine.index is not None else None
     client, place = connection.connect(settings, worker=True, announce=log.info)
     name = lane.lock_name(mine, device.uuid if device else "", f"{place.address} {settings.prefix}")

@@ -29,6 +29,7 @@ class Settings(BaseModel):
     user: str = Field(
         default_factory=getpass.getuser, alias="TRAINQ_USER", pattern=r"^[^|\x00-\x1f]{1,64}$"
     )  # a part of keys and lanes
+    host: str = Field("", alias="TRAINQ_HOST", pattern=r"^[^|:\s\x00-\x1f]{0,64}$")
     lease_s: Positive = Field(15.0, alias="TRAINQ_LEASE_S")  # every other time follows from it
     stall_s: Positive = Field(900.0, alias="TRAINQ_STALL_S")
     grace_s: Positive = Field(60.0, alias="TRAINQ_GRACE_S")  # between SIGTERM and SIGKILL

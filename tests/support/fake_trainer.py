@@ -75,6 +75,7 @@ class Fake:
             step = json.loads((Path(resume) / "meta.json").read_text())["step"]
         self.say("chosen", precision="fp32", micro_batch=self.order["micro_batch"] or 32)
         print(f"begin at step {step}", flush=True)
+        print(f"data in {self.order['data_root']}", flush=True)
         if wants.get("orphan"):
             subprocess.Popen(["sleep", "600"], start_new_session=True)
         while step < steps:
