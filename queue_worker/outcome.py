@@ -75,7 +75,7 @@ def finished(result: Result) -> Ending:
     return Ending(
         state=State.FINISHED,
         best=result.best,
-        result=dict(result.metrics),
+        result=result.told(),
         result_attempt=result.token,
     )
 

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from schemas.run import Best, Cause, Record
 
+TOLD = ("split", "data", "text")  # sha256 of the split file, digest of the images, a gather's words
+
 
 class Result(Record):
     """How an attempt ended, written atomically just before the trainer exits."""
@@ -22,3 +24,7 @@ class Result(Record):
     seconds: float = 0
     images_per_s: float | None = None
     facts: dict[str, Any] = Field(default_factory=dict)  # parameters, precision, weights_sha256 ...
+
+    def told(self) -> dict[str, Any]:
+        """What of it stands in the record: the metrics, and the few facts that others ask for."""
+        return {**self.metrics, **{name: self.facts[name] for name in TOLD if name in self.facts}}

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+MANIFEST = "manifest.json"  # of a checkpoint: the sha256 of every other file in it
+
 
 class RunsRoot:
     """The folder of run folders; its id is in a file: one id wherever a shared disk is mounted."""

@@ -19,11 +19,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save, save_file
 
-from schemas.rundir import AttemptDir, RunDir, sync_folder
+from schemas.rundir import MANIFEST, AttemptDir, RunDir, sync_folder
 from trainer.faults import DiskFault, Fault
 from trainer.model import Weights
 
-WEIGHTS, STATE, META, MANIFEST = "weights.safetensors", "state.pt", "meta.json", "manifest.json"
+WEIGHTS, STATE, META = "weights.safetensors", "state.pt", "meta.json"
 PATIENCE = 3  # failures in a row to write a checkpoint before the run ends
 UNWRITABLE = (
     OSError,
