@@ -278,7 +278,6 @@ class Queue(Reading):
             by=ending.by or "trainq",
             crashed=ending.crashed,
             stalled=ending.stalled,
-            before_first_step=ending.before_first_step,
             fields=fields,
             crash_limit=self._crash_limit,
         )
@@ -349,6 +348,5 @@ def _submitted(submission: Submission) -> dict[str, str]:
     texts = {
         name: dump(value) if isinstance(value, dict | list) else str(value)
         for name, value in values.items()
-        if value not in (None, [], {})
     }
     return {name: carried(text) for name, text in texts.items() if text}

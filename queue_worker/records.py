@@ -17,7 +17,6 @@ from schemas.run import (
     TRANSITIONS,
     Best,
     Cause,
-    Parent,
     Progress,
     Record,
     Run,
@@ -48,15 +47,6 @@ class Submission(Record):
     start_from: str = ""
     runs_root: LanePart = ""
     needs_host: LanePart = ""
-    after: tuple[Parent, ...] = ()
-    memory_mb: Annotated[int, Field(ge=0)] = 0
-    gpus: Annotated[int, Field(ge=1)] = 1
-    time_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
-    kind: Literal["train", "gather"] = "train"
-    digest: str = ""
-    code: str = ""
-    preflight: dict[str, Any] | None = None
-    fold: int | None = None
     held_by: str = ""  # submit straight into held
     held_reason: str = ""
 
@@ -83,10 +73,6 @@ class WorkerCard(Record):
     gpu_name: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
     user: str = ""
-    gpus: int = 1  # how many it holds
-    offer_mb: int = 0  # that one run may use now; 0: no limit
-    busy_with: str = ""  # one line about foreign processes, when it takes nothing for them
-    code: str = ""  # version of the trainer's source
     started_at: float
     draining: bool = False
     doing: str = ""  # run id
@@ -140,7 +126,6 @@ class Ending(Record):
     micro_batch: Annotated[int, Field(ge=0)] = 0  # of the next attempt; 0: as before
     crashed: bool = False
     stalled: bool = False
-    before_first_step: bool = False
 
     @model_validator(mode="after")
     def is_a_move_out_of_running(self) -> Self:
@@ -175,13 +160,6 @@ class Row(Record):
     batch: str = ""
     retry_of: str = ""
     needs_host: str = ""
-    after: tuple[Parent, ...] = ()
-    memory_mb: int = 0
-    gpus: int = 1
-    time_limit_s: float = 0
-    kind: Literal["train", "gather"] = "train"
-    fold: int | None = None
-    seq: int = 0
     submitted_at: Seconds
     started_at: Seconds | None = None
     ended_at: Seconds | None = None
@@ -197,15 +175,13 @@ class Row(Record):
     held_by: str = ""
     held_reason: str = ""
     ended_by: str = ""
-    skipped_for: str = ""
-    ran_s: float = 0
     cause: Cause | None = None
     error: str = ""
     progress: Progress = Progress()
     best: Best | None = None
 
 
-JSON_FIELDS = frozenset({"config", "overrides", "progress", "best", "result", "after", "preflight"})
+JSON_FIELDS = frozenset({"config", "overrides", "progress", "best", "result"})
 # rows.lua answers these: plain text first, then JSON; state and lease are always there
 ROW_JSON = [name for name in Row.model_fields if name in JSON_FIELDS]
 ROW_TEXT = [name for name in Row.model_fields if name not in {*JSON_FIELDS, "id", "lease_until"}]

@@ -29,10 +29,6 @@ class EventKind(StrEnum):
     SKIPPED = "skipped"
     STARTED_OVER = "started_over"  # its checkpoint is on a runs root that has no worker alive
     QUARANTINED = "quarantined"
-    READY = "ready"  # the last parent that it waited for has ended
-    EDITED = "edited"
-    CONTROL = "control"  # a hold, drain or cap of something larger than a run; of no run
-    PAUSED = "paused"  # a circuit breaker held a worker or a batch; of no run
 
 
 END_EVENTS = frozenset(
@@ -45,7 +41,7 @@ class Event(Record):
 
     id: str
     kind: EventKind
-    run: str = ""  # empty where it is about something larger
+    run: str
     at: Seconds
     by: str = ""  # who: a user, or a worker lane
     attempt: int = 0

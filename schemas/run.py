@@ -7,7 +7,7 @@ import re
 import secrets
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -68,11 +68,9 @@ class Cause(StrEnum):
 
 
 class Wish(StrEnum):
-    """What is asked of a running run; read by every renewal. Only a cancel is in its record."""
+    """What a person asked of a running run; durable in its record, read by every renewal."""
 
     CANCEL = "cancel"
-    DRAIN = "drain"  # its worker or host is wanted: save, go back to the queue
-    TIMEOUT = "timeout"  # its time limit is reached: save, end
 
 
 def new_id() -> str:
@@ -92,13 +90,6 @@ class Record(BaseModel):
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # since the epoch, by Redis TIME
-
-
-class Parent(Record):
-    """A run that must have ended before another one may start."""
-
-    id: str
-    on: Literal["ok", "any"] = "ok"  # ok: it must have finished
 
 
 class Progress(Record):
@@ -138,16 +129,6 @@ class Run(Record):
     retry_of: str = ""
     start_from: str = ""  # of a retry: "<run>/<checkpoint>" inside runs_root
     needs_host: str = ""
-    after: tuple[Parent, ...] = ()
-    memory_mb: int = 0  # of a GPU; 0: unknown
-    gpus: int = 1
-    time_limit_s: float = 0  # of all attempts together; 0: none
-    kind: Literal["train", "gather"] = "train"
-    digest: str = ""  # of the config without seed, name, note and notify
-    code: str = ""  # the submitter's version of the trainer's source
-    preflight: dict[str, Any] | None = None
-    fold: int | None = None
-    seq: int = 0  # its place in the order of submission; a requeue and a rebuild keep it
     submitted_at: Seconds
     started_at: Seconds | None = None  # of the first attempt
     ended_at: Seconds | None = None
@@ -174,10 +155,6 @@ class Run(Record):
     best: Best | None = None
     result: dict[str, Any] = Field(default_factory=dict)  # the trainer's metrics of a finished run
     result_attempt: str = ""  # token of the attempt whose result counts
-    skipped_for: str = ""  # the parent that ended otherwise than this run needed
-    ran_s: Annotated[float, Field(ge=0)] = 0  # all attempts together
-    peak_mb: int = 0  # of GPU memory, as measured
-    data_fingerprint: str = ""
 
     @model_validator(mode="after")
     def each_state_has_its_fields(self) -> "Run":
