@@ -25,6 +25,7 @@ class Found:
 
     run: Run
     how: str  # in words
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ def _search(root: RunsRoot) -> Iterator[Found | Unreadable]:
 def restored(run: Run, run_dir: RunDir, root_id: str) -> Found:
     """The run as it ended; or, when its end is not known, as it can go on."""
     if run.state in ENDED:
-        return Found(run, f"{run.state}, as it ended")
+        return Found(run, f"{run.state}, as it ended", run_dir.path)
     attempts = _attempts(run_dir)
     if run.state is State.RUNNING and attempts and (end := _finish(run, attempts[0])):
-        return Found(end, "finished; only its end had not been told")
+        return Found(end, "finished; only its end had not been told", run_dir.path)
     fields: dict[str, Any] = {"token": "", "worker": "", "lease_until": None, "wish": None}
     if run.state is State.RUNNING:
         fields |= {"state": State.QUEUED, "attempt": max(run.attempt, _number(attempts))}
@@ -80,7 +81,7 @@ def restored(run: Run, run_dir: RunDir, root_id: str) -> Found:
         fields |= {"checkpoint": "", "checkpoint_step": 0}
     again = Run.model_validate({**run.model_dump(), **fields})
     where = f"from step {again.checkpoint_step}" if again.checkpoint else "from step 0"
-    return Found(again, f"{again.state} again, {where}")
+    return Found(again, f"{again.state} again, {where}", run_dir.path)
 
 
 def _finish(run: Run, attempt: AttemptDir) -> Run | None:
@@ -92,13 +93,18 @@ def _finish(run: Run, attempt: AttemptDir) -> Run | None:
         return None
     if result.exit_code != ExitCode.FINISHED or result.token != attempt.path.name:
         return None
-    fields = {"state": State.FINISHED, "token": "", "lease_until": None, "ended_at": ended_at}
-    told = {
+    fields = {
+        "state": State.FINISHED,
+        "token": "",
+        "lease_until": None,
+        "ended_at": ended_at,
+        "ended_by": run.worker,
         "best": result.best or run.best,
         "result": result.told(),
         "result_attempt": result.token,
+        "data_fingerprint": str(result.facts.get("data", "")),
     }
-    return Run.model_validate({**run.model_dump(), **fields, **told, "ended_by": run.worker})
+    return Run.model_validate({**run.model_dump(), **fields})
 
 
 def _attempts(run_dir: RunDir) -> list[AttemptDir]:

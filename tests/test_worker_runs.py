@@ -26,7 +26,7 @@ def test_a_run_is_trained_to_its_end_and_a_burst_then_leaves(site: Site) -> None
     worker = site.worker("cpu", "--burst")
     assert worker.wait() == 0, worker.said()
     run = site.queue.get(run_id)
-    assert run.state is State.FINISHED and run.result == {"accuracy": 0.9}
+    assert run.state is State.FINISHED and run.result["accuracy"] == 0.9
     assert run.best and run.best.value == 0.9 and run.progress.step == 12
     assert run.checkpoint_step == 10 and run.precision == "fp32"
     assert "step 12" in site.queue.log(run_id)[0]
