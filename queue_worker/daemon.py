@@ -171,6 +171,8 @@ class GpuWorker(BaseWorker):
         run = attempt.run
         again = f", attempt {run.attempt}" if run.attempt > 1 else ""
         log.info("start %s %s (%s)%s", run.id, run.name, run.user, again)
+        if run.code and run.code != (ours := code.version()):
+            log.info("%s was submitted with trainer %s, here is %s", run.id, run.code, ours)
         self._tick.begin(attempt, job)
         ending = self._ending(attempt)
         attempt.end(ending.model_copy(update={"by": ending.by or self._first_card.lane}))
@@ -202,10 +204,10 @@ class GpuWorker(BaseWorker):
         if prepared.done:
             log.info("%s had finished before its worker died", attempt.run.id)
             return outcome.measured(outcome.finished(prepared.done), prepared.done)
-        rundirs.begin(self._root, attempt.run)
         oom_kills = host.oom_kills()
         trainer = self._standby.start(prepared.order)
         try:
+            rundirs.begin(self._root, attempt.run)  # it has its order: no disk keeps it waiting
             watch = Watch(
                 trainer,
                 attempt,

@@ -37,7 +37,9 @@ class Unreadable:
 
 
 def search(roots: Iterable[RunsRoot]) -> list[Found | Unreadable]:
-    """Every run of these runs roots once, by id; where two know a run, the later attempt counts."""
+    """Every run of these runs roots once, the ended ones first, because others may wait for them;
+    where two roots know a run, the later attempt counts.
+    """
     found: dict[str, Found] = {}
     unreadable: list[Found | Unreadable] = []
     for root in roots:
@@ -46,7 +48,8 @@ def search(roots: Iterable[RunsRoot]) -> list[Found | Unreadable]:
                 unreadable.append(each)
             elif (other := found.get(each.run.id)) is None or _later(each.run, other.run):
                 found[each.run.id] = each
-    return [*(found[run_id] for run_id in sorted(found)), *unreadable]
+    in_order = sorted(found.values(), key=lambda each: (each.run.state not in ENDED, each.run.id))
+    return [*in_order, *unreadable]
 
 
 def _search(root: RunsRoot) -> Iterator[Found | Unreadable]:
