@@ -3,15 +3,24 @@
 Every change is one script in `lua/`. All keys, after the prefix (default `trainq:`):
 
 run:<id>        hash    the record: fields of schemas.run.Run as text (config, overrides, progress,
-                        best, result as JSON) and seq, nonce, log_next, log_number, claim_root,
-                        claim_boot, claim_lease, checkpoint_token, ended_token, held_from
-seq             string  counter of submissions; a run keeps its number, so also its place
+                        best, result, after, preflight as JSON) and nonce, log_next, log_number,
+                        claim_root, claim_boot, claim_lease, charged_at, checkpoint_token,
+                        ended_token, held_from
+schema          string  version of the records and of their indexes
+seq             string  the last run's number: microseconds; a run keeps it, so also its place
 runs ids        zset    all ids by seq; all ids by name, for prefixes
 state:<state>   zset    ids: queued by place, ended by ended_at, others by seq
 lanes           set     names of the lanes that are not empty
-lane:<lane>     zset    queued ids by place = (1000 - priority) * 2^40 + seq; lane =
-                        <user>|<memory class>|<gpus>|<host wish>|<runs root of the checkpoint>
-user:<user> name:<name> batch:<batch>   zset   ids by seq
+lane:<lane>     zset    queued ids by place = seq - priority * a day; lane = <user>|<GiB>|<gpus>|
+                        <host wish>|<runs root of the checkpoint>|<batch>
+user:<user> name:<name> batch:<batch> digest:<digest>   zset   ids by seq
+children:<id>   set     runs that wait for this one
+users           zset    people, by when they were last charged
+usage:<user>    hash    value, at: GPU seconds, halved every half-life since then
+batches         zset    batch ids by submission
+batchcard:<b>   hash    card, submitted_at, max_parallel, open: 0 while its submit is not complete
+controls        hash    <kind>:<scope> -> by, reason, at, value as JSON: holds, drains, caps
+bad:<worker> fails:<batch>   list   the last ends that a circuit breaker looks at
 leases          zset    running ids by the end of their lease
 worker:<lane>   hash    card, and the last claim: claim_nonce claim_run claim_token claim_job
 workers roots   zset    worker lanes, and runs roots, by when they were last seen
@@ -29,21 +38,27 @@ broken:<key>            an index of the wrong type, set aside; the index was mad
 rq:job:<id>-<n> rq:queue:<rq queue> rq:queues   RQ's own, written by the claim, jobs with a TTL
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self, cast
+from collections.abc import Callable
+from typing import Literal, Self, cast
 
 import redis
 
 from queue_worker import connection as reach
-from queue_worker.connection import NOWHERE, Place, told
-from queue_worker.reading import Reading, rq_queue_name
+from queue_worker.asking import Asking
+from queue_worker.connection import NOWHERE, Place
+from queue_worker.reading import rq_queue_name
 from queue_worker.records import (
+    BatchCard,
+    BatchView,
     Claim,
+    Control,
+    ControlKind,
     Ending,
     Receipt,
     Renewal,
     Report,
     Row,
+    Share,
     Submission,
     Verdict,
     WorkerCard,
@@ -57,12 +72,16 @@ from queue_worker.records import (
     rq_time,
     run_of,
 )
-from schemas.errors import IdTaken, NotFound, TrainqError, TransitionRefused
-from schemas.run import TOKEN_PATTERN, Run, State, Wish
+from schemas.errors import IdTaken, TransitionRefused
+from schemas.run import TOKEN_PATTERN, Wish
 from schemas.settings import Settings
 
 __all__ = [  # publisher may import this module only
+    "BatchCard",
+    "BatchView",
     "Claim",
+    "Control",
+    "ControlKind",
     "Ending",
     "IdTaken",
     "Queue",
@@ -70,6 +89,7 @@ __all__ = [  # publisher may import this module only
     "Renewal",
     "Report",
     "Row",
+    "Share",
     "Submission",
     "TransitionRefused",
     "Verdict",
@@ -87,7 +107,7 @@ FORGET_WORKERS_S = 86400.0
 NOTICE_PATIENCE_S = 60.0  # an unfinished sender of a notice is gone after this
 
 
-class Queue(Reading):
+class Queue(Asking):
     """What people and workers may do with runs. Every method may be repeated after a lost reply."""
 
     def __init__(
@@ -96,11 +116,12 @@ class Queue(Reading):
         prefix: str,
         *,
         lease_s: float = 15,
+        half_life_s: float = 7 * 86400,
         resume_wait_s: float = 600,
         crash_limit: int = 5,
         place: Place = NOWHERE,
     ) -> None:
-        super().__init__(connection, prefix, lease_s=lease_s, place=place)
+        super().__init__(connection, prefix, lease_s=lease_s, half_life_s=half_life_s, place=place)
         self._resume_wait_s = resume_wait_s
         self._crash_limit = crash_limit
 
@@ -118,65 +139,11 @@ class Queue(Reading):
             connection,
             settings.prefix,
             lease_s=settings.lease_s,
+            half_life_s=settings.half_life_s,
             resume_wait_s=settings.resume_wait_s,
             crash_limit=settings.crash_limit,
             place=place,
         )
-
-    # ---- people ---------------------------------------------------------------------------------
-
-    @told
-    def submit(self, submissions: Sequence[Submission]) -> list[Receipt]:
-        """Queue all of them or, when an id is taken, none."""
-        entries = [
-            {
-                "id": submission.id,
-                "nonce": submission.nonce,
-                "fields": _submitted(submission),
-                "held": bool(submission.held_by),
-            }
-            for submission in submissions
-        ]
-        if not entries:
-            return []
-        word, *answer = self._scripts.run("submit", runs=entries)
-        if word == b"taken":
-            run_id = answer[0].decode()
-            fix = "submit again with a new id"
-            raise IdTaken(f"another run has the id {run_id}; nothing was queued", fix=fix)
-        rows = zip(submissions, answer[::3], answer[1::3], answer[2::3], strict=True)
-        return [
-            Receipt(id=s.id, state=State(state.decode()), ahead=ahead, repeated=bool(repeated))
-            for s, state, ahead, repeated in rows
-        ]
-
-    @told
-    def cancel(self, run_id: str, *, by: str, reason: str = "") -> Run:
-        """Pending: cancelled at once; running: asked to save and leave; ended: unchanged."""
-        return self._asked("cancel", run_id, by=by, reason=one_line(reason))
-
-    @told
-    def hold(self, run_id: str, *, by: str, reason: str = "") -> Run:
-        """Keep a pending run from starting; TransitionRefused once it runs or has ended."""
-        return self._asked("hold", run_id, by=by, reason=one_line(reason))
-
-    @told
-    def release(self, run_id: str, *, by: str) -> Run:
-        """Let a held run go on from its old place."""
-        return self._asked("release", run_id, by=by)
-
-    def _asked(self, verb: str, run_id: str, **arguments: Any) -> Run:
-        word, *more = self._scripts.run(verb, id=run_id, **arguments)
-        if word == b"missing":
-            raise NotFound(f"there is no run {run_id}", fix="queue list shows the runs")
-        if word == b"refused":
-            raise TransitionRefused(
-                f"run {run_id} is {more[0].decode()}: {verb} is for a run that waits its turn",
-                fix=f"queue show {run_id}",
-            )
-        if word == b"broken":
-            raise TrainqError(f"the record of run {run_id} is broken: {more[0].decode()}")
-        return self.get(run_id)
 
     # ---- workers --------------------------------------------------------------------------------
 
@@ -268,6 +235,10 @@ class Queue(Reading):
             fields["result_attempt"] = ending.result_attempt
         if ending.micro_batch:
             fields["micro_batch"] = str(ending.micro_batch)
+        if ending.peak_mb:
+            fields["peak_mb"] = str(ending.peak_mb)
+        if ending.data_fingerprint:
+            fields["data_fingerprint"] = ending.data_fingerprint
         answer = self._scripts.run(
             "end",
             id=run_id,
@@ -278,6 +249,7 @@ class Queue(Reading):
             by=ending.by or "trainq",
             crashed=ending.crashed,
             stalled=ending.stalled,
+            began=ending.began,
             fields=fields,
             crash_limit=self._crash_limit,
         )
@@ -340,13 +312,3 @@ class Queue(Reading):
     ) -> None:
         """Pending again, not before a while; `ambiguous`: the reply was lost, so look it up."""
         self._scripts.run("notice_retry", event=event_id, by=by, after=after_s, ambiguous=ambiguous)
-
-
-def _submitted(submission: Submission) -> dict[str, str]:
-    """The fields of a new record as text; empty ones are left out."""
-    values = submission.model_dump(mode="json", exclude={"id", "nonce"})
-    texts = {
-        name: dump(value) if isinstance(value, dict | list) else str(value)
-        for name, value in values.items()
-    }
-    return {name: carried(text) for name, text in texts.items() if text}

@@ -1,6 +1,6 @@
 """The half of the door that changes nothing: lists, logs, events, and how a name finds its run.
 
-Only `queue.py` imports this. The keys are documented there.
+Only `queue.py` and `asking.py` import this. The keys are documented in `queue.py`.
 """
 
 import json
@@ -14,9 +14,15 @@ from queue_worker.connection import NOWHERE, Place, told
 from queue_worker.records import (
     ROW_JSON,
     ROW_TEXT,
+    BatchView,
+    Control,
     Row,
+    Share,
     WorkerView,
+    batch_of,
+    batched,
     card_of,
+    control_of,
     event_of,
     mistake,
     rows_of,
@@ -40,6 +46,9 @@ Lines = tuple[list[str], int]
 Metrics = list[dict[str, Any]]
 Reasons = list[tuple[str, str]]
 Ids = list[str]
+Shares = list[Share]
+Controls = list[Control]
+Batches = list[BatchView]
 
 
 def rq_queue_name(lane: str) -> str:
@@ -51,13 +60,19 @@ class Reading:
     """What anybody may ask."""
 
     def __init__(
-        self, connection: redis.Redis, prefix: str, *, lease_s: float, place: Place = NOWHERE
+        self,
+        connection: redis.Redis,
+        prefix: str,
+        *,
+        lease_s: float,
+        half_life_s: float,
+        place: Place = NOWHERE,
     ) -> None:
         self.place = place  # where Redis is, for messages
         self._connection: Any = connection  # redis-py's types are those of both its clients at once
         self._prefix = prefix
         self._lease_s = lease_s
-        self._scripts = Scripts(connection, prefix)
+        self._scripts = Scripts(connection, prefix, half_life=half_life_s)
 
     def _key(self, name: str) -> str:
         return self._prefix + name
@@ -136,8 +151,52 @@ class Reading:
     @told
     def position(self, run_id: str) -> int | None:
         """How many queued runs are before it; None when it is not queued."""
-        rank: int | None = self._connection.zrank(self._key("state:queued"), run_id)
-        return rank
+        number: int | None = self._scripts.run("ahead", id=run_id)
+        return number
+
+    @told
+    def share(self) -> Shares:
+        """One line a person: what they used lately and what they wait for; most used first."""
+        now, flat = self.now(), self._scripts.run("share")
+        people = [
+            Share(
+                user=user.decode(),
+                used_s=float(used),
+                running=int(running),
+                pending=int(pending),
+                oldest_s=max(0.0, now - float(oldest)) if oldest else 0.0,
+            )
+            for user, used, running, pending, oldest in batched(flat, 5)
+        ]
+        return sorted(people, key=lambda each: (-each.used_s, each.user))
+
+    @told
+    def controls(self) -> Controls:
+        """What is held, drained or capped beyond single runs, by whom and why."""
+        found = text_of(self._connection.hgetall(self._key("controls")))
+        return [control for what in sorted(found) if (control := control_of(what, found[what]))]
+
+    @told
+    def batches(self, *ids: str, limit: int = 100) -> Batches:
+        """These batches, or the newest of all."""
+        states = list(State)
+        flat = self._scripts.run("batches", ids=ids, limit=limit, states=states)
+        return [
+            view
+            for card, at, opened, *numbers in batched(flat, 3 + len(states))
+            if (view := batch_of(card, at, opened, dict(zip(states, numbers, strict=True))))
+        ]
+
+    @told
+    def same(self, digest: str) -> Rows:
+        """Runs of this very experiment, seeds apart, newest first."""
+        ids = _decoded(self._connection.zrevrange(self._key(f"digest:{digest}"), 0, PAGE - 1))
+        return self._rows(ids)
+
+    @told
+    def children(self, run_id: str) -> Ids:
+        """The runs that wait, or waited, for this one."""
+        return sorted(_decoded(self._connection.smembers(self._key(f"children:{run_id}"))))
 
     @told
     def events(self, *, run_id: str = "", after: str = "0", limit: int = 1000) -> Events:
@@ -216,13 +275,16 @@ class Reading:
         """Runs in the order of scheduling: running, queued as they will be claimed, held, waiting,
         ended. `limit` is of all together; 0: no limit."""
         wanted = set(State) if states is None else set(states)
-        ids = self._ids(wanted, user, batch, limit, newest_ended_first)
+        rows = self._rows(self._ids(wanted, user, batch, limit, newest_ended_first))
+        # a run may have moved on between the two reads; sorting is stable
+        return sorted((row for row in rows if row.state in wanted), key=_section)
+
+    def _rows(self, ids: Ids) -> Rows:
         rows: Rows = []
         for start in range(0, len(ids), PAGE):
             page = ids[start : start + PAGE]
             rows += rows_of(self._scripts.run("rows", ids=page, text=ROW_TEXT, json=ROW_JSON))
-        # a run may have moved on between the two reads; sorting is stable
-        return sorted((row for row in rows if row.state in wanted), key=_section)
+        return rows
 
     def _ids(self, wanted: set[State], user: str, batch: str, limit: int, newest: bool) -> Ids:
         states = [state for state in (*IN_ORDER, *sorted(ENDED)) if state in wanted]

@@ -4,19 +4,23 @@ Knows field names of the run hash, but neither keys nor a connection.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
+from schemas.errors import UsageError
 from schemas.events import Event
 from schemas.run import (
     ID_PATTERN,
     TRANSITIONS,
     Best,
     Cause,
+    Kind,
+    Parent,
     Progress,
     Record,
     Run,
@@ -39,16 +43,37 @@ class Submission(Record):
     name: Annotated[str, StringConstraints(min_length=1)]
     user: Annotated[LanePart, StringConstraints(min_length=1)]
     config: dict[str, Any]
+    kind: Kind = "train"
     overrides: tuple[str, ...] = ()
+    digest: str = ""
+    code: str = ""
+    fold: Annotated[int, Field(ge=0)] | None = None
     priority: Priority = 0
     notify: str = ""
-    batch: str = ""
+    batch: LanePart = ""
+    after: tuple[Parent, ...] = ()
     retry_of: str = ""
     start_from: str = ""
     runs_root: LanePart = ""
     needs_host: LanePart = ""
+    gpus: Annotated[int, Field(ge=1, le=64)] = 1
+    memory_mb: Annotated[int, Field(ge=0)] = 0
+    time_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    preflight: dict[str, Any] = Field(default_factory=dict)
     held_by: str = ""  # submit straight into held
     held_reason: str = ""
+
+
+def parents_first(submissions: Sequence[Submission]) -> list[Submission]:
+    """The same runs, none before one that it waits for; UsageError for a circle."""
+    by_id = {submission.id: submission for submission in submissions}
+    waits = {s.id: {parent.id for parent in s.after if parent.id in by_id} for s in submissions}
+    try:
+        order = TopologicalSorter(waits).static_order()
+        return [by_id[run_id] for run_id in order] if any(waits.values()) else list(submissions)
+    except CycleError as error:
+        names = " -> ".join(by_id[run_id].name for run_id in error.args[1])
+        raise UsageError(f"these runs wait for each other: {names}") from error
 
 
 class Receipt(Record):
@@ -69,8 +94,12 @@ class WorkerCard(Record):
     boot_id: str
     pid: int
     runs_root: LanePart
+    gpus: Annotated[int, Field(ge=1)] = 1  # devices that it holds
     memory_mb: int = 0
+    offer_mb: int = 0  # memory of each device that a run may use now; 0: no limit is known
+    busy_with: str = ""  # why it takes nothing just now, as a line for people
     gpu_name: str = ""
+    code: str = ""  # version of the trainer's source that it runs
     versions: dict[str, str] = Field(default_factory=dict)
     user: str = ""
     started_at: float
@@ -126,6 +155,9 @@ class Ending(Record):
     micro_batch: Annotated[int, Field(ge=0)] = 0  # of the next attempt; 0: as before
     crashed: bool = False
     stalled: bool = False
+    began: bool = True  # it came to its first step; a host where nothing does is paused
+    peak_mb: Annotated[int, Field(ge=0)] = 0
+    data_fingerprint: str = ""
 
     @model_validator(mode="after")
     def is_a_move_out_of_running(self) -> Self:
@@ -135,6 +167,51 @@ class Ending(Record):
         if self.state is State.FAILED and self.cause is None:
             raise ValueError("a failed run needs a cause")
         return self
+
+
+class BatchCard(Record):
+    """Runs that were submitted together: a sweep, a k-fold, several files."""
+
+    id: Annotated[LanePart, StringConstraints(min_length=1)]
+    name: Annotated[str, StringConstraints(min_length=1)]
+    user: Annotated[LanePart, StringConstraints(min_length=1)]
+    kind: Literal["files", "sweep", "folds", "seeds"] = "files"
+    total: Annotated[int, Field(ge=1)]
+    axes: dict[str, list[Any]] = Field(default_factory=dict)  # what differs between its runs
+    max_parallel: Annotated[int, Field(ge=0)] = 0  # 0: no limit
+
+
+class BatchView(Record):
+    """A batch as others see it."""
+
+    card: BatchCard
+    counts: dict[State, int]
+    submitted_at: Seconds
+    open: bool  # False: its submit is not complete, nothing of it starts
+
+
+ControlKind = Literal["hold", "drain", "cap"]
+
+
+class Control(Record):
+    """Something a person, or a circuit breaker, has decided about more than one run."""
+
+    kind: ControlKind
+    scope: str  # all, user:<name>, batch:<id>, worker:<lane>, host:<name>
+    by: str
+    reason: str = ""
+    at: Seconds
+    value: int = 0  # of a cap: runs at a time
+
+
+class Share(Record):
+    """What one person used lately, and what that does to their place in line."""
+
+    user: str
+    used_s: float  # GPU seconds, halved every half-life
+    running: int
+    pending: int
+    oldest_s: float  # for how long the first of the pending ones has waited
 
 
 class Report(Record):
@@ -156,10 +233,19 @@ class Row(Record):
     name: str
     user: str
     state: State
+    kind: Kind = "train"
+    seq: int = 0
     priority: int = 0
     batch: str = ""
+    fold: int | None = None
+    after: tuple[Parent, ...] = ()
+    skipped_for: str = ""
     retry_of: str = ""
     needs_host: str = ""
+    gpus: int = 1
+    memory_mb: int = 0
+    time_limit_s: float = 0
+    ran_s: float = 0
     submitted_at: Seconds
     started_at: Seconds | None = None
     ended_at: Seconds | None = None
@@ -181,7 +267,7 @@ class Row(Record):
     best: Best | None = None
 
 
-JSON_FIELDS = frozenset({"config", "overrides", "progress", "best", "result"})
+JSON_FIELDS = frozenset({"config", "overrides", "progress", "best", "result", "after", "preflight"})
 # rows.lua answers these: plain text first, then JSON; state and lease are always there
 ROW_JSON = [name for name in Row.model_fields if name in JSON_FIELDS]
 ROW_TEXT = [name for name in Row.model_fields if name not in {*JSON_FIELDS, "id", "lease_until"}]
@@ -242,6 +328,33 @@ def card_of(text: object) -> WorkerCard | None:
         return WorkerCard.model_validate_json(text) if isinstance(text, bytes) else None
     except ValidationError:
         return None
+
+
+def control_of(what: str, text: str) -> Control | None:
+    """The control that a field of the hash describes, or None for anything else."""
+    kind, _, scope = what.partition(":")
+    try:
+        return Control.model_validate({**json.loads(text), "kind": kind, "scope": scope})
+    except (ValueError, TypeError):
+        return None
+
+
+def batch_of(card: bytes, at: bytes, opened: bytes, counts: dict[State, int]) -> BatchView | None:
+    """The batch that the parts of its hash describe, or None."""
+    try:
+        return BatchView(
+            card=BatchCard.model_validate_json(card),
+            counts={state: number for state, number in counts.items() if number},
+            submitted_at=float(at),
+            open=opened != b"0",
+        )
+    except ValueError:
+        return None
+
+
+def batched(flat: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """A flat answer of a script, cut into its entries."""
+    return (flat[start : start + size] for start in range(0, len(flat), size))
 
 
 def mistake(error: ValueError) -> str:

@@ -1,4 +1,4 @@
-"""Runs the Lua files: one transition each, `_prelude.lua` before every one of them.
+"""Runs the Lua files: one transition each, the shared parts (`_*.lua`) before every one of them.
 
 Knows how a script is called, not what any of them means.
 """
@@ -11,13 +11,16 @@ from typing import Any
 import redis
 from redis.commands.core import Script
 
+PARTS = ("_records", "_line", "_indexes", "_moves")
+
 
 class Scripts:
     """The scripts on one connection, for the keys of one prefix."""
 
-    def __init__(self, connection: redis.Redis, prefix: str) -> None:
+    def __init__(self, connection: redis.Redis, prefix: str, **always: Any) -> None:
         self._connection = connection
         self._prefix = prefix
+        self._always = always  # arguments that every script gets
         self._loaded: dict[str, Script] = {}
 
     def run(self, name: str, **arguments: Any) -> Any:
@@ -26,11 +29,11 @@ class Scripts:
         if script is None:
             script = self._connection.register_script(source(name))
             self._loaded[name] = script
-        return script(keys=[self._prefix], args=[json.dumps(arguments)])
+        return script(keys=[self._prefix], args=[json.dumps({**self._always, **arguments})])
 
 
 @cache
 def source(name: str) -> str:
     """The whole text that the server runs for this name."""
     folder = files("queue_worker") / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text() for part in ("_prelude", name))
+    return "\n".join((folder / f"{part}.lua").read_text() for part in (*PARTS, name))

@@ -22,13 +22,18 @@ class EventKind(StrEnum):
     REQUEUED = "requeued"
     HELD = "held"
     RELEASED = "released"
-    MOVED = "moved"
+    READY = "ready"  # everything it waited for has ended
+    MOVED = "moved"  # its priority
+    EDITED = "edited"
+    CONTROL = "control"  # of a batch, a person, a worker or all; `run` is empty
+    PAUSED = "paused"  # a circuit breaker: a worker or a batch is held; `run` is the last straw
     FINISHED = "finished"
     FAILED = "failed"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
     STARTED_OVER = "started_over"  # its checkpoint is on a runs root that has no worker alive
     QUARANTINED = "quarantined"
+    RESTORED = "restored"  # its record was lost with Redis and read from its folder
 
 
 END_EVENTS = frozenset(
@@ -41,7 +46,7 @@ class Event(Record):
 
     id: str
     kind: EventKind
-    run: str
+    run: str = ""  # empty: a control concerns more than one
     at: Seconds
     by: str = ""  # who: a user, or a worker lane
     attempt: int = 0

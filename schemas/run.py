@@ -7,11 +7,11 @@ import re
 import secrets
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-SCHEMA = 1  # of the run record; a worker leaves a record with another number alone and says so
+SCHEMA = 2  # of the run record; a worker leaves a record with a later number alone and says so
 
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # base32 without i, l, o, u
 ID_LENGTH = 6
@@ -39,7 +39,7 @@ PENDING = frozenset({State.WAITING, State.QUEUED, State.HELD})
 TRANSITIONS: MappingProxyType[State, frozenset[State]] = MappingProxyType(
     {
         State.WAITING: frozenset({State.QUEUED, State.HELD, State.CANCELLED, State.SKIPPED}),
-        State.QUEUED: frozenset({State.RUNNING, State.HELD, State.CANCELLED}),
+        State.QUEUED: frozenset({State.RUNNING, State.WAITING, State.HELD, State.CANCELLED}),
         State.HELD: frozenset({State.QUEUED, State.WAITING, State.CANCELLED, State.SKIPPED}),
         # back to queued: lease lost, drain, fault; to held: quarantine and circuit breakers
         State.RUNNING: frozenset(
@@ -68,9 +68,11 @@ class Cause(StrEnum):
 
 
 class Wish(StrEnum):
-    """What a person asked of a running run; durable in its record, read by every renewal."""
+    """What is asked of a running run; every renewal hears it. Of these a record keeps a cancel."""
 
     CANCEL = "cancel"
+    TIMEOUT = "timeout"  # its time limit is reached
+    DRAIN = "drain"  # its worker, or that one's host, is being emptied
 
 
 def new_id() -> str:
@@ -113,6 +115,16 @@ class Best(Record):
     epoch: int
 
 
+Kind = Literal["train", "gather"]  # a gather puts the results of its parents together
+
+
+class Parent(Record):
+    """A run that another one waits for."""
+
+    id: Annotated[str, StringConstraints(pattern=ID_PATTERN.pattern)]
+    on: Literal["ok", "any"] = "ok"  # that it finishes, or that it ends at all
+
+
 class Run(Record):
     """A config in the queue, as everybody reads it."""
 
@@ -121,14 +133,28 @@ class Run(Record):
     name: str
     user: str
     state: State
+    kind: Kind = "train"
+    seq: int = 0  # microseconds since the epoch, each run its own: the order of submission
     priority: int = 0
     config: dict[str, Any]
     overrides: tuple[str, ...] = ()
+    digest: str = ""  # of the experiment: the config without seed, name, note and notify
+    code: str = ""  # version of the trainer's source where it was submitted
+    fold: int | None = None
     notify: str = ""  # "", "#channel", "@me", "none"
     batch: str = ""
     retry_of: str = ""
     start_from: str = ""  # of a retry: "<run>/<checkpoint>" inside runs_root
-    needs_host: str = ""
+    after: tuple[Parent, ...] = ()
+    skipped_for: str = ""  # the parent that did not finish
+    needs_host: str = ""  # "<host>" or a worker's lane
+    gpus: int = 1
+    memory_mb: int = 0  # that it needs on each GPU; 0: nobody knows
+    preflight: dict[str, Any] = Field(default_factory=dict)  # schemas.preflight.Preflight, if made
+    peak_mb: int = 0  # measured
+    time_limit_s: float = 0  # of all attempts together; 0: none
+    ran_s: float = 0  # of all attempts so far
+    data_fingerprint: str = ""
     submitted_at: Seconds
     started_at: Seconds | None = None  # of the first attempt
     ended_at: Seconds | None = None

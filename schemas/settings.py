@@ -34,6 +34,7 @@ class Settings(BaseModel):
     stall_s: Positive = Field(900.0, alias="TRAINQ_STALL_S")
     grace_s: Positive = Field(60.0, alias="TRAINQ_GRACE_S")  # between SIGTERM and SIGKILL
     resume_wait_s: Positive = Field(600.0, alias="TRAINQ_RESUME_WAIT_S")
+    half_life_s: Positive = Field(604800.0, alias="TRAINQ_HALF_LIFE_S")  # of used GPU time
     crash_limit: int = Field(5, alias="TRAINQ_CRASH_LIMIT", ge=1)
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN")
     slack_channel: str = Field("", alias="SLACK_CHANNEL")

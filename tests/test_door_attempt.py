@@ -7,7 +7,7 @@ from support.runs import a_worker, claim, submit
 from queue_worker.queue import Ending, Queue, Report, TransitionRefused, Verdict
 from schemas.errors import NotFound
 from schemas.events import EventKind
-from schemas.run import Best, Cause, Progress, State, Wish, new_nonce
+from schemas.run import Best, Cause, Parent, Progress, State, Wish, new_nonce
 
 FINISHED = Ending(state=State.FINISHED)
 STALE = "1-00000000"
@@ -238,12 +238,13 @@ def test_hold_and_release_keep_the_place(queue: Queue) -> None:
 def test_a_run_that_waits_for_its_parents_goes_back_to_waiting(
     queue: Queue, connection: redis.Redis
 ) -> None:
-    run_id = submit(queue)
-    queue.hold(run_id, by="ana")
-    connection.hset(f"trainq:run:{run_id}", "held_from", "waiting")
+    parent = submit(queue)
+    run_id = submit(queue, after=(Parent(id=parent),))
+    assert queue.hold(run_id, by="ana").state is State.HELD
     assert queue.release(run_id, by="ana").state is State.WAITING
     assert queue.hold(run_id, by="ana").state is State.HELD
     assert queue.release(run_id, by="ana").state is State.WAITING
+    assert claim(queue).run.id == parent
     assert queue.claim(a_worker(), new_nonce()) is None
 
 

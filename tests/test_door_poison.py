@@ -9,7 +9,7 @@ from support.runs import a_run, a_worker, claim, submit
 from queue_worker.queue import Ending, Queue, Report, Verdict
 from schemas.errors import QueueUnreachable, TrainqError
 from schemas.events import EventKind
-from schemas.run import State, new_nonce
+from schemas.run import SCHEMA, State, new_nonce
 
 PREFIX = "trainq:"
 Poison = Callable[[redis.Redis, str], object]
@@ -125,7 +125,7 @@ def test_a_record_of_another_version_is_left_alone_and_skipped(
     queue: Queue, connection: redis.Redis
 ) -> None:
     newer, ours = submit(queue), submit(queue)
-    connection.hset(f"{PREFIX}run:{newer}", "schema_number", "2")
+    connection.hset(f"{PREFIX}run:{newer}", "schema_number", str(SCHEMA + 1))
     assert claim(queue).run.id == ours
     assert queue.claim(a_worker("v100:1"), new_nonce()) is None
     assert queue.get(newer).state is State.QUEUED and queue.position(newer) == 0
@@ -135,17 +135,17 @@ def test_a_record_of_another_version_is_left_alone_and_skipped(
 def test_debris_in_a_lane_is_swept_on_the_way(queue: Queue, connection: redis.Redis) -> None:
     done, good = submit(queue), submit(queue)
     queue.cancel(done, by="ana")
-    connection.zadd(f"{PREFIX}lane:ana|0|1||", {done: 0, "nobody": 1})
+    connection.zadd(f"{PREFIX}lane:ana|0|1|||", {done: 0, "nobody": 1})
     assert claim(queue).run.id == good
     assert queue.get(done).state is State.CANCELLED
     assert [run_id for run_id, _ in queue.quarantined()] == ["nobody"]
-    assert not connection.exists(f"{PREFIX}lane:ana|0|1||")
+    assert not connection.exists(f"{PREFIX}lane:ana|0|1|||")
 
 
 INDEXES = [
     *("runs", "ids", "lanes", "leases", "workers", "roots", "notices:open", "quarantine", "events"),
     *("bell", "seq", "notices:seq", "reap:last", "reap:hold", "user:ana", "worker:v100:0"),
-    *("lane:ana|0|1||", "state:queued", "state:running", "state:finished", "state:cancelled"),
+    *("lane:ana|0|1|||", "state:queued", "state:running", "state:finished", "state:cancelled"),
 ]
 
 
@@ -205,7 +205,7 @@ def test_an_index_that_had_to_be_set_aside_is_made_again(
     queue: Queue, connection: redis.Redis
 ) -> None:
     first, second = submit(queue, user="bo"), submit(queue)
-    for name in ("lanes", "lane:ana|0|1||", "state:queued", "user:bo", "ids"):
+    for name in ("lanes", "lane:ana|0|1|||", "state:queued", "user:bo", "ids"):
         connection.delete(PREFIX + name)
         connection.set(PREFIX + name, "garbage")
     queue.reap()

@@ -6,7 +6,7 @@ from support.runs import a_worker, claim, submit
 
 from queue_worker.queue import Ending, Queue, Verdict
 from schemas.events import EventKind
-from schemas.run import Cause, State, new_nonce
+from schemas.run import SCHEMA, Cause, State, new_nonce
 
 PREFIX = "trainq:"
 
@@ -88,7 +88,7 @@ def test_an_attempt_of_another_version_is_left_to_its_own_reapers(
 ) -> None:
     run_id = submit(reaping)
     claim(reaping)
-    connection.hset(f"{PREFIX}run:{run_id}", "schema_number", "2")
+    connection.hset(f"{PREFIX}run:{run_id}", "schema_number", str(SCHEMA + 1))
     expire(connection, run_id)
     assert reaping.reap() == []
     assert reaping.get(run_id).state is State.RUNNING

@@ -1,5 +1,6 @@
 -- Give a worker the first run that it can serve: lease, attempt, token and RQ job in one step.
--- reads   rq:suspended lanes lane:<lane> run:<id> roots reap:last reap:hold
+-- reads   rq:suspended lanes lane:<lane> run:<id> roots reap:last reap:hold controls usage:<user>
+--         leases batchcard:<batch>
 -- writes  run:<id>, state and lane indexes, leases, worker:<lane> workers roots, events, history:<id>,
 --         quarantine, metrics:<id>; rq:job:<id>-<n> rq:queues rq:queue:<rq_queue>
 -- args    card card_text nonce lease resume_wait rq_queue rq_now rq_ttl by
@@ -34,10 +35,69 @@ local function root_is_gone(root)
   return time_counts and NOW - last > A.resume_wait
 end
 
-local function serves(lane)
-  local host, root = string.match(lane, '|([^|]*)|([^|]*)$')
-  if not host or (host ~= '' and host ~= A.card.host) then return false end
-  return root == '' or root == A.card.runs_root or root_is_gone(root)
+local controls = redis.call('HGETALL', key('controls'))
+for i = 1, #controls, 2 do controls[controls[i]] = controls[i + 1] end
+for _, what in ipairs({'hold:all', 'hold:worker:' .. A.card.lane, 'drain:worker:' .. A.card.lane,
+  'hold:host:' .. A.card.host, 'drain:host:' .. A.card.host}) do
+  if controls[what] then return {} end
+end
+
+-- How many run now, of a person or of a batch; counted from the leases, so it cannot drift.
+local running
+local function runs_now(what)
+  if not running then
+    running = {}
+    for _, id in ipairs(redis.call('ZRANGE', key('leases'), 0, -1)) do
+      local values = redis.pcall('HMGET', run_key(id), 'user', 'batch')
+      for i, kind in ipairs({'user:', 'batch:'}) do
+        local name = values[i] and kind .. values[i]
+        if name then running[name] = (running[name] or 0) + 1 end
+      end
+    end
+  end
+  return running[what] or 0
+end
+
+local function below_cap(what, cap) return cap == 0 or runs_now(what) < cap end
+
+local function value_of(text)
+  local ok, found = pcall(cjson.decode, text or '')
+  return ok and type(found) == 'table' and tonumber(found.value) or 0
+end
+
+-- People and batches that may have one more run started; asked once each.
+local allowed = {}
+local function user_allowed(user)
+  local what = 'user:' .. user
+  if allowed[what] == nil then
+    allowed[what] = not controls['hold:' .. what] and below_cap(what, value_of(controls['cap:' .. what]))
+  end
+  return allowed[what]
+end
+
+local function batch_allowed(batch)
+  if batch == '' then return true end
+  local what = 'batch:' .. batch
+  if allowed[what] == nil then
+    expect('batchcard:' .. batch, 'hash')
+    local open, cap = unpack(redis.call('HMGET', key('batchcard:' .. batch), 'open', 'max_parallel'))
+    allowed[what] = open ~= '0' and not controls['hold:' .. what]
+      and below_cap(what, tonumber(cap or '') or 0)
+  end
+  return allowed[what]
+end
+
+local function fits(lane)
+  if lane.gpus > (A.card.gpus or 1) then return false end
+  return A.card.offer_mb == 0 or lane.gib * 1024 <= A.card.offer_mb
+end
+
+local function serves(name)
+  local lane = lane_parts(name)
+  if not lane or not fits(lane) then return false end
+  if lane.host ~= '' and lane.host ~= A.card.host and lane.host ~= A.card.lane then return false end
+  if not user_allowed(lane.user) or not batch_allowed(lane.batch) then return false end
+  return lane.root == '' or lane.root == A.card.runs_root or root_is_gone(lane.root)
 end
 
 -- The run at an index of a lane: the first, or after those that belong to another version.
@@ -49,7 +109,8 @@ local function peek(lane, from)
     entry = redis.call('ZRANGE', key('lane:' .. lane), from, from, 'WITHSCORES')
   end
   if not entry[1] then return nil end
-  return {lane = lane, from = from, id = entry[1], place = tonumber(entry[2])}
+  local rank = tonumber(entry[2]) + penalty(lane_parts(lane).user)
+  return {lane = lane, from = from, id = entry[1], rank = rank, place = tonumber(entry[2])}
 end
 
 local heads = {}
@@ -57,10 +118,15 @@ for _, lane in ipairs(redis.call('SMEMBERS', key('lanes'))) do
   if serves(lane) then heads[#heads + 1] = peek(lane, 0) end
 end
 
+local function before(one, other)
+  if one.rank ~= other.rank then return one.rank < other.rank end
+  return one.place < other.place
+end
+
 local function first()
   local lowest
   for i, head in ipairs(heads) do
-    if not lowest or head.place < heads[lowest].place then lowest = i end
+    if not lowest or before(head, heads[lowest]) then lowest = i end
   end
   return lowest
 end
@@ -72,7 +138,7 @@ while not best do
   if not i then return {} end
   local head = table.remove(heads, i)
   local run, reason = record(head.id)
-  if run and run.state == 'queued' and run.schema_number == whole(SCHEMA) then
+  if run and run.state == 'queued' and readable(run) then
     best = {id = head.id, run = run, lane = head.lane}
   else
     if not run then
@@ -94,10 +160,11 @@ leave_lane(id, best.lane)
 local fields = {
   attempt = attempt, token = token, worker = A.card.lane, claim_root = A.card.runs_root,
   claim_boot = A.card.boot_id, claim_lease = seconds(A.lease), log_number = '0', held_by = '', held_reason = '',
+  charged_at = seconds(NOW),
 }
 if redis.call('HGET', run_key(id), 'started_at') == false then fields.started_at = seconds(NOW) end
 
-local _, root = string.match(best.lane, '|([^|]*)|([^|]*)$')
+local root = lane_parts(best.lane).root
 if root ~= '' and root ~= A.card.runs_root then
   for _, name in ipairs({'checkpoint', 'start_from', 'runs_root', 'progress', 'best'}) do
     fields[name] = ''

@@ -1,6 +1,6 @@
 -- Ids in the order asked for, all indexes at one instant: no run is missed or seen twice. Reads only;
 -- a script may read on a full server, MULTI may not.
--- reads   state:<state>, and the indexes named by `filters`
+-- reads   state:<state>, the indexes named by `filters`, and for who is next lanes and usage:<user>
 -- args    states filters limit (0: none) newest: of the ended ones first
 -- answer  [id, ...]; ended runs of several states are merged by time
 
@@ -21,7 +21,9 @@ end
 
 local ids, ended = {}, {}
 for _, state in ipairs(A.states) do
-  local found = members(state)
+  local shared = state == 'queued' and #A.filters == 0 -- of all people: their shares count
+  for _, id in ipairs(shared and in_line(A.limit) or {}) do ids[#ids + 1] = id end
+  local found = shared and {} or members(state)
   for i = 1, #found, 2 do
     if ENDED[state] then
       ended[#ended + 1] = {id = found[i], at = tonumber(found[i + 1])}

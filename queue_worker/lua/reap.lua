@@ -43,7 +43,7 @@ for _, id in ipairs(redis.call('ZRANGE', key('leases'), 0, -1)) do
     quarantine(id, reason)
   elseif run.state ~= 'running' then
     redis.call('ZREM', key('leases'), id) -- debris
-  elseif run.schema_number == whole(SCHEMA) then
+  elseif readable(run) then
     -- its own length: this reaper's may be set otherwise
     local length = tonumber(redis.call('HGET', run_key(id), 'claim_lease') or '') or A.lease
     if lease > NOW + length then redis.call('ZADD', key('leases'), seconds(NOW + length), id) end

@@ -11,4 +11,5 @@ if ENDED[run.state] then return {'refused', run.state} end
 if run.state ~= 'held' then return {'ok'} end -- a repeat; a worker may have taken it meanwhile
 move(A.id, run, run.held_from == 'waiting' and 'waiting' or 'queued', {held_by = '', held_reason = ''})
 event('released', A.id, A.by)
+settle(A.id)
 return {'ok'}

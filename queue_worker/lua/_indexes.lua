@@ -1,0 +1,149 @@
+-- Indexes, all derived from the records: a submit makes them, `mend` makes them again.
+
+-- Runs of one lane are served by the same workers; of each lane a claim looks at the first only.
+local function lane_of(run)
+  local root = (run.checkpoint ~= '' or run.start_from ~= '') and run.runs_root or ''
+  local gib = whole(math.ceil(run.memory_mb / 1024))
+  return table.concat({run.user, gib, whole(run.gpus), run.needs_host, root, run.batch}, '|')
+end
+
+local function lane_parts(lane)
+  local user, gib, gpus, host, root, batch =
+    string.match(lane, '^([^|]*)|(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)$')
+  if not user then return nil end
+  return {user = user, gib = tonumber(gib), gpus = tonumber(gpus), host = host, root = root, batch = batch}
+end
+
+local mend
+
+local function enter_lane(id, run)
+  local lane = lane_of(run)
+  if expect('lane:' .. lane, 'zset') then mend() end
+  redis.call('ZADD', key('lane:' .. lane), whole(place(run)), id)
+  redis.call('SADD', key('lanes'), lane)
+end
+
+local function leave_lane(id, lane)
+  if expect('lane:' .. lane, 'zset') then mend() end
+  redis.call('ZREM', key('lane:' .. lane), id)
+  if redis.call('EXISTS', key('lane:' .. lane)) == 0 then redis.call('SREM', key('lanes'), lane) end
+end
+
+local function enter_state(id, run)
+  local score = whole(run.seq)
+  if run.state == 'queued' then score = whole(place(run)) end
+  if ENDED[run.state] then score = run.ended_at end
+  redis.call('ZADD', key('state:' .. run.state), score, id)
+  if run.state == 'queued' then enter_lane(id, run) end
+end
+
+local function leave_state(id, run)
+  redis.call('ZREM', key('state:' .. run.state), id)
+  if run.state == 'queued' then leave_lane(id, lane_of(run)) end
+end
+
+-- Everything that is derived from the record alone; a submit makes it, `mend` makes it again.
+local function index(id, run)
+  redis.call('ZADD', key('runs'), whole(run.seq), id)
+  redis.call('ZADD', key('ids'), 0, id)
+  for _, what in ipairs({'user', 'name', 'batch', 'digest'}) do
+    if run[what] ~= '' then
+      expect(what .. ':' .. run[what], 'zset')
+      redis.call('ZADD', key(what .. ':' .. run[what]), whole(run.seq), id)
+    end
+  end
+  redis.call('ZADD', key('users'), 'NX', seconds(NOW), run.user)
+  for _, parent in ipairs(parents_of(run.after)) do
+    redis.call('SADD', key('children:' .. parent.id), id)
+  end
+  enter_state(id, run)
+end
+
+-- An index was of the wrong type and has been set aside: make all of them again from the records.
+function mend()
+  local ids = redis.call('ZRANGE', key('runs'), 0, -1)
+  for _, state in ipairs(STATES) do
+    for _, id in ipairs(redis.call('ZRANGE', key('state:' .. state), 0, -1)) do ids[#ids + 1] = id end
+  end
+  for _, id in ipairs(ids) do
+    local run = record(id)
+    if run and redis.call('HEXISTS', key('quarantine'), id) == 0 then
+      index(id, run)
+      if run.state == 'running' and not redis.call('ZSCORE', key('leases'), id) then
+        redis.call('ZADD', key('leases'), seconds(NOW + (A.lease or 60)), id)
+      end
+    end
+  end
+end
+
+local INDEXES = {
+  runs = 'zset', ids = 'zset', users = 'zset', batches = 'zset', controls = 'hash', lanes = 'set', leases = 'zset', workers = 'zset', roots = 'zset',
+  ['notices:open'] = 'zset', quarantine = 'hash', events = 'stream', bell = 'list', seq = 'string',
+  ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string',
+}
+for _, state in ipairs(STATES) do INDEXES['state:' .. state] = 'zset' end
+
+local broken = false
+for name, kind in pairs(INDEXES) do broken = expect(name, kind) or broken end
+if broken then mend() end
+
+-- Records of an earlier version: lanes and places are made anew, once.
+if redis.call('GET', key('schema')) ~= whole(SCHEMA) then
+  for _, lane in ipairs(redis.call('SMEMBERS', key('lanes'))) do redis.call('DEL', key('lane:' .. lane)) end
+  redis.call('DEL', key('lanes'), key('state:queued'))
+  for _, id in ipairs(redis.call('ZRANGE', key('runs'), 0, -1)) do
+    local run = record(id)
+    if run and readable(run) then write(id, {schema_number = whole(SCHEMA)}) end
+  end
+  mend()
+  redis.call('SET', key('schema'), whole(SCHEMA))
+end
+
+-- INCR that survives a counter of garbage
+local function count(name, floor)
+  if not tonumber(redis.call('GET', key(name)) or '0') then redis.call('SET', key(name), floor) end
+  return redis.call('INCR', key(name))
+end
+
+-- The number of the next run: the time, but never one twice or backwards.
+local function next_seq()
+  local last = tonumber(redis.call('GET', key('seq')) or '')
+  last = last or tonumber(redis.call('ZRANGE', key('runs'), -1, -1, 'WITHSCORES')[2] or '0')
+  local seq = math.max(NOW_US, last + 1)
+  redis.call('SET', key('seq'), whole(seq))
+  return seq
+end
+
+-- How many queued runs go before this one, whoever serves them.
+local function ahead_of(id, run)
+  local at = tonumber(redis.call('ZSCORE', key('lane:' .. lane_of(run)), id) or '') or place(run)
+  local mine, before = at + penalty(run.user), 0
+  for _, name in ipairs(redis.call('SMEMBERS', key('lanes'))) do
+    local lane = lane_parts(name)
+    local limit = lane and mine - penalty(lane.user)
+    local number = lane and redis.pcall('ZCOUNT', key('lane:' .. name), '-inf', '(' .. whole(limit))
+    if type(number) == 'number' then before = before + number end
+  end
+  return before
+end
+
+-- Queued runs in the order in which they are to be claimed, were there a worker for each; 0: all.
+local function in_line(limit)
+  local first = {}
+  for _, name in ipairs(redis.call('SMEMBERS', key('lanes'))) do
+    local lane = lane_parts(name)
+    local entries = lane and redis.pcall('ZRANGE', key('lane:' .. name), 0, limit - 1, 'WITHSCORES')
+    for i = 1, entries and not entries.err and #entries or 0, 2 do
+      local at = tonumber(entries[i + 1])
+      first[#first + 1] = {id = entries[i], rank = at + penalty(lane.user), place = at}
+    end
+  end
+  table.sort(first, function(one, other)
+    if one.rank ~= other.rank then return one.rank < other.rank end
+    if one.place ~= other.place then return one.place < other.place end
+    return one.id < other.id
+  end)
+  local ids = {}
+  for i = 1, limit > 0 and math.min(limit, #first) or #first do ids[i] = first[i].id end
+  return ids
+end
