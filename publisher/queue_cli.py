@@ -1,7 +1,7 @@
 """The `queue` command: look at runs and steer them."""
 
 from publisher import console
-from publisher.commands import cancel, hold, list, logs, move, release, results, show, wait
+from publisher.commands import admin, cancel, hold, list, logs, move, release, results, show, wait
 
 app = console.desk(
     "Look at the queue and steer it.",
@@ -18,6 +18,7 @@ console.add(app, "release", release.release, release.HELP)
 console.add(app, "move", move.move, move.HELP)
 console.add(app, "wait", wait.wait, wait.HELP)
 console.add(app, "results", results.results, results.HELP, bare=True)
+app.add_typer(admin.app, name="admin")
 
 
 def main() -> None:

@@ -24,6 +24,10 @@ class Heard:
     chosen: Chosen | None = None
     saved: Saved | None = None
 
+    def beyond(self, step: int) -> bool:
+        """Whether it has done a step of its own after this one."""
+        return (self.progress.step if self.progress else 0) > step or self.saved is not None
+
 
 class Attempt:
     """One attempt of a run by this worker, from its claim to its end."""

@@ -17,10 +17,10 @@ from rq import Queue as RqQueue
 from rq.job import Job
 from rq.worker import BaseWorker
 
-from queue_worker import host, outcome, rundirs, sweep
+from queue_worker import host, namesake, outcome, rundirs, sweep
 from queue_worker.attempt import Attempt
 from queue_worker.notifier import Notifier
-from queue_worker.orders import Prepared, prepare, read
+from queue_worker.orders import Prepared, part_of, prepare, read
 from queue_worker.queue import Queue
 from queue_worker.records import Ending, Verdict, WorkerCard
 from queue_worker.rqbook import Book, rq_queue
@@ -28,9 +28,10 @@ from queue_worker.standby import Standby
 from queue_worker.supervise import Exit, Limits, Watch
 from queue_worker.tail import append, last_line
 from queue_worker.tick import AGAIN_S, Tick
-from schemas.errors import TrainqError, count
-from schemas.events import Saved
-from schemas.run import State, new_nonce
+from schemas import code
+from schemas.errors import NotFound, QueueUnreachable, TrainqError, count
+from schemas.events import Part, Saved
+from schemas.run import Cause, Parent, Run, State, new_nonce
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
 
@@ -161,6 +162,11 @@ class GpuWorker(BaseWorker):
         while not self.leaving and (left := until - time.monotonic()) > 0:
             time.sleep(min(SLICE_S, left))
 
+    def _waited(self) -> bool:
+        """After a short rest: whether there is still something to wait for."""
+        self._pause(SLICE_S)
+        return not self.leaving
+
     # ---- one attempt
 
     def execute_job(self, job: Job | None, queue: RqQueue) -> None:
@@ -170,6 +176,8 @@ class GpuWorker(BaseWorker):
         run = attempt.run
         again = f", attempt {run.attempt}" if run.attempt > 1 else ""
         log.info("start %s %s (%s)%s", run.id, run.name, run.user, again)
+        if run.code and run.code != (ours := code.version()):
+            log.info("%s was submitted with trainer %s, here is %s", run.id, run.code, ours)
         self._tick.begin(attempt, job)
         ending = self._ending(attempt)
         attempt.end(ending.model_copy(update={"by": ending.by or self._first_card.lane}))
@@ -194,14 +202,17 @@ class GpuWorker(BaseWorker):
             )
 
     def _train(self, attempt: Attempt) -> Ending:
-        prepared = prepare(attempt.run, attempt.token, self._root, self._settings)
+        parts = self._parts(attempt.run)
+        if parts is None:
+            return Ending(state=State.QUEUED, cause=Cause.DRAINED)
+        prepared = prepare(attempt.run, attempt.token, self._root, self._settings, parts)
         if prepared.done:
             log.info("%s had finished before its worker died", attempt.run.id)
-            return outcome.finished(prepared.done)
-        rundirs.begin(self._root, attempt.run)
+            return outcome.measured(outcome.finished(prepared.done), prepared.done)
         oom_kills = host.oom_kills()
         trainer = self._standby.start(prepared.order)
         try:
+            rundirs.begin(self._root, attempt.run)  # it has its order: no disk keeps it waiting
             watch = Watch(
                 trainer,
                 attempt,
@@ -215,13 +226,30 @@ class GpuWorker(BaseWorker):
                 self._pause(FAULT_PAUSE_S)  # a broken installation would fail every run there is
             if left.code and not last_line(prepared.folder.log):
                 append(prepared.folder.log, trainer.last_words())
-            began = trainer.warm is not None
+            imported = trainer.warm is not None
         finally:
             trainer.discard()
-        return outcome.judge(attempt.run, self._facts(attempt, prepared, left, oom_kills, began))
+        return outcome.judge(attempt.run, self._facts(attempt, prepared, left, oom_kills, imported))
+
+    def _parts(self, run: Run) -> tuple[Part, ...] | None:
+        """What a gather run sums up, as the records have it now; None when we leave before."""
+        if run.kind != "gather":
+            return ()
+        while not self.leaving:
+            try:
+                return tuple(map(self._part, run.after))
+            except (redis.RedisError, QueueUnreachable):
+                self._pause(AGAIN_S)  # the tick says it aloud
+        return None
+
+    def _part(self, parent: Parent) -> Part:
+        try:
+            return part_of(self._queue.get(parent.id))
+        except NotFound:
+            return Part(run=parent.id)
 
     def _facts(
-        self, attempt: Attempt, prepared: Prepared, left: Exit, oom_kills: int, began: bool
+        self, attempt: Attempt, prepared: Prepared, left: Exit, oom_kills: int, imported: bool
     ) -> outcome.Facts:
         result, fault = outcome.read_result(read(prepared.folder.result), attempt.token)
         heard = attempt.heard
@@ -231,11 +259,14 @@ class GpuWorker(BaseWorker):
             result_fault=fault,
             wish=attempt.wish.wish if attempt.wish else None,
             wish_by=attempt.wish.wish_by if attempt.wish else "",
-            draining=self.leaving,
+            wish_reason=attempt.wish.wish_reason if attempt.wish else "",
+            leaving=self.leaving,
             stalled=left.stalled,
             killed=left.killed,
             oom_kills=host.oom_kills() - oom_kills,
-            began=began,
+            imported=imported,
+            stepped=heard.beyond(prepared.began_at),
+            saved_step=heard.saved.step if heard.saved else attempt.run.checkpoint_step,
             last_line=last_line(prepared.folder.log),
             progress=heard.progress,
             best=heard.best,
@@ -276,11 +307,13 @@ class GpuWorker(BaseWorker):
         """How we announce ourselves now."""
         attempt = self._attempt  # the tick asks too, while the main thread may end it
         doing = attempt.run.id if attempt else ""
-        return self._first_card.model_copy(update={"draining": self.leaving, "doing": doing})
+        now = {"draining": self.leaving, "doing": doing, "code": code.version()}
+        return self._first_card.model_copy(update=now)
 
     def _open(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_leave)
+        namesake.refuse(self._queue, self._first_card, self._waited)
         sweep.end_orphans()
         for run_id in self._queue.reclaim(self.card()):
             log.info("put back %s: the worker of this lane before us died with it", run_id)

@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.errors import count
 from schemas.events import Event, EventKind
 from schemas.run import Cause, Run
 
@@ -55,6 +56,7 @@ class Story:
     started_over: bool = False
     owner: str = ""  # Slack's id of who submitted, if it is known
     aside: str = ""  # why this message stands here: whom it is for
+    skipped: int = 0  # runs that waited for it, directly or not, and never start now
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,10 @@ def message(story: Story) -> Message:
     title, sections = _WRITERS[story.event.kind](story)
     if story.started_over:
         sections.append("It was started over from step 0: no worker could reach its checkpoint.")
+    if story.skipped:
+        gone = count(story.skipped, "run")
+        words = f"{gone} that waited for it never start: {code('queue list -s skipped')}"
+        sections.append(words)
     if story.aside:
         sections.append(fit(one_line(story.aside), WORD_LIMIT))
     title = one_line(title)
@@ -123,7 +129,26 @@ def _cancelled(story: Story) -> tuple[str, list[str]]:
     return f"⏹ {run.name} cancelled by {who}{at}", [why, _facts(run, code(run.user)), retry]
 
 
+def _paused(story: Story) -> tuple[str, list[str]]:
+    """A circuit breaker: what takes part no more, the last straw, and the command that mends it."""
+    run, event = story.run, story.event
+    if batch := held_batch(event, run):
+        title, mend = f"⏸ batch {batch} is held", f"queue release -b {batch}"
+    else:
+        title, mend = f"⏸ worker {event.by} is paused", f"worker resume {event.by}"
+    last = f"last: {_facts(run, code(run.user))}"
+    error = code(run.error, ERROR_LIMIT) if run.error else ""
+    steps = f"look: {code(f'queue show {run.id}')}, go on: {code(mend, 2 * WORD_LIMIT)}"
+    return title, [fit(one_line(event.text), ERROR_LIMIT), last, error, steps]
+
+
+def held_batch(event: Event, run: Run) -> str:
+    """The batch that a breaker holds; empty when it holds the worker."""
+    return run.batch if run.batch and f"batch {run.batch} " in event.text else ""
+
+
 _WRITERS = {
+    EventKind.PAUSED: _paused,
     EventKind.FINISHED: _finished,
     EventKind.FAILED: _failed,
     EventKind.CANCELLED: _cancelled,

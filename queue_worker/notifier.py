@@ -13,18 +13,21 @@ from pathlib import Path
 
 import redis
 
-from queue_worker.notice import Story, as_repeat, message
+from queue_worker.notice import Story, as_repeat, held_batch, message
 from queue_worker.poster import File, Later, Lookup, Outcome, Place, Poster, Refused
 from queue_worker.queue import Queue
 from queue_worker.slack import Bot, Webhook, user_ids
 from schemas.errors import QueueUnreachable, TrainqError
 from schemas.events import Event, EventKind
-from schemas.run import Run
+from schemas.run import Run, State
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
 
-TOLD = frozenset({EventKind.FINISHED, EventKind.FAILED, EventKind.CANCELLED})
+# a skipped run is told of with the parent that it waited for, else a sweep would send hundreds
+TOLD = frozenset({EventKind.FINISHED, EventKind.FAILED, EventKind.CANCELLED, EventKind.PAUSED})
 FLUSH_POLL_S = 0.1
+STOPPED = frozenset({EventKind.FAILED, EventKind.CANCELLED})
+SKIPPED_LIMIT = 1000  # looked through for those that waited for a run
 OPEN_LIMIT = 1000  # looked at in a step: a channel that is stuck must not hide all others
 
 log = logging.getLogger(__name__)
@@ -157,10 +160,14 @@ class Notifier:
     def _place(self, event: Event) -> Place | None:
         if event.id not in self._places:
             run = self._queue.get(event.run) if event.kind in TOLD else None
-            wanted = run is not None and run.notify != "none"
-            at = self._poster.place(run.notify, run.user) if run and wanted else None
-            self._places[event.id] = at
+            self._places[event.id] = self._place_of(event, run) if run else None
         return self._places[event.id]
+
+    def _place_of(self, event: Event, run: Run) -> Place | None:
+        """Where its owner wants it; what happens to a worker is everybody's business."""
+        if event.kind is EventKind.PAUSED and not held_batch(event, run):
+            return self._poster.place("", "")
+        return self._poster.place(run.notify, run.user) if run.notify != "none" else None
 
     def _deliver(self, event: Event, place: Place, began: float, look: bool) -> Outcome:
         story = self._story(event, place)
@@ -220,7 +227,17 @@ class Notifier:
             started_over=any(past.kind is EventKind.STARTED_OVER for past in history),
             owner=self._poster.mention(run.user) if failed else "",
             aside=place.aside,
+            skipped=self._skipped(run) if event.kind in STOPPED else 0,
         )
+
+    def _skipped(self, run: Run) -> int:
+        """How many runs never start because this one did not finish."""
+        rows = self._queue.list(states={State.SKIPPED}, limit=SKIPPED_LIMIT)
+        gone, more = {run.id}, {run.id}
+        while more:
+            more = {row.id for row in rows if row.skipped_for in more} - gone
+            gone |= more
+        return len(gone) - 1
 
     def _folder(self, run: Run) -> str:
         """As `scp` would name it; the path is known to those who share the runs root."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from queue_worker.outcome import read_result
-from schemas.events import ExitCode, Order
+from schemas.events import ExitCode, Order, Part
 from schemas.result import Result
-from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run
+from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run, State
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump
@@ -23,8 +23,16 @@ class Prepared:
     folder: AttemptDir
     done: Result | None  # the work is done already: an attempt finished, but could not say so
 
+    @property
+    def began_at(self) -> int:
+        """The step at which the trainer begins, by the name of its checkpoint."""
+        step = Path(self.order.resume or self.order.init_from).name.rpartition("-")[2]
+        return int(step) if step.isdigit() else 0
 
-def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepared:
+
+def prepare(
+    run: Run, token: str, root: RunsRoot, settings: Settings, parts: tuple[Part, ...] = ()
+) -> Prepared:
     """Make the run's and the attempt's folder and say what the trainer is to do."""
     if not ID_PATTERN.match(run.id):
         raise ValueError(f"{run.id!r} is no run id")
@@ -36,6 +44,8 @@ def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepare
     order = Order(
         run=run.id,
         token=token,
+        kind=run.kind,
+        parts=parts,
         run_dir=str(run_dir.path.absolute()),
         attempt_dir=str(folder.path.absolute()),
         data_root=str(settings.data.absolute()),
@@ -49,9 +59,27 @@ def prepare(run: Run, token: str, root: RunsRoot, settings: Settings) -> Prepare
     return Prepared(order, folder, done)
 
 
+def part_of(run: Run) -> Part:
+    """A run as a gather run is told of it."""
+    told = run.result if run.state is State.FINISHED else {}
+    split = run.config.get("data", {}).get("split", {})
+    return Part(
+        run=run.id,
+        state=run.state,
+        fold=run.fold,
+        folds=split.get("folds", 0) if run.fold is not None else 0,
+        metric=run.best.metric if run.best else "",
+        metrics={name: value for name, value in told.items() if isinstance(value, int | float)},
+        split=str(told.get("split", "")),
+        data=run.data_fingerprint,
+    )
+
+
 def finished_before(run_dir: RunDir, run: Run) -> Result | None:
-    """The result of the newest attempt in the folder, if that one had only its end to tell."""
-    before = [folder for folder in attempts(run_dir) if number(folder.path.name)[0] < run.attempt]
+    """The result of the newest attempt in the folder, if that one had only its end to tell. Its
+    number may be higher than ours: the queue may have been restored from an older backup.
+    """
+    before = [folder for folder in attempts(run_dir) if folder.path.name != run.token]
     if not before:
         return None
     newest = before[-1]

@@ -33,10 +33,13 @@ class Facts:
     result_fault: str = ""  # why there is no result, in words
     wish: Wish | None = None
     wish_by: str = ""
-    draining: bool = False
+    wish_reason: str = ""
+    leaving: bool = False  # the worker itself was asked to go
     stalled: bool = False
     killed: bool = False  # by us, because it did not leave in time
-    began: bool = True  # its imports worked
+    imported: bool = True  # it came so far as to wait for its order
+    stepped: bool = False  # it did a step of its own
+    saved_step: int = 0  # of its last checkpoint, or of the one that it began from
     oom_kills: int = 0  # by which the cgroup's counter rose during the attempt
     last_line: str = ""  # of its log
     progress: Progress | None = None
@@ -48,7 +51,11 @@ def judge(run: Run, facts: Facts) -> Ending:
     """The one move out of RUNNING that these facts ask for; the door counts the crashes."""
     ending = _decide(run, facts)
     seen = {"progress": facts.progress, "best": ending.best or facts.best}
-    return ending.model_copy(update={"error": one_line(ending.error), **seen})
+    # gathering has no steps: whatever ends it, the host is not to blame
+    began = facts.stepped or ending.state is State.FINISHED or run.kind == "gather"
+    return measured(ending, facts.result).model_copy(
+        update={"error": one_line(ending.error), "began": began, **seen}
+    )
 
 
 def _decide(run: Run, facts: Facts) -> Ending:
@@ -62,12 +69,26 @@ def _decide(run: Run, facts: Facts) -> Ending:
         return _own_fault(run, facts)
     if facts.stalled:
         return _stalled(run)
-    if facts.draining:
-        return Ending(state=State.QUEUED, cause=Cause.DRAINED, error=_late(facts))
+    if facts.wish is Wish.TIMEOUT:
+        return Ending(state=State.FAILED, cause=Cause.TIMEOUT, error=_out_of_time(run, facts))
+    if facts.leaving or facts.wish is Wish.DRAIN:
+        return Ending(state=State.QUEUED, cause=Cause.DRAINED, error=_drained(facts))
     if facts.code < 0 and facts.oom_kills > 0:
         how = "the host ran out of memory and the kernel ended the trainer"
         return _out_of_memory(run, f"{how}; fewer data.workers or smaller images need less")
     return crashed(_how_it_died(facts))
+
+
+def measured(ending: Ending, result: Result | None) -> Ending:
+    """With what the trainer found out on its way, however that ended."""
+    facts = result.facts if result else {}
+    peak, data = facts.get("peak_mb"), facts.get("data")
+    return ending.model_copy(
+        update={
+            "peak_mb": round(peak) if isinstance(peak, int | float) and peak > 0 else 0,
+            "data_fingerprint": data if isinstance(data, str) else "",
+        }
+    )
 
 
 def finished(result: Result) -> Ending:
@@ -84,7 +105,7 @@ def _own_fault(run: Run, facts: Facts) -> Ending:
     """An orderly exit that is no success: final, unless the host or its GPU is to blame."""
     cause = _cause(facts)
     error = _words(facts)
-    if not facts.began and facts.result is None:
+    if not facts.imported and facts.result is None:
         return crashed(f"the trainer cannot start on this host: {error}")
     if cause is Cause.HOST_OOM:
         return _out_of_memory(run, error)
@@ -162,6 +183,24 @@ def _how_it_died(facts: Facts) -> str:
     return f"the trainer was ended by {name}{hint}"
 
 
+def _out_of_time(run: Run, facts: Facts) -> str:
+    """What a time limit has ended, and how to go on."""
+    step = facts.progress.step if facts.progress else 0
+    reached = f"time limit of {brief(run.time_limit_s)} reached at step {step}"
+    more = f"publisher retry {run.id} --time-limit {brief(2 * run.time_limit_s)}"
+    if not facts.saved_step:
+        return f"{reached}, before any checkpoint; {more} begins anew"
+    kept = "the checkpoint" if facts.saved_step == step else f"the checkpoint of {facts.saved_step}"
+    return f"{reached}; {kept} is kept: {more} goes on"
+
+
+def _drained(facts: Facts) -> str:
+    """Who wanted the worker, unless it simply left."""
+    who = f"drained by {facts.wish_by}" if facts.wish is Wish.DRAIN and facts.wish_by else ""
+    why = f": {facts.wish_reason}" if who and facts.wish_reason else ""
+    return "; ".join(part for part in (f"{who}{why}", _late(facts)) if part)
+
+
 def _late(facts: Facts) -> str:
     """What a person should know about a leave-taking that went wrong."""
     if facts.killed:
@@ -220,3 +259,10 @@ def spell(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def brief(seconds: float) -> str:
+    """A limit as people type it: `45s`, `30m`, `8h`, `1h30m`."""
+    whole = max(1, round(seconds))
+    units = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in units if number)

@@ -109,6 +109,8 @@ class Watch:
             self.trainer.send(signal.SIGUSR1)  # dumps the stacks of all threads into its log
             self._set_deadline("stall", now + 2 * self.limits.beat_s)
         elif self.attempt.wish or self._leaving():
+            why = self.attempt.wish.wish if self.attempt.wish else "drain"
+            log.info("%s is asked to save and leave: %s", self.attempt.run.id, why)
             self.trainer.send(signal.SIGTERM)
             self._set_deadline("leave", now + self.limits.grace_s)
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import redis
 from rq.job import Job
 
-from queue_worker import outcome, sweep
+from queue_worker import outcome, standing, sweep
 from queue_worker.attempt import Attempt
 from queue_worker.queue import Queue
 from queue_worker.records import Verdict, WorkerCard
 from queue_worker.routine import Routine
 from queue_worker.rqbook import Book
 from schemas.events import Saved
+from schemas.run import Wish
 from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -62,12 +63,14 @@ class Tick:
         self._away_since: float | None = None
         self._refused: set[object] = set()  # what Redis would not do at the last try
         self._refusals = 0
+        self._held_back = ""  # why we take nothing, as it was last said
         often_s = min(1.0, settings.renew_s)
         self._duties = [
             Duty(settings.renew_s, self._renew),
             Duty(often_s, self._report),
             Duty(often_s, self._reap),
             Duty(settings.renew_s, self._announce),
+            Duty(settings.renew_s, self._look_back),
             Duty(settings.renew_s, book.beat),
             Duty(settings.lease_s, sweep.end_orphans),
         ]
@@ -152,8 +155,8 @@ class Tick:
         if renewal.answer == "lost":
             log.warning("%s is not ours any more; its trainer is sent away", attempt.run.id)
             attempt.fenced = True
-        elif renewal.wish and not attempt.wish:
-            attempt.wish = renewal
+        elif renewal.wish and (not attempt.wish or renewal.wish is Wish.CANCEL):
+            attempt.wish = renewal  # whatever it was asked before, a person's cancel wins
 
     def _report(self) -> None:
         attempt = self._attempt
@@ -214,3 +217,10 @@ class Tick:
 
     def _announce(self) -> None:
         self._queue.announce(self._card())
+
+    def _look_back(self) -> None:
+        """Say once when somebody keeps this worker from taking runs, and once when it may again."""
+        why = standing.back(self._queue.controls(), self._card())
+        if why != self._held_back:
+            log.warning("takes no runs: %s", why) if why else log.info("takes runs again")
+            self._held_back = why

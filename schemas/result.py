@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.run import Best, Cause, Record
 
-TOLD = ("split", "data", "text")  # sha256 of the split file, digest of the images, a gather's words
+TOLD = ("split", "text")  # the sha256 of the split file, and what a gather run says
 
 
 class Result(Record):

@@ -26,6 +26,7 @@ class RunsRoot:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.marker = path / "root-id"
         self.unsettled = path / ".unsettled"
         self.code = path / "code"
         self.splits = path / "splits"
@@ -35,15 +36,14 @@ class RunsRoot:
 
     def id(self) -> str:
         """The id that workers announce; made on first use."""
-        marker = self.path / "root-id"
-        if not marker.exists():
+        if not self.marker.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             fresh = self.path / f".root-id.{secrets.token_hex(4)}.tmp"
             write_atomic(fresh, secrets.token_hex(6).encode())
             with suppress(FileExistsError):  # a link, so that nobody reads a half-made file
-                os.link(fresh, marker)
+                os.link(fresh, self.marker)
             fresh.unlink()
-        return marker.read_text().strip()
+        return self.marker.read_text().strip()
 
     def run(self, run_id: str) -> "RunDir":
         return RunDir(self.path / run_id)

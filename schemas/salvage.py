@@ -25,6 +25,7 @@ class Found:
 
     run: Run
     how: str  # in words
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Unreadable:
 
 
 def search(roots: Iterable[RunsRoot]) -> list[Found | Unreadable]:
-    """Every run of these runs roots once, by id; where two know a run, the later attempt counts."""
+    """Every run of these runs roots once, the ended ones first, because others may wait for them;
+    where two roots know a run, the later attempt counts.
+    """
     found: dict[str, Found] = {}
     unreadable: list[Found | Unreadable] = []
     for root in roots:
@@ -45,7 +48,8 @@ def search(roots: Iterable[RunsRoot]) -> list[Found | Unreadable]:
                 unreadable.append(each)
             elif (other := found.get(each.run.id)) is None or _later(each.run, other.run):
                 found[each.run.id] = each
-    return [*(found[run_id] for run_id in sorted(found)), *unreadable]
+    in_order = sorted(found.values(), key=lambda each: (each.run.state not in ENDED, each.run.id))
+    return [*in_order, *unreadable]
 
 
 def _search(root: RunsRoot) -> Iterator[Found | Unreadable]:
@@ -65,10 +69,10 @@ def _search(root: RunsRoot) -> Iterator[Found | Unreadable]:
 def restored(run: Run, run_dir: RunDir, root_id: str) -> Found:
     """The run as it ended; or, when its end is not known, as it can go on."""
     if run.state in ENDED:
-        return Found(run, f"{run.state}, as it ended")
+        return Found(run, f"{run.state}, as it ended", run_dir.path)
     attempts = _attempts(run_dir)
     if run.state is State.RUNNING and attempts and (end := _finish(run, attempts[0])):
-        return Found(end, "finished; only its end had not been told")
+        return Found(end, "finished; only its end had not been told", run_dir.path)
     fields: dict[str, Any] = {"token": "", "worker": "", "lease_until": None, "wish": None}
     if run.state is State.RUNNING:
         fields |= {"state": State.QUEUED, "attempt": max(run.attempt, _number(attempts))}
@@ -80,7 +84,7 @@ def restored(run: Run, run_dir: RunDir, root_id: str) -> Found:
         fields |= {"checkpoint": "", "checkpoint_step": 0}
     again = Run.model_validate({**run.model_dump(), **fields})
     where = f"from step {again.checkpoint_step}" if again.checkpoint else "from step 0"
-    return Found(again, f"{again.state} again, {where}")
+    return Found(again, f"{again.state} again, {where}", run_dir.path)
 
 
 def _finish(run: Run, attempt: AttemptDir) -> Run | None:
@@ -92,13 +96,18 @@ def _finish(run: Run, attempt: AttemptDir) -> Run | None:
         return None
     if result.exit_code != ExitCode.FINISHED or result.token != attempt.path.name:
         return None
-    fields = {"state": State.FINISHED, "token": "", "lease_until": None, "ended_at": ended_at}
-    told = {
+    fields = {
+        "state": State.FINISHED,
+        "token": "",
+        "lease_until": None,
+        "ended_at": ended_at,
+        "ended_by": run.worker,
         "best": result.best or run.best,
         "result": result.told(),
         "result_attempt": result.token,
+        "data_fingerprint": str(result.facts.get("data", "")),
     }
-    return Run.model_validate({**run.model_dump(), **fields, **told, "ended_by": run.worker})
+    return Run.model_validate({**run.model_dump(), **fields})
 
 
 def _attempts(run_dir: RunDir) -> list[AttemptDir]:

@@ -106,6 +106,17 @@ def test_of_two_disks_that_know_a_run_the_later_attempt_counts(tmp_path: Path) -
         assert isinstance(found, Found) and found.run.state is State.FINISHED
 
 
+def test_ended_runs_come_first_because_others_may_wait_for_them(tmp_path: Path) -> None:
+    root = RunsRoot(tmp_path)
+    for run_id, end in (("aaaaaa", {}), ("bbbbbb", {"state": State.FINISHED, "ended_at": 5.0})):
+        root.run(run_id).path.mkdir(parents=True)
+        write_atomic(root.run(run_id).record, a_run(id=run_id, **end).model_dump_json().encode())
+    assert [each.run.id for each in search([root]) if isinstance(each, Found)] == [
+        "bbbbbb",
+        "aaaaaa",
+    ]
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_is_found(tmp_path: Path) -> None:
     root = RunsRoot(tmp_path)
     for name in ("aaaaaa", "bbbbbb", "7f3k2q", "by-hand"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.notices import bot, cancelled, notifier, titles, webhook
-from support.runs import claim, submit
+from support.runs import a_worker, claim, submit
 from support.servers import TestServer
 from support.slack_server import (
     GARBAGE,
@@ -28,7 +28,7 @@ from support.waiting import wait_until
 from queue_worker.notifier import Pace, poster_of
 from queue_worker.poster import File, Later
 from queue_worker.queue import Ending, Queue, Report
-from schemas.run import Best, Cause, State
+from schemas.run import Best, Cause, Parent, State, new_nonce
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
 
@@ -74,6 +74,42 @@ def test_every_end_is_told_once_and_in_order(
         "⏹ left cancelled by bo",
     ]
     assert "no x.jpg" in str(slack.messages[1]["blocks"])
+
+
+def test_runs_that_waited_in_vain_send_nothing_but_a_line_in_the_notice_of_their_parent(
+    queue: Queue, slack: SlackServer, runs: RunsRoot
+) -> None:
+    parent, other = submit(queue, name="parent"), submit(queue, name="other")
+    waiting = [submit(queue, after=(Parent(id=parent),)) for _ in range(3)]
+    submit(queue, after=(Parent(id=waiting[0]), Parent(id=other)))
+    submit(queue, after=(Parent(id=other),))
+    queue.cancel(parent, by="bo")
+    assert notifier(queue, bot(slack), runs).flush(5)
+    (told,) = slack.messages
+    assert "4 runs that waited for it never start" in str(told["blocks"])
+
+
+def test_a_paused_worker_is_told_to_the_team_and_a_held_batch_to_its_owner(
+    queue: Queue, slack: SlackServer, runs: RunsRoot
+) -> None:
+    for batch in ("b1", "b2", "b2"):
+        submit(queue, batch=batch, notify="@me")
+    fault = Ending(state=State.QUEUED, cause=Cause.GPU_FAULT, crashed=True)
+    for _ in range(3):  # the same first run again and again: another batch is needed
+        queue.end((taken := claim(queue)).run.id, taken.token, fault)
+        queue.hold(taken.run.id, by="bo")
+    assert queue.claim(a_worker(), new_nonce()) is None
+    for _ in range(4):
+        submit(queue, batch="b3", notify="@me", name="cell")
+    failed = Ending(state=State.FAILED, cause=Cause.CODE, error="KeyError: 'x'", began=True)
+    for _ in range(3):
+        queue.end((taken := claim(queue, "v100:1")).run.id, taken.token, failed)
+    assert notifier(queue, bot(slack), runs).flush(5)
+    where = {message["text"]: message["channel"] for message in slack.messages}
+    worker, held = "⏸ worker v100:0 is paused", "⏸ batch b3 is held"
+    assert len(where) == 3 and where[worker] != where[held]
+    told = {message["text"]: str(message["blocks"]) for message in slack.messages}
+    assert "worker resume v100:0" in told[worker] and "queue release -b b3" in told[held]
 
 
 def test_the_last_log_lines_and_the_owner_are_told_of_a_failure(

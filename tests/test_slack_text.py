@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,7 +46,9 @@ HOSTILE = [
 
 
 def story(kind: EventKind, log: tuple[str, ...] = (), **changes: Any) -> Story:
-    told = {key: changes.pop(key) for key in ("folder", "owner", "aside") if key in changes}
+    told = {
+        key: changes.pop(key) for key in ("folder", "owner", "aside", "skipped") if key in changes
+    }
     cause = {"cause": Cause.CODE} if kind is EventKind.FAILED else {}
     run = Run.model_validate({**RUN, "state": State(kind), **cause, **changes})
     event = Event(id="1-0", kind=kind, run=run.id, at=1.0)
@@ -101,6 +104,38 @@ def test_a_cancelled_run_says_by_whom_why_where_and_that_the_checkpoint_is_kept(
     assert text.startswith("⏹ resnet18-lr1e-3 cancelled by bo at epoch 7 of 50\n")
     assert "reason: `wrong split`" in text
     assert "checkpoint (step 420) is kept" in text and "`publisher retry 7f3k2q`" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "mend"),
+    [
+        (
+            "3 runs of batch lr3 failed alike (code): 9 more are held",
+            "batch lr3 is held",
+            "queue release -b lr3",
+        ),
+        (
+            "the last 3 attempts of v100:0 ended in host_oom",
+            "worker v100:0 is paused",
+            "worker resume v100:0",
+        ),
+    ],
+)
+def test_a_breaker_says_what_it_holds_why_and_how_to_go_on(
+    text: str, title: str, mend: str
+) -> None:
+    failed = story(EventKind.FAILED, batch="lr3", error="no x.jpg")
+    event = Event(id="1-0", kind=EventKind.PAUSED, run=RUN["id"], at=1.0, by="v100:0", text=text)
+    assert rendered(message(replace(failed, event=event))) == (
+        f"⏸ {title}\n{text}\n"
+        "last: `7f3k2q` · by `ana` · on `v100:0` · batch `lr3`\n`no x.jpg`\n"
+        f"look: `queue show 7f3k2q`, go on: `{mend}`"
+    )
+
+
+def test_runs_that_waited_in_vain_are_told_of_with_the_one_that_they_waited_for() -> None:
+    text = said(EventKind.CANCELLED, ended_by="ana", skipped=12)
+    assert text.endswith("12 runs that waited for it never start: `queue list -s skipped`")
 
 
 def test_a_run_cancelled_before_it_began_says_that_there_is_no_checkpoint() -> None:

@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-from queue_worker.outcome import Facts, finished, judge, one_line, read_result, spell, told
+from queue_worker.attempt import Heard
+from queue_worker.outcome import Facts, brief, finished, judge, one_line, read_result, spell, told
 from queue_worker.records import Ending, Verdict
 from schemas.result import Result
 from schemas.run import Best, Cause, Progress, Run, State, Wish
 
 TOKEN = "2-0123abcd"
 CANCEL = {"wish": Wish.CANCEL, "wish_by": "bo"}
+DRAIN = {"wish": Wish.DRAIN, "wish_by": "bo", "wish_reason": "new disk"}
+TIMEOUT = {"wish": Wish.TIMEOUT}
 
 
 def a_run(**fields: Any) -> Run:
@@ -44,11 +47,17 @@ def a_result(code: int = 0, **fields: Any) -> Result:
         ({"code": -9, "killed": True, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
         ({"code": 1, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
         ({"code": 0, "result": a_result(), **CANCEL}, State.FINISHED, None),
-        ({"code": 75, "draining": True}, State.QUEUED, Cause.DRAINED),
-        ({"code": -15, "draining": True}, State.QUEUED, Cause.DRAINED),
-        ({"code": -9, "killed": True, "draining": True}, State.QUEUED, Cause.DRAINED),
-        ({"code": 3, "draining": True}, State.FAILED, Cause.DATA),
-        ({"code": 75, "draining": True, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
+        ({"code": 75, "leaving": True}, State.QUEUED, Cause.DRAINED),
+        ({"code": -15, "leaving": True}, State.QUEUED, Cause.DRAINED),
+        ({"code": -9, "killed": True, "leaving": True}, State.QUEUED, Cause.DRAINED),
+        ({"code": 3, "leaving": True}, State.FAILED, Cause.DATA),
+        ({"code": 75, "leaving": True, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
+        ({"code": 75, **DRAIN}, State.QUEUED, Cause.DRAINED),
+        ({"code": 75, **TIMEOUT}, State.FAILED, Cause.TIMEOUT),
+        ({"code": -9, "killed": True, **TIMEOUT}, State.FAILED, Cause.TIMEOUT),
+        ({"code": 75, "leaving": True, **TIMEOUT}, State.FAILED, Cause.TIMEOUT),
+        ({"code": 0, "result": a_result(), **TIMEOUT}, State.FINISHED, None),
+        ({"code": 5, **TIMEOUT}, State.FAILED, Cause.DIVERGED),
         # something happened to it
         ({"code": 75}, State.QUEUED, Cause.HOST_LOST),
         ({"code": -9}, State.QUEUED, Cause.HOST_LOST),
@@ -96,7 +105,7 @@ def test_the_smaller_micro_batch_divides_the_batch(
 def test_only_what_is_not_the_runs_own_fault_counts_as_a_crash() -> None:
     assert judge(a_run(), Facts(code=-9)).crashed
     assert judge(a_run(), Facts(code=-9, stalled=True)).stalled
-    drained = judge(a_run(), Facts(code=75, draining=True))
+    drained = judge(a_run(), Facts(code=75, leaving=True))
     assert not drained.crashed and not drained.stalled
 
 
@@ -139,6 +148,49 @@ def test_an_ending_carries_the_last_that_was_seen() -> None:
     final = Best(metric="accuracy", value=0.9, epoch=3)
     ending = judge(a_run(), Facts(code=0, result=a_result(best=final), best=best))
     assert ending.best == final
+
+
+@pytest.mark.parametrize(
+    ("facts", "rest"),
+    [
+        ({"saved_step": 40}, "; the checkpoint is kept: {} goes on"),
+        ({"saved_step": 30, "killed": True}, "; the checkpoint of 30 is kept: {} goes on"),
+        ({}, ", before any checkpoint; {} begins anew"),
+    ],
+)
+def test_a_time_limit_says_where_it_stopped_and_how_to_go_on(
+    facts: dict[str, Any], rest: str
+) -> None:
+    run = a_run(time_limit_s=8 * 3600)
+    ending = judge(run, Facts(code=75, progress=Progress(step=40), **TIMEOUT, **facts))
+    more = "publisher retry 7f3k2q --time-limit 16h"
+    assert ending.error == f"time limit of 8h reached at step 40{rest.format(more)}"
+
+
+def test_a_drain_says_who_wanted_the_worker() -> None:
+    assert judge(a_run(), Facts(code=75, **DRAIN)).error == "drained by bo: new disk"
+    assert judge(a_run(), Facts(code=75, leaving=True)).error == ""
+
+
+def test_what_counts_as_begun_is_a_step_of_its_own_or_a_finish() -> None:
+    assert not judge(a_run(), Facts(code=-9)).began
+    assert judge(a_run(), Facts(code=-9, stepped=True)).began
+    assert judge(a_run(), Facts(code=0, result=a_result())).began
+    heard = Heard(progress=Progress(step=40))
+    assert heard.beyond(39) and not heard.beyond(40)
+
+
+def test_what_was_measured_is_kept_however_it_ended() -> None:
+    facts = {"data": "abc", "peak_mb": 812.4, "split": "s", "weights": "best"}
+    failed = judge(a_run(), Facts(code=5, result=a_result(5, facts=facts)))
+    assert (failed.peak_mb, failed.data_fingerprint) == (812, "abc")
+    done = judge(a_run(), Facts(code=0, result=a_result(facts=facts, metrics={"loss": 1.0})))
+    assert done.result == {"loss": 1.0, "split": "s"} and done.peak_mb == 812
+
+
+def test_limits_are_told_as_people_type_them() -> None:
+    texts = [brief(s) for s in (0.2, 45, 1800, 28800, 5400, 3601)]
+    assert texts == ["1s", "45s", "30m", "8h", "1h30m", "1h1s"]
 
 
 def test_the_end_is_told_in_one_line() -> None:

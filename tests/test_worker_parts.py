@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.runs import a_worker
 from support.waiting import wait_until
 from support.workers import FAKE
 
-from queue_worker import banner, gpu, host, lane, sweep
+from queue_worker import banner, gpu, host, lane, standing, sweep
 from queue_worker.child import TURN_LIMIT, Trainer
 from queue_worker.gpu import Probe
 from queue_worker.lane import Lane
+from queue_worker.records import Control
 from queue_worker.tail import Tail, last_line
 from schemas import source
 from schemas.config import TrainConfig
@@ -68,6 +70,25 @@ def test_a_lane_is_named_by_host_and_gpu() -> None:
 def test_a_lane_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--gpu"):
         Lane.parse(text)
+
+
+def test_what_keeps_a_worker_back_is_told_with_the_way_out() -> None:
+    said = {"by": "bo", "at": 1.0}
+    mine = Control(kind="hold", scope="worker:v100:0", reason="3 deaths in a row", **said)
+    host = Control(kind="drain", scope="host:v100", **said)
+    every = Control(kind="hold", scope="all", **said)
+    others = [
+        Control(kind="hold", scope=scope, **said)
+        for scope in ("worker:v100:1", "host:a100", "user:ana", "batch:b1")
+    ]
+    cap = Control(kind="cap", scope="user:ana", value=2, **said)
+    card = a_worker("v100:0")
+    assert standing.back([*others, cap], card) == ""
+    assert standing.back([mine, *others], card) == (
+        "held by bo (3 deaths in a row); worker resume v100:0 lets it go on"
+    )
+    assert standing.back([host], card) == "drained by bo; worker resume v100 lets it go on"
+    assert "queue release --all" in standing.back([every], card)
 
 
 def test_one_gpu_of_a_host_has_one_worker_whatever_its_queue(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ HELP = console.help_text(
     "Show runs in the order of scheduling, with progress and what they wait for.",
     "queue list",
     "queue list -b lr-sweep",
-    "queue list -s running,queued --mine",
     "queue list -s failed -o id | xargs publisher retry",
 )
 PENDING_SHOWN = 20  # lines

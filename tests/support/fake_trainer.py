@@ -1,13 +1,15 @@
 """A trainer without torch: the real protocol (order, beats, lines, result, exit codes), fake work.
 
 The config's `note` says how it behaves, as `word` or `key=number`: steps=40 step_s=0.02 save=5
-crash=7 (exit 1) code=4 at=7 (that exit code there) kill=7 (SIGKILL to itself) hang=7 deaf (ignores
-SIGTERM) slow_save=0.5 orphan (leaves a process in another session) noresult; `first` limits the
-mischief to the first attempt. Every step is a line in the run folder's steps.log.
+die (SIGKILL before the first step) crash=7 (exit 1) code=4 at=7 (that exit code there) kill=7
+(SIGKILL to itself) hang=7 deaf (ignores SIGTERM) slow_save=0.5 orphan (leaves a process in another
+session) noresult; `first` limits the mischief to the first attempt. Every step is a line in the run
+folder's steps.log.
 """
 
 import ctypes
 import faulthandler
+import hashlib
 import json
 import os
 import select
@@ -78,6 +80,10 @@ class Fake:
         print(f"data in {self.order['data_root']}", flush=True)
         if wants.get("orphan"):
             subprocess.Popen(["sleep", "600"], start_new_session=True)
+        if wants.get("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.order["kind"] == "gather":
+            return self.end(0, step, **self.gathered())
         while step < steps:
             time.sleep(wants.get("step_s", 0.02))
             step += 1
@@ -115,7 +121,10 @@ class Fake:
         folder = self.attempt / "checkpoints" / f"step-{step}"
         temporary = folder.with_name(f".{folder.name}.tmp")
         temporary.mkdir()
-        (temporary / "meta.json").write_text(json.dumps({"step": step}))
+        meta = json.dumps({"step": step})
+        (temporary / "meta.json").write_text(meta)
+        sums = {"meta.json": hashlib.sha256(meta.encode()).hexdigest()}
+        (temporary / "manifest.json").write_text(json.dumps(sums))
         time.sleep(self.wants.get("slow_save", 0))
         temporary.replace(folder)
         self.say("saved", path=folder.relative_to(self.run_dir).as_posix(), step=step)
@@ -123,7 +132,14 @@ class Fake:
     def best(self) -> dict:
         return {"metric": "accuracy", "value": 0.9, "epoch": 1}
 
-    def end(self, code: int, step: int) -> int:
+    def gathered(self) -> dict:
+        """No statistics: only what the worker has handed over."""
+        parts = self.order["parts"]
+        found = [part["metrics"]["accuracy"] for part in parts if part["state"] == "finished"]
+        text = ", ".join(f"{part['fold']}: {part['state']}" for part in parts)
+        return {"metrics": {"accuracy": sum(found) / len(found)}, "facts": {"text": text}}
+
+    def end(self, code: int, step: int, **more: object) -> int:
         fine = code in (0, SAVED)
         result = {
             "token": self.order["token"],
@@ -133,6 +149,8 @@ class Fake:
             "step": step,
             "best": self.best() if code == 0 else None,
             "metrics": {"accuracy": 0.9} if code == 0 else {},
+            "facts": {"split": "s1", "data": "d1"},
+            **more,
         }
         temporary = self.attempt / ".result.tmp"
         temporary.write_text(json.dumps(result))

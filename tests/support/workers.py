@@ -100,7 +100,7 @@ class Site:
 
     def submit(self, note: str = "", **fields: Any) -> str:
         run_id = new_id()
-        config = {"note": note, "data": {"batch_size": 32}}
+        config = {"note": note, "data": {"batch_size": 32}, **fields.pop("config", {})}
         said = {"id": run_id, "nonce": new_nonce(), "name": f"run-{run_id}", "user": "ana"}
         self.queue.submit([Submission(**{**said, "config": config, **fields})])
         return run_id
