@@ -54,7 +54,9 @@ def why(row: Row | Run, seen: Snapshot) -> str:
         case State.CANCELLED:
             return _why_cancelled(row)
         case State.SKIPPED:
-            return row.error or f"its parent {row.skipped_for} did not finish".replace("  ", " ")
+            return row.error or "a parent did not finish"
+        case State.FINISHED:
+            return row.error  # of a gather run that lacks a part
         case _:
             return ""
 
