@@ -311,6 +311,16 @@ def test_a_page_gives_the_cause_first_and_the_command_that_mends_it() -> None:
     assert not any("checkpoint" in line for line in shown if line.startswith("  History"))
 
 
+def test_a_page_says_when_another_source_ran_than_was_submitted_and_what_a_gather_lacks() -> None:
+    same = a_failed_run(code="abc", ran_code="abc", attempt=1)
+    assert "another source" not in text(page_lines(a_page(same), 100))
+    other = same.model_copy(update={"ran_code": "def"})
+    assert "ran with trainer def, submitted with abc" in text(page_lines(a_page(other), 100))
+    told = "accuracy 0.5, 4 of 5 folds, missing 3 (failed)"
+    gather = same.model_copy(update={"result": {"text": told}})
+    assert told in text(page_lines(a_page(gather), 100))
+
+
 @pytest.mark.parametrize("cause", list(Cause))
 def test_every_cause_has_a_command_that_can_be_typed(cause: Cause) -> None:
     ((command, because),) = mend(a_failed_run(cause))
