@@ -209,18 +209,50 @@ def test_a_worker_that_starts_anew_puts_its_own_attempt_back_at_once(queue: Queu
     assert queue.get(other).state is State.RUNNING
 
 
-def test_after_a_reboot_every_attempt_of_the_host_is_put_back_at_once(queue: Queue) -> None:
-    here, there = submit(queue), submit(queue)
+def silent(connection: redis.Redis, *lanes: str) -> None:
+    """As if these workers had last been seen longer than a lease ago."""
+    whole, _ = connection.time()
+    connection.zadd(f"{PREFIX}workers", dict.fromkeys(lanes, whole - 16))
+
+
+def test_after_a_reboot_every_attempt_of_the_host_is_put_back_at_once(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    mine, here, there = submit(queue), submit(queue), submit(queue)
+    claim(queue, "v100:0", boot_id="before")
     claim(queue, "v100:1", boot_id="before")
     claim(queue, "box:0", boot_id="before")
-    assert queue.reclaim(a_worker("v100:0", boot_id="after")) == [here]
+    silent(connection, "v100:0", "v100:1", "box:0")
+    assert set(queue.reclaim(a_worker("v100:0", boot_id="after"))) == {mine, here}
     assert queue.get(there).state is State.RUNNING
 
 
-def test_any_reaper_of_the_host_notices_the_reboot(queue: Queue) -> None:
+def test_any_reaper_of_the_host_notices_the_reboot(queue: Queue, connection: redis.Redis) -> None:
     run_id = submit(queue)
     claim(queue, "v100:1", boot_id="before")
+    silent(connection, "v100:1")
     assert queue.reap("v100:0", boot_id="before", host="v100") == []
+    assert queue.reap("v100:0", boot_id="after", host="v100") == [run_id]
+
+
+@pytest.mark.parametrize("lane", ["v100:0", "v100:1"])
+def test_a_machine_of_the_same_name_takes_no_attempt_of_one_that_lives(
+    queue: Queue, lane: str
+) -> None:
+    run_id = submit(queue)
+    token = claim(queue, "v100:0", boot_id="one").token
+    twin = a_worker(lane, boot_id="two")
+    assert queue.reclaim(twin) == []
+    assert queue.reap(twin.lane, twin.boot_id, twin.host) == []
+    assert queue.renew(run_id, token).answer == "ok"
+
+
+def test_rubbish_for_a_card_does_not_protect_an_attempt(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    run_id = submit(queue)
+    claim(queue, "v100:1", boot_id="before")
+    connection.hset(f"{PREFIX}worker:v100:1", "card", "{")
     assert queue.reap("v100:0", boot_id="after", host="v100") == [run_id]
 
 

@@ -7,7 +7,7 @@ import redis
 from support.runs import a_run, claim, submit
 
 from queue_worker.queue import BatchCard, Queue
-from schemas.errors import NotFound, UsageError
+from schemas.errors import NotFound, TrainqError, UsageError
 from schemas.run import Parent, State, new_id
 
 
@@ -101,3 +101,16 @@ def test_receipts_of_runs_that_are_placed_between_others_are_exact(queue: Queue)
     receipts = queue.submit([a_run(priority=p) for p in (0, 2, 5)])
     assert [receipt.ahead for receipt in receipts] == [5, 3, 0]
     assert [queue.position(receipt.id) for receipt in receipts] == [5, 3, 0]
+
+
+def test_a_running_record_is_not_restored_for_nobody_would_ever_end_it(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    run = queue.get(submit(queue))
+    claim(queue)
+    running = queue.get(run.id)
+    connection.flushall()
+    with pytest.raises(TrainqError, match="lease"):
+        queue.restore(running, by="ana")
+    assert sum(queue.counts().values()) == 0
+    assert queue.restore(run, by="ana") and claim(queue).run.id == run.id

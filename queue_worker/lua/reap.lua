@@ -1,9 +1,9 @@
 -- Put back the attempts that nobody can end any more: expired leases, attempts of this host from
--- before its boot, and, with `own`, those of this very lane (its lock proves that the process died).
+-- before its boot by workers that are silent, and, with `own`, those of this very lane (its lock proves that the process died).
 --
 -- Outage rule: while Redis, or everybody, was away no lease could be renewed. After a gap between two
 -- reaps nothing expires for 1.2 leases, so that those who still train can say so.
--- reads   run:<id> leases workers
+-- reads   run:<id> leases workers worker:<lane>
 -- writes  run:<id>, state and lane indexes, leases, reap:last reap:hold roots workers, events,
 --         history:<id>, notices:open, quarantine, bell
 -- args    lease crash_limit lane host boot own by forget_workers
@@ -28,10 +28,20 @@ for _, root in ipairs(redis.call('ZRANGEBYSCORE', key('roots'), '(' .. seconds(N
 end
 redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', seconds(NOW - A.forget_workers))
 
+-- Whoever says that it lives, on the boot on which it claimed, was not booted: another machine bears
+-- the name of its host, and may not take its attempts.
+local function lives(run)
+  local at = tonumber(redis.call('ZSCORE', key('workers'), run.worker) or '')
+  if not at or NOW - at >= A.lease then return false end
+  local ok, card = pcall(cjson.decode, redis.pcall('HGET', key('worker:' .. run.worker), 'card') or '')
+  return ok and type(card) == 'table' and card.boot_id == run.claim_boot
+end
+
 local function why_lost(run, lease)
-  if run.worker == A.lane and A.own then return 'its worker was started anew' end
+  local this_boot = A.boot == '' or run.claim_boot == A.boot
+  if run.worker == A.lane and A.own and this_boot then return 'its worker was started anew' end
   local host = string.match(run.worker, '^([^:]*):')
-  if A.boot ~= '' and host == A.host and run.claim_boot ~= A.boot then return 'its host was booted' end
+  if host == A.host and not this_boot and not lives(run) then return 'its host was booted' end
   if lease <= NOW and NOW >= held_back then return 'its worker fell silent' end
 end
 

@@ -7,6 +7,7 @@
 if redis.call('EXISTS', run_key(A.id)) == 1 then return 'there' end
 local run, reason = trusted(A.fields)
 if not run then return reason end
+if run.state == 'running' then return 'nobody holds its lease any more' end
 write(A.id, A.fields)
 index(A.id, run)
 event('restored', A.id, A.by)
