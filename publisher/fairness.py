@@ -19,6 +19,7 @@ SHARE = (
     Column("GPU HOURS", right=True),
     Column("RUNNING", right=True),
     Column("PENDING", right=True),
+    Column("CAP", right=True),
     Column("OLDEST", drop=1, right=True),
     Column("WHAT MOVES THEM", least=24),
 )
@@ -36,6 +37,7 @@ def share_lines(
             piece(f"{person.used_s / 3600:.1f}"),
             piece(person.running),
             piece(person.pending),
+            piece(cap_of(controls, person.user) or ""),
             piece(brief(person.oldest_s) if person.oldest_s else ""),
             piece(moved(person, controls, half_life_s)),
         ]
@@ -51,13 +53,13 @@ def share_lines(
 
 
 def moved(person: Share, controls: Sequence[Control], half_life_s: float) -> str:
-    """`12.4 h back in line; at most 2 runs at a time by bo`."""
+    """`12.4 h back in line; capped by bo: a deadline`."""
     back = penalty_s(person, half_life_s)
     parts = [f"{back / 3600:.1f} h back in line" if back >= 360 else "nothing puts them back"]
     if back < person.used_s:
         parts = [f"{back / 3600:.1f} h back in line, the most there is"]
     if cap := control_of(controls, "cap", f"user:{person.user}"):
-        parts.append(f"at most {cap.value} at a time, {signed(cap)}")
+        parts.append(f"capped {signed(cap)}")
     if held := control_of(controls, "hold", f"user:{person.user}"):
         parts.append(f"held {signed(held)}")
     return "; ".join(parts)

@@ -192,7 +192,7 @@ def test_a_share_says_what_moves_a_person(desk: Desk) -> None:
     assert max(map(len, answer.splitlines())) <= 80
     assert "one hour back; it halves every 7 days" in answer
     assert re.search(r"^ana +0\.0 +1 +0 +nothing puts them back", answer, re.M)
-    assert re.search(r"^bo +0\.0 +0 +1 .*; at most 2 at a time", answer, re.M)
+    assert re.search(r"^bo +0\.0 +0 +1 +2 .*; cap", answer, re.M)
     read = json.loads(desk.queue("admin", "share", "--json").out)
     assert {person["user"]: person["cap"] for person in read["people"]} == {"ana": 0, "bo": 2}
 
