@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.desk import Desk, finish
+from support.desk import Desk, fail, finish
 from support.runs import a_run, a_worker, claim
 from support.servers import TestServer
 
-from queue_worker.queue import BatchCard
+from queue_worker.queue import BatchCard, Ending
 from schemas.run import Parent, State, new_id, new_nonce
 
 pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
@@ -209,3 +209,56 @@ def test_a_cap_keeps_a_persons_next_run_in_line(desk: Desk) -> None:
     claim(desk.door, "v100:1")
     for wrong in ("0", "-1", "two", "99999"):
         assert desk.queue("admin", "cap", "--", "ana", wrong).code == 2
+
+
+# ---- one run, one batch on a page ----------------------------------------------------------------
+
+
+def test_a_page_tells_relations_needs_time_and_memory(desk: Desk) -> None:
+    parent = desk.submit()
+    child = desk.door.submit(
+        [
+            a_run(
+                after=(Parent(id=parent, on="any"),),
+                memory_mb=12288,
+                gpus=2,
+                time_limit_s=8 * 3600,
+                needs_host="v100",
+                preflight={"peak_mb": 11264},
+            )
+        ]
+    )[0].id
+    desk.queue("hold", "--user", "ana", "--reason", "a deadline")
+    page = desk.queue("show", child).out
+    assert f"Why      waits for {parent}:any (queued)" in page
+    assert "Holds    runs of ana are held by ana: a deadline" in page
+    assert f"Parents  {parent}:any queued" in page
+    assert "2 GPUs   12 GiB of GPU memory   on v100   time limit 8h00m, used 0s" in page
+    assert "Memory   predicted 11 GiB" in page
+    assert f"Children {child} waiting" in desk.queue("show", parent).out
+    record = json.loads(desk.queue("show", parent, "--json").out)
+    assert record["children"] == {child: "waiting"}
+    desk.queue("release", "--user", "ana")
+    desk.queue("cancel", parent)
+    claimed = claim(desk.door, gpus=2)
+    desk.door.end(child, claimed.token, Ending(state=State.FINISHED, peak_mb=10240))
+    assert "predicted 11 GiB   measured 10 GiB   (+10%)" in desk.queue("show", child).out
+
+
+def test_a_batch_has_a_page(desk: Desk) -> None:
+    batch, runs = a_batch(desk, 4, axes={"optim.lr": [0, 1e-3]}, max_parallel=3)
+    finish(desk.door, claim(desk.door), value=0.75)
+    fail(desk.door, claim(desk.door), error="no such file: a.jpg")
+    desk.queue("hold", "-b", batch, "--reason", "look first")
+    for word in (batch, batch[:5], "lr-sweep"):
+        page = desk.queue("show", word, COLUMNS="80").out
+        assert f"lr-sweep  {batch}   . QUEUED 2 of 4 ended" in page
+        assert "Runs     2 queued, 1 failed, 1 finished" in page
+        assert f"Held     batch:{batch} by ana: look first" in page
+        assert "Axes     optim.lr: 0, 0.001" in page and "at most 3 at a time" in page
+        assert f"acc 0.750 at epoch 2: {runs[0]}" in page and "no such file: a.jpg" in page
+        assert max(map(len, page.splitlines())) <= 80
+    read = json.loads(desk.queue("show", batch, "--json").out)
+    assert read["kind"] == "sweep" and read["held"]["reason"] == "look first"
+    assert sorted(run["id"] for run in read["runs"]) == sorted(runs)
+    assert desk.queue("show", "nonsense").code == 3
