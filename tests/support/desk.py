@@ -49,7 +49,7 @@ class Desk:
 
     def submit(self, *words: str) -> str:
         """Submit the good config; the id."""
-        answer = self.publisher("submit", str(self.config), "--print-id", *words)
+        answer = self.publisher("submit", str(self.config), "--print-id", "--again", *words)
         assert answer.code == 0, answer.err
         return answer.out.strip()
 
