@@ -168,7 +168,9 @@ def _metrics(page: Page) -> list[str]:
             if key not in ("epoch", "step") and isinstance(value, int | float)
         ]
         rows.append(f"epoch {last.get('epoch', '?')}: {'  '.join(values)}")
-    if best := page.run.best:
+    if text := page.run.result.get("text"):
+        rows.append(str(text))  # of a gather run: mean, spread, and what is missing
+    elif best := page.run.best:
         rows.append(f"best {best_text(best)} at epoch {best.epoch}")
     return rows
 

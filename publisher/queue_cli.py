@@ -1,7 +1,7 @@
 """The `queue` command: look at runs and steer them."""
 
 from publisher import console
-from publisher.commands import cancel, hold, list, logs, rebuild, release, results, show, wait
+from publisher.commands import admin, cancel, hold, list, logs, release, results, show, wait
 
 app = console.desk(
     "Look at the queue and steer it.",
@@ -17,9 +17,7 @@ console.add(app, "hold", hold.hold, hold.HELP)
 console.add(app, "release", release.release, release.HELP)
 console.add(app, "wait", wait.wait, wait.HELP)
 console.add(app, "results", results.results, results.HELP, bare=True)
-admin = console.desk("Look after the queue itself.", "queue admin rebuild --dry-run")
-console.add(admin, "rebuild", rebuild.rebuild, rebuild.HELP, bare=True)
-app.add_typer(admin, name="admin")
+app.add_typer(admin.app, name="admin")
 
 
 def main() -> None:

@@ -50,6 +50,8 @@ def why(row: Row | Run, seen: Snapshot) -> str:
             return _why_cancelled(row)
         case State.SKIPPED:
             return row.error or "a parent failed"
+        case State.FINISHED:
+            return row.error  # of a gather run that lacks a part
         case _:
             return ""
 

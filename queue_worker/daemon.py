@@ -17,7 +17,7 @@ from rq import Queue as RqQueue
 from rq.job import Job
 from rq.worker import BaseWorker
 
-from queue_worker import host, outcome, rundirs, sweep
+from queue_worker import host, namesake, outcome, rundirs, sweep
 from queue_worker.attempt import Attempt
 from queue_worker.notifier import Notifier
 from queue_worker.orders import Prepared, part_of, prepare, read
@@ -161,6 +161,11 @@ class GpuWorker(BaseWorker):
         until = time.monotonic() + seconds
         while not self.leaving and (left := until - time.monotonic()) > 0:
             time.sleep(min(SLICE_S, left))
+
+    def _waited(self) -> bool:
+        """After a short rest: whether there is still something to wait for."""
+        self._pause(SLICE_S)
+        return not self.leaving
 
     # ---- one attempt
 
@@ -308,6 +313,7 @@ class GpuWorker(BaseWorker):
     def _open(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_leave)
+        namesake.refuse(self._queue, self._first_card, self._waited)
         sweep.end_orphans()
         for run_id in self._queue.reclaim(self.card()):
             log.info("put back %s: the worker of this lane before us died with it", run_id)

@@ -100,7 +100,9 @@ def rendered(shown: Message) -> str:
 def _finished(story: Story) -> tuple[str, list[str]]:
     run = story.run
     best = ""
-    if run.best is not None:
+    if text := one_line(str(run.result.get("text", ""))):
+        best = fit(text, ERROR_LIMIT)  # of a gather run: it says what is missing
+    elif run.best is not None:
         best = f"best {code(run.best.metric)} *{run.best.value:.4g}* at epoch {run.best.epoch}"
     files = f"files: {code(story.folder, ERROR_LIMIT)}" if story.folder else ""
     return f"✅ {run.name} finished{_took(run, ' in')}", [best, _facts(run, code(run.user)), files]

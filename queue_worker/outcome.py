@@ -92,9 +92,11 @@ def measured(ending: Ending, result: Result | None) -> Ending:
 
 
 def finished(result: Result) -> Ending:
-    """A finished run with the trainer's own numbers."""
+    """A finished run with the trainer's own numbers, and with what they lack."""
+    whole = result.metrics.get("n") == result.metrics.get("of")
     return Ending(
         state=State.FINISHED,
+        error="" if whole else str(result.facts.get("text", "")),
         best=result.best,
         result=result.told(),
         result_attempt=result.token,

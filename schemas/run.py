@@ -140,6 +140,7 @@ class Run(Record):
     overrides: tuple[str, ...] = ()
     digest: str = ""  # of the experiment: the config without seed, name, note and notify
     code: str = ""  # version of the trainer's source where it was submitted
+    ran_code: str = ""  # the same where its last attempt ran
     fold: int | None = None
     notify: str = ""  # "", "#channel", "@me", "none"
     batch: str = ""

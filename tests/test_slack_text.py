@@ -70,6 +70,14 @@ def test_a_finished_run_says_what_it_reached_how_long_it_took_and_where_its_file
     )
 
 
+def test_a_gather_run_says_what_it_is_a_mean_of() -> None:
+    best, text = (
+        Best(metric="accuracy", value=0.5, epoch=0),
+        "accuracy 0.5, 4 of 5 folds, missing 3",
+    )
+    assert f"\n{text}\n" in said(EventKind.FINISHED, best=best, result={"text": text})
+
+
 def test_a_failed_run_says_why_shows_the_last_lines_and_the_command_that_would_mend_it() -> None:
     text = said(
         EventKind.FAILED,

@@ -188,6 +188,14 @@ def test_what_was_measured_is_kept_however_it_ended() -> None:
     assert done.result == {"loss": 1.0, "split": "s"} and done.peak_mb == 812
 
 
+def test_a_gather_over_fewer_folds_says_so_in_its_one_line() -> None:
+    facts = {"text": "accuracy 0.5, 4 of 5 folds, missing 3 (failed)"}
+    fewer = judge(a_run(), Facts(code=0, result=a_result(facts=facts, metrics={"n": 4, "of": 5})))
+    assert (fewer.state, fewer.error) == (State.FINISHED, facts["text"])
+    every = a_result(facts={"text": "accuracy 0.5, 5 folds"}, metrics={"n": 5, "of": 5})
+    assert judge(a_run(), Facts(code=0, result=every)).error == ""
+
+
 def test_limits_are_told_as_people_type_them() -> None:
     texts = [brief(s) for s in (0.2, 45, 1800, 28800, 5400, 3601)]
     assert texts == ["1s", "45s", "30m", "8h", "1h30m", "1h1s"]

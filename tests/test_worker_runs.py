@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from support.waiting import wait_until
 from support.workers import Site
 
+from schemas import code
 from schemas.events import EventKind
 from schemas.run import Cause, State
 
@@ -130,6 +131,16 @@ def test_a_record_that_no_trainer_could_use_is_set_aside_and_the_next_run_goes_o
     assert site.queue.get(good).state is State.FINISHED
     held = site.queue.get(poisoned)
     assert held.state is State.HELD and "points out of" in held.held_reason
+
+
+def test_a_run_says_which_source_it_ran_with_and_the_log_when_another_was_submitted(
+    site: Site,
+) -> None:
+    run_id = site.submit("steps=2", code="0ther0ther12")
+    worker = site.worker("cpu", "--burst")
+    worker.wait()
+    assert site.queue.get(run_id).ran_code == code.version()
+    assert f"with trainer 0ther0ther12, here is {code.version()}" in worker.said()
 
 
 def test_the_start_of_a_run_is_told_in_one_line(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.runs import a_worker
 from support.waiting import wait_until
 from support.workers import Site, TestWorker
 
@@ -103,6 +105,25 @@ def test_a_second_worker_of_the_same_lane_is_refused_and_named(site: Site) -> No
     assert second.wait() == 2
     assert f"already has a worker: pid {first.pid}" in second.said()
     assert "Traceback" not in second.said()
+
+
+def test_a_machine_with_the_name_of_another_is_refused_and_one_that_was_rebooted_is_not(
+    site: Site,
+) -> None:
+    mine = socket.gethostname()
+    stranger = a_worker(f"{mine}:cpu:9", boot_id="another-boot")
+    worker = site.worker()
+
+    def refused() -> bool:
+        site.queue.announce(stranger)
+        return worker.process.poll() is not None
+
+    site.queue.announce(stranger)
+    wait_until(refused, what="the refusal")
+    assert worker.process.returncode == 2
+    assert f"another machine is called {mine} too" in worker.said()
+    assert "TRAINQ_HOST" in worker.said() and "Traceback" not in worker.said()
+    site.worker("cpu", "--no-warm").ready()  # the other one is silent now
 
 
 def test_two_workers_never_take_the_same_run(site: Site) -> None:

@@ -160,7 +160,7 @@ leave_lane(id, best.lane)
 local fields = {
   attempt = attempt, token = token, worker = A.card.lane, claim_root = A.card.runs_root,
   claim_boot = A.card.boot_id, claim_lease = seconds(A.lease), log_number = '0', held_by = '', held_reason = '',
-  charged_at = seconds(NOW),
+  charged_at = seconds(NOW), ran_code = A.card.code or '',
 }
 if redis.call('HGET', run_key(id), 'started_at') == false then fields.started_at = seconds(NOW) end
 
