@@ -83,6 +83,6 @@ def refusal(known: Mapping[int, Run]) -> UsageError:
 
 
 def described(run: Run) -> str:
-    """`7f3k2q, finished, accuracy 0.913`."""
+    """`7f3k2q of ana, finished, accuracy 0.913`."""
     best = f", {run.best.metric} {run.best.value:.4g}" if run.best else ""
-    return f"{run.id}, {run.state}{best}"
+    return f"{run.id} of {run.user}, {run.state}{best}"

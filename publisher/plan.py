@@ -61,7 +61,6 @@ class Wishes:
     priority: int = 0
     notify: str = ""
     hold: bool = False
-    after: tuple[Parent, ...] = ()
     needs: Needs = Needs()
     max_parallel: int = 0
 
@@ -133,11 +132,18 @@ def _new_run(loaded: Loaded, wishes: Wishes, code: str) -> Planned:
         fold=config.data.split.fold if isinstance(config.data.split, KFold) and folds else None,
         priority=wishes.priority,
         notify=wishes.notify or config.notify or "",
-        after=wishes.after,
         needs=wishes.needs,
         held_by=wishes.user if wishes.hold else "",
         held_reason="submitted with --hold" if wishes.hold else "",
     )
+
+
+def waiting_for(
+    planned: Sequence[Planned], parents: Sequence[tuple[str, Literal["ok", "any"]]]
+) -> list[Planned]:
+    """The same plan, to begin when these runs have ended; who waits within it waits already."""
+    after = tuple(Parent(id=run_id, on=on) for run_id, on in parents)
+    return [run if run.waits else replace(run, after=after) for run in planned]
 
 
 def _gatherings(configs: Sequence[Loaded], planned: Sequence[Planned]) -> list[Planned]:
@@ -155,7 +161,6 @@ def _gatherings(configs: Sequence[Loaded], planned: Sequence[Planned]) -> list[P
             overrides=alike,
             digest="",
             fold=None,
-            after=(),
             waits=tuple(Wait(index, "any") for index in members),
             needs=Needs(),
         )
@@ -250,7 +255,7 @@ def wired(planned: Sequence[Planned]) -> list[Planned]:
 def to_retry(rows: Sequence[Row]) -> list[str]:
     """Of a batch: what failed or was skipped and was not tried again, and what sums that up."""
     tried = {row.retry_of for row in rows}
-    left = [row for row in rows if row.id not in tried]
+    left = sorted((row for row in rows if row.id not in tried), key=lambda row: row.seq)
     failed = {row.id for row in left if row.state in (State.FAILED, State.SKIPPED)}
     sums = {
         row.id

@@ -28,6 +28,7 @@ from schemas.sweep import (
     split_lists,
 )
 
+SEED: Key = ("seed",)
 COMMENT_COLUMN = 40
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")  # needs no quotes, if it means itself
 UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML wants them escaped
@@ -71,7 +72,8 @@ def load_cells(path: Path | str, overrides: Sequence[str], spread: Spread) -> li
         axes.append(seeds_axis(_first_seed(document), spread.seeds))
     if spread.folds:
         axes.append(folds_axis(spread.folds))
-    document.problems += refuse_twice(axes, fixed)
+    own = [each for each in fixed if not (spread.seeds and each.key == SEED)]  # --seeds counts on
+    document.problems += refuse_twice(axes, own)
     if document.problems and axes:
         raise ConfigError(sorted(document.problems, key=_order), file)
     return _cells(document, single, cells(axes), file)

@@ -25,14 +25,14 @@ from publisher.options import (
     parent_of,
     seconds_of,
 )
-from publisher.plan import Needs, Planned, Wishes, batch_of, new_runs
+from publisher.plan import Needs, Planned, Wishes, batch_of, new_runs, waiting_for
 from publisher.receipts import nothing_queued, would_lines
 from publisher.sending import send, stay, tell
 from schemas import code
 from schemas.config import NOTIFY
 from schemas.errors import UsageError, count
 from schemas.overrides import split_arguments
-from schemas.run import Parent, new_id
+from schemas.run import new_id
 from schemas.source import Loaded
 from schemas.sweep import Spread
 
@@ -41,77 +41,76 @@ if TYPE_CHECKING:
 
 HELP = console.help_text(
     "Check configs and queue a run for each: all of them or none.",
-    "publisher submit birds.yaml",
     "publisher submit birds.yaml optim.lr=3e-4 --priority 10 --follow",
     "publisher submit birds.yaml -m model.name=resnet18,vit_tiny_patch16_224 optim.lr=1e-3,3e-4",
     "publisher submit birds.yaml --folds 5 --max-parallel 2 --notify @me",
-    "publisher submit big.yaml --after @last --time-limit 8h --on gpu1",
 )
 MANY = 20  # runs that are shown before they are queued
 
 
+Words = Annotated[
+    list[str], typer.Argument(metavar="FILE|KEY=VALUE", help="Configs; overrides for all of them.")
+]
+Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="What to call it.")]
+Priority = Annotated[
+    int, typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first.")
+]
+Gpus = Annotated[
+    int, typer.Option("--gpus", metavar="N", min=1, max=64, help="GPUs that it trains on.")
+]
+Memory = Annotated[str, typer.Option("--memory", metavar="SIZE", help="Of each GPU, as in 12GB.")]
+MaxParallel = Annotated[
+    int, typer.Option("--max-parallel", metavar="N", min=0, help="Runs of it at a time.")
+]
+Hold = Annotated[bool, typer.Option("--hold", help="Queue, but do not start yet.")]
+Notify = Annotated[str, typer.Option("--notify", metavar="WHO", help="#channel, @me or none.")]
+Again = Annotated[bool, typer.Option("--again", help="Also what was done before.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many.")]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="Stay, print its lines; exit as the run does.")
+]
+Stay = Annotated[bool, typer.Option("--wait", help="Stay; exit as the runs do.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check all, queue nothing.")]
+
+
 def submit(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE|KEY=VALUE", help="Configs; overrides for all of them."),
-    ],
+    arguments: Words,
     lists: Lists = False,
     seeds: Seeds = 0,
     folds: Folds = 0,
-    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="What to call it.")] = "",
-    priority: Annotated[
-        int, typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first.")
-    ] = 0,
+    name: Name = "",
+    priority: Priority = 0,
     after: After = None,
     on: On = "",
-    gpus: Annotated[
-        int, typer.Option("--gpus", metavar="N", min=1, max=64, help="GPUs that it trains on.")
-    ] = 1,
-    memory: Annotated[
-        str, typer.Option("--memory", metavar="SIZE", help="Of each GPU, as in 12GB.")
-    ] = "",
+    gpus: Gpus = 1,
+    memory: Memory = "",
     time_limit: TimeLimit = "",
-    max_parallel: Annotated[
-        int, typer.Option("--max-parallel", metavar="N", min=0, help="Runs of it at a time.")
-    ] = 0,
-    hold: Annotated[bool, typer.Option("--hold", help="Queue, but do not start yet.")] = False,
-    notify: Annotated[
-        str, typer.Option("--notify", metavar="WHO", help="#channel, @me or none.")
-    ] = "",
-    again: Annotated[bool, typer.Option("--again", help="Also what was done before.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many.")] = False,
-    following: Annotated[
-        bool, typer.Option("--follow", help="Stay, print its lines; exit as the run does.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay; exit as the runs do.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, queue nothing.")] = False,
+    max_parallel: MaxParallel = 0,
+    hold: Hold = False,
+    notify: Notify = "",
+    again: Again = False,
+    yes: Yes = False,
+    following: Follow = False,
+    wait: Stay = False,
+    dry_run: DryRun = False,
     print_id: PrintId = False,
     as_json: AsJson = False,
 ) -> None:
+    limit, megabytes = seconds_of(time_limit, "--time-limit"), megabytes_of(memory, "--memory")
+    needs = Needs(on, gpus, megabytes, limit)
+    user = console.settings().user
+    wishes = Wishes(user, name, priority, _known(notify), hold, needs, max_parallel)
+    parents = [parent_of(word) for word in after or ()]
     configs = _read(arguments, Spread(lists, seeds, folds))
-    queue = console.open_queue() if after or not dry_run else None
-    wishes = Wishes(
-        user=console.settings().user,
-        name=name,
-        priority=priority,
-        notify=_known(notify),
-        hold=hold,
-        after=_parents(queue, after or ()),
-        needs=Needs(
-            needs_host=on,
-            gpus=gpus,
-            memory_mb=megabytes_of(memory, "--memory"),
-            time_limit_s=seconds_of(time_limit, "--time-limit"),
-        ),
-        max_parallel=max_parallel,
-    )
     planned = new_runs(configs, wishes, code.version())
     if following and len(planned) > 1:
         raise UsageError("--follow follows one run", fix="--wait stays with several")
-    if dry_run or queue is None:
+    if dry_run:
         console.out(would_lines(planned, console.width()))
         console.talk([nothing_queued(planned)])
         return
+    queue = console.open_queue()
+    planned = waiting_for(planned, [(queue.resolve(n, user=user), on) for n, on in parents])
     if not again:
         planned = _new_ones(queue, planned)
     if len(planned) > MANY and not yes:
@@ -131,16 +130,6 @@ def _read(arguments: Sequence[str], spread: Spread) -> list[Loaded]:
     if refused:
         raise all_problems(refused)
     return [cell for file in files for cell in loaded[file]]
-
-
-def _parents(queue: Queue | None, words: Sequence[str]) -> tuple[Parent, ...]:
-    """The runs that `--after` names, found before anything is queued."""
-    parents: list[Parent] = []
-    for word in words if queue else ():
-        name, on = parent_of(word)
-        assert queue
-        parents.append(Parent(id=queue.resolve(name, user=console.settings().user), on=on))
-    return tuple(parents)
 
 
 def _new_ones(queue: Queue, planned: Sequence[Planned]) -> list[Planned]:
