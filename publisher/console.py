@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from publisher.text import Line, Piece, clean, line
-from schemas.errors import EXIT_CODES, TrainqError, TransitionRefused
+from schemas.errors import EXIT_CODES, TrainqError, TransitionRefused, UsageError
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
@@ -145,6 +145,16 @@ def out_each(ids: Iterable[str], act: Callable[[str], str]) -> None:
         tell_error(told)
     if refusals:
         raise refusals[-1]
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask before something large; without a terminal only `--yes` answers."""
+    if not what or yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"this would {what}; nothing was changed", fix="add --yes")
+    if not typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
+        raise TrainqError("nothing was changed")
 
 
 def tell_now(text: str) -> None:

@@ -16,6 +16,12 @@ SEVERAL = "Ids, unique beginnings of ids, names, @last, @failed."
 
 SomeRuns = Annotated[list[str], typer.Argument(metavar="RUN", help=SEVERAL)]
 OneRun = Annotated[str, typer.Argument(metavar="RUN", help=ONE)]
+MaybeRuns = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help=SEVERAL)]
+Batches = Annotated[
+    list[str] | None,
+    typer.Option("-b", "--batch", metavar="BATCH", help="All of a batch: its id or name."),
+]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however many are hit.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept with the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")]
 PrintId = Annotated[bool, typer.Option("--print-id", help="Only the ids, to stdout.")]

@@ -181,7 +181,14 @@ def _files(run: Run) -> list[str]:
     host = run.worker.split(":")[0]
     where = f" on {host}" if host else ""
     kept = f"   checkpoint {run.checkpoint}" if run.checkpoint else ""
-    return [f"runs/{run.id}/{where}{kept}"]
+    return [f"runs/{run.id}/{where}{kept}", *_source(run)]
+
+
+def _source(run: Run) -> list[str]:
+    """Which trainer ran it, when that is not the one that its submitter had."""
+    if not run.code or not run.ran_code or run.code == run.ran_code:
+        return []
+    return [f"ran with trainer {run.ran_code}, submitted with {run.code}: another source"]
 
 
 def _history(events: Sequence[Event], now: float) -> list[str]:

@@ -1,7 +1,7 @@
 """The `queue` command: look at runs and steer them."""
 
 from publisher import console
-from publisher.commands import admin, cancel, hold, list, logs, release, results, show, wait
+from publisher.commands import admin, cancel, hold, list, logs, move, release, results, show, wait
 
 app = console.desk(
     "Look at the queue and steer it.",
@@ -15,6 +15,7 @@ console.add(app, "logs", logs.logs, logs.HELP)
 console.add(app, "cancel", cancel.cancel, cancel.HELP)
 console.add(app, "hold", hold.hold, hold.HELP)
 console.add(app, "release", release.release, release.HELP)
+console.add(app, "move", move.move, move.HELP)
 console.add(app, "wait", wait.wait, wait.HELP)
 console.add(app, "results", results.results, results.HELP, bare=True)
 app.add_typer(admin.app, name="admin")

@@ -16,7 +16,7 @@ from schemas.run import ENDED
 
 if TYPE_CHECKING:
     from publisher.ranking import Result
-    from queue_worker.queue import Row, WorkerView
+    from queue_worker.queue import BatchView, Control, Row, WorkerView
     from schemas.events import Event
     from schemas.run import Run
 
@@ -40,6 +40,8 @@ def list_record(seen: Snapshot, matching: int) -> dict[str, Any]:
         "matching": matching,
         "counts": {str(state): number for state, number in seen.counts.items()},
         "workers": [worker_record(worker) for worker in seen.workers],
+        "batches": [batch_record(batch) for batch in seen.batches.values()],
+        "controls": [control_record(control) for control in seen.controls],
         "runs": [row_record(row, seen) for row in seen.rows],
     }
 
@@ -53,6 +55,14 @@ def row_record(row: Row, seen: Snapshot) -> dict[str, Any]:
         "user": row.user,
         "priority": row.priority,
         "batch": row.batch,
+        "fold": row.fold,
+        "kind": row.kind,
+        "after": [parent.model_dump() for parent in row.after],
+        "gpus": row.gpus,
+        "memory_mb": row.memory_mb,
+        "needs_host": row.needs_host,
+        "time_limit_s": row.time_limit_s,
+        "ran_s": row.ran_s,
         "retry_of": row.retry_of,
         "attempt": row.attempt,
         "worker": row.worker,
@@ -108,6 +118,21 @@ def worker_record(worker: WorkerView) -> dict[str, Any]:
         "run": worker.run,
         "seen_at": iso(worker.seen_at),
     }
+
+
+def batch_record(batch: BatchView) -> dict[str, Any]:
+    """One batch, without its runs."""
+    return {
+        **batch.card.model_dump(mode="json"),
+        "counts": {str(state): number for state, number in batch.counts.items()},
+        "submitted_at": iso(batch.submitted_at),
+        "open": batch.open,
+    }
+
+
+def control_record(control: Control) -> dict[str, Any]:
+    """A hold, a drain or a cap."""
+    return {**control.model_dump(mode="json"), "at": iso(control.at)}
 
 
 def run_record(

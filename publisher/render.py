@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from publisher import snapshot
 from publisher.clock import brief
 from publisher.columns import Column, layout
+from publisher.folding import Folded, why_folded
+from publisher.obstacles import closed, gib, signed
 from publisher.snapshot import Snapshot
 from publisher.text import Line, Piece, line, piece
 from schemas.errors import count
@@ -39,6 +41,10 @@ LIST = (
     Column("STATUS"),
     Column("PROGRESS"),
     Column("BEST", drop=1),
+    Column("PRIO", drop=5, right=True),
+    Column("AFTER", drop=8),
+    Column("GPUS", drop=6, right=True),
+    Column("MEMORY", drop=7, right=True),
     Column("GPU", drop=3),
     Column("OWNER", drop=4),
     Column("TIME", drop=2, right=True),
@@ -52,13 +58,21 @@ def status(state: State) -> Piece:
     return Piece(f"{symbol} {state}", style)
 
 
-def list_lines(seen: Snapshot, width: int) -> list[Line]:
+def list_lines(
+    seen: Snapshot, width: int, entries: Sequence[Row | Folded] | None = None
+) -> list[Line]:
     """The table of the rows, and under it what there is in all."""
     if not any(seen.counts.values()):
         return [line("nothing was ever submitted; begin with: publisher submit FILE")]
-    if not seen.rows:
+    shown = seen.rows if entries is None else entries
+    if not shown:
         return [line("no such runs"), *summary(seen)]
-    rows = [_list_row(row, seen, wide=width >= WIDE) for row in seen.rows]
+    rows = [
+        _batch_row(entry, seen)
+        if isinstance(entry, Folded)
+        else _list_row(entry, seen, wide=width >= WIDE)
+        for entry in shown
+    ]
     return [*layout(LIST, rows, width), *summary(seen)]
 
 
@@ -69,11 +83,39 @@ def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
         status(row.state),
         piece(_progress(row, seen, wide=wide)),
         piece(snapshot.best_text(row.best)),
+        piece(row.priority or ""),
+        piece(_after(row)),
+        piece(row.gpus if row.gpus > 1 else ""),
+        piece(gib(row.memory_mb) if row.memory_mb else ""),
         piece(row.worker),
         piece(row.user),
         piece(brief(snapshot.elapsed(row, seen.now))),
         piece(snapshot.why(row, seen), "bad" if row.state is State.FAILED else ""),
     ]
+
+
+def _batch_row(entry: Folded, seen: Snapshot) -> list[Piece]:
+    """`k3p9aa  lr-sweep x12  > running  3/12`: the runs that ended, of those there are."""
+    card = entry.batch.card
+    return [
+        piece(card.id, "bold"),
+        piece(f"{card.name} x{entry.runs}"),
+        status(entry.state),
+        piece(f"{entry.ended}/{entry.runs}"),
+        piece(snapshot.best_text(entry.best)),
+        *[piece("")] * 5,
+        piece(card.user),
+        piece(brief(seen.now - entry.batch.submitted_at)),
+        piece(why_folded(entry, seen), "bad" if entry.state is State.FAILED else ""),
+    ]
+
+
+def _after(row: Row) -> str:
+    """The first parent and how many more; only while it matters."""
+    if row.state is not State.WAITING or not row.after:
+        return ""
+    more = len(row.after) - 1
+    return row.after[0].id + (f" +{more}" if more else "")
 
 
 def _progress(row: Row, seen: Snapshot, *, wide: bool) -> str:
@@ -92,42 +134,55 @@ def summary(seen: Snapshot) -> list[Line]:
     ended_states = (State.FINISHED, State.FAILED, State.CANCELLED, State.SKIPPED)
     groups = [_counted(seen, states) for states in (open_states, ended_states)]
     runs = "; ".join(group for group in groups if group)
-    return [line(""), line(runs), line(f"Workers: {_workers(seen.workers)}")]
+    held = [line(Piece(text, "warn")) for text in standing(seen)]
+    return [line(""), line(runs), line(f"Workers: {_workers(seen.workers, seen)}"), *held]
+
+
+def standing(seen: Snapshot) -> list[str]:
+    """Holds and drains that are wider than a batch: nobody should wonder why nothing starts."""
+    return [
+        f"{control.scope if control.scope != 'all' else 'everything'}"
+        f" {'held' if control.kind == 'hold' else 'drained'} {signed(control)}"
+        for control in seen.controls
+        if control.kind != "cap" and not control.scope.startswith("batch:")
+    ]
 
 
 def _counted(seen: Snapshot, states: Sequence[State]) -> str:
     return ", ".join(f"{seen.counts[s]} {s}" for s in states if seen.counts.get(s))
 
 
-def _workers(workers: Sequence[WorkerView]) -> str:
+def _workers(workers: Sequence[WorkerView], seen: Snapshot) -> str:
     if len(workers) <= NAMED_WORKERS:
-        named = [f"{worker.card.lane} {doing(worker)}" for worker in workers]
+        named = [f"{worker.card.lane} {doing(worker, seen)}" for worker in workers]
         return ", ".join(named) or "none is alive"
-    counted = Counter(doing(worker) for worker in workers)
+    counted = Counter(doing(worker, seen) for worker in workers)
     return ", ".join(f"{number} {word}" for word, number in counted.most_common())
 
 
-def doing(worker: WorkerView) -> str:
+def doing(worker: WorkerView, seen: Snapshot) -> str:
     """One word for a worker."""
     if not worker.alive:
         return "SILENT"
-    if worker.card.draining:
-        return "DRAINING"
+    if reason := closed(worker.card, seen.controls):
+        return "HELD" if reason.startswith("is held") else "DRAINING"
     return "busy" if worker.run else "idle"
 
 
-def not_shown(shown: int, matching: int) -> list[Line]:
+def not_shown(hidden: int) -> list[Line]:
     """What a short list leaves out, and how to see it."""
-    hidden = matching - shown
-    return [line(Piece(f"{count(hidden, 'run')} not shown: queue list --all", "dim"))] * (
-        hidden > 0
-    )
+    if hidden <= 0:
+        return []
+    return [line(Piece(f"{count(hidden, 'run')} not shown: queue list --all", "dim"))]
 
 
-def hint(rows: Sequence[Row]) -> list[Line]:
-    """Where to look next: at the newest failure."""
-    failed = [row.id for row in rows if row.state is State.FAILED]
-    return [line(Piece(f"why it failed: queue show {failed[0]}", "dim"))] if failed else []
+def hint(entries: Sequence[Row | Folded]) -> list[Line]:
+    """Where to look next: at the newest failure, and into a batch."""
+    failed = [e.id for e in entries if not isinstance(e, Folded) and e.state is State.FAILED]
+    folded = [entry.batch.card.id for entry in entries if isinstance(entry, Folded)]
+    texts = [f"why it failed: queue show {failed[0]}"] if failed else []
+    texts += [f"its runs one by one: queue list -b {folded[0]}"] if folded else []
+    return [line(Piece(text, "dim")) for text in texts]
 
 
 RESULTS = (

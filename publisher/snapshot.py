@@ -6,14 +6,15 @@ Pure: "lost", "position" and "why" are derived here and stored nowhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from publisher.clock import brief
-from schemas.run import Best, Progress, Run, State, Wish
+from publisher.obstacles import closed, misfit, obstacle
+from schemas.run import ENDED, Best, Progress, Run, State, Wish
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Row, WorkerView
+    from queue_worker.queue import BatchView, Control, Row, WorkerView
 
 SHORT_METRICS = {"accuracy": "acc", "macro_f1": "f1"}
 
@@ -27,6 +28,10 @@ class Snapshot:
     ahead: Mapping[str, int]  # of every queued run among the rows: how many go before it
     counts: Mapping[State, int]  # of all runs, shown or not
     workers: Sequence[WorkerView]
+    controls: Sequence[Control] = ()
+    batches: Mapping[str, BatchView] = field(default_factory=dict)
+    running: Sequence[Row] = ()  # all that run, shown or not: caps count them
+    parents: Mapping[str, State] = field(default_factory=dict)  # of the waiting rows
 
     @property
     def alive(self) -> list[WorkerView]:
@@ -43,13 +48,13 @@ def why(row: Row | Run, seen: Snapshot) -> str:
         case State.HELD:
             return f"held by {row.held_by}" + (f": {row.held_reason}" if row.held_reason else "")
         case State.WAITING:
-            return "waits for its parents"
+            return _why_waiting(row, seen)
         case State.FAILED:
             return row.error or str(row.cause or "")
         case State.CANCELLED:
             return _why_cancelled(row)
         case State.SKIPPED:
-            return row.error or "a parent failed"
+            return row.error or "a parent did not finish"
         case State.FINISHED:
             return row.error  # of a gather run that lacks a part
         case _:
@@ -67,28 +72,39 @@ def _why_running(row: Row | Run, now: float) -> str:
         parts.append(progress.doing or "starting")
     elif progress.eta_s is not None:
         parts.append(f"done in {brief(progress.eta_s)}")
+    if row.time_limit_s:
+        parts.append(f"limit in {brief(row.time_limit_s - row.ran_s)}")
     return ", ".join(parts)
 
 
+def _why_waiting(row: Row | Run, seen: Snapshot) -> str:
+    """The parents that have not ended yet; `any` only where it is not the usual `ok`."""
+    pending = [
+        f"{parent.id}{':any' if parent.on == 'any' else ''}"
+        + (f" ({state})" if (state := seen.parents.get(parent.id)) else "")
+        for parent in row.after
+        if seen.parents.get(parent.id) not in ENDED
+    ]
+    if not pending:
+        return "waits for its parents"
+    more = f" and {len(pending) - 2} more" if len(pending) > 2 else ""
+    return f"waits for {', '.join(pending[:2])}{more}"
+
+
 def _why_queued(row: Row | Run, seen: Snapshot) -> str:
-    reason = _obstacle(row, seen)
+    reason = obstacle(row, seen) or _in_line(row, seen)
     resumes = f"; resumes at step {row.checkpoint_step}" if row.checkpoint_step else ""
     return reason + resumes
 
 
-def _obstacle(row: Row | Run, seen: Snapshot) -> str:
-    alive = seen.alive
-    if not alive:
-        return "no worker is alive"
-    if row.needs_host and row.needs_host not in {worker.card.host for worker in alive}:
-        return f"needs {row.needs_host}, which has no worker"
-    if row.checkpoint_step and row.runs_root not in {worker.card.runs_root for worker in alive}:
-        return "its checkpoint is on a host without a worker"
-    taking = [worker for worker in alive if not worker.card.draining]
-    if not taking:
-        return "every worker drains"
+def _in_line(row: Row | Run, seen: Snapshot) -> str:
     if ahead := seen.ahead.get(row.id, 0):
         return f"{ahead} ahead"
+    taking = [
+        worker
+        for worker in seen.alive
+        if not misfit(row, worker.card) and not closed(worker.card, seen.controls)
+    ]
     if not all(worker.run for worker in taking):
         return "starts now"
     if len(taking) == 1:

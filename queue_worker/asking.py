@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from queue_worker.connection import told
+from queue_worker.lineage import parents_elsewhere, parents_first
 from queue_worker.reading import Reading
 from queue_worker.records import (
     BatchCard,
+    Change,
     ControlKind,
     Receipt,
     Submission,
@@ -17,8 +19,6 @@ from queue_worker.records import (
     carried,
     dump,
     one_line,
-    parents_first,
-    plain,
 )
 from schemas.errors import IdTaken, NotFound, TrainqError, TransitionRefused, UsageError
 from schemas.run import Parent, Run, State
@@ -41,6 +41,8 @@ class Asking(Reading):
             return []
         if len(submissions) > CHUNK and batch is None:
             raise ValueError(f"more than {CHUNK} runs at once are a batch and need its card")
+        if batch and any(submission.batch != batch.id for submission in submissions):
+            raise ValueError(f"a run of another batch would not wait for {batch.id} to be whole")
         ordered = parents_first(submissions)
         receipts: dict[str, Receipt] = {}
         for start in range(0, len(ordered), CHUNK):
@@ -75,6 +77,7 @@ class Asking(Reading):
             card_text=batch.model_dump_json() if batch else "",
             open=last,
             ids=[[submission.id, submission.nonce] for submission in ahead],
+            parents=parents_elsewhere(ahead),
         )
         if word == b"taken":
             run_id = answer[0].decode()
@@ -118,13 +121,10 @@ class Asking(Reading):
         time_limit_s: float | None = None,
     ) -> Run:
         """Change what a pending run asks for; what is None stays."""
-        changes = {
-            "priority": priority,
-            "after": None if after is None else [plain(parent) for parent in after],
-            "needs_host": needs_host,
-            "time_limit_s": time_limit_s,
-        }
-        named = {name: value for name, value in changes.items() if value is not None}
+        change = Change.asked(
+            priority=priority, after=after, needs_host=needs_host, time_limit_s=time_limit_s
+        )
+        named = change.model_dump(mode="json", exclude_none=True)
         return self._asked(
             "edit",
             run_id,

@@ -151,6 +151,18 @@ class Reading:
         return dict(zip(State, numbers, strict=True))
 
     @told
+    def states(self, ids: Iterable[str]) -> dict[str, State]:
+        """In which state these runs are; ids that name no run are left out."""
+        asked = list(dict.fromkeys(ids))
+        with self._connection.pipeline(transaction=False) as pipe:
+            for run_id in asked:
+                pipe.hget(self._key(f"run:{run_id}"), "state")
+            found = pipe.execute(raise_on_error=False)
+        known = {str(state).encode(): state for state in State}
+        pairs = zip(asked, found, strict=True)
+        return {i: known[text] for i, text in pairs if isinstance(text, bytes) and text in known}
+
+    @told
     def position(self, run_id: str) -> int | None:
         """How many queued runs are before it; None when it is not queued."""
         number: int | None = self._scripts.run("ahead", id=run_id)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, model_validator
@@ -64,16 +63,21 @@ class Submission(Record):
     held_reason: str = ""
 
 
-def parents_first(submissions: Sequence[Submission]) -> list[Submission]:
-    """The same runs, none before one that it waits for; UsageError for a circle."""
-    by_id = {submission.id: submission for submission in submissions}
-    waits = {s.id: {parent.id for parent in s.after if parent.id in by_id} for s in submissions}
-    try:
-        order = TopologicalSorter(waits).static_order()
-        return [by_id[run_id] for run_id in order] if any(waits.values()) else list(submissions)
-    except CycleError as error:
-        names = " -> ".join(by_id[run_id].name for run_id in error.args[1])
-        raise UsageError(f"these runs wait for each other: {names}") from error
+class Change(Record):
+    """What may be changed of a pending run; what is None stays."""
+
+    priority: Priority | None = None
+    after: tuple[Parent, ...] | None = None
+    needs_host: LanePart | None = None
+    time_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @classmethod
+    def asked(cls, **values: Any) -> Self:
+        """The change that a person asks for, or what is wrong with it."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UsageError(mistake(error), fix="nothing was changed") from error
 
 
 class Receipt(Record):

@@ -18,13 +18,14 @@ from queue_worker.queue import Queue
 from queue_worker.records import Verdict, WorkerCard
 from queue_worker.routine import Routine
 from queue_worker.rqbook import Book
+from schemas.errors import QueueUnreachable
 from schemas.events import Saved
 from schemas.run import Wish
 from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AWAY = (redis.ConnectionError, redis.TimeoutError)
+AWAY = (redis.ConnectionError, redis.TimeoutError, QueueUnreachable)
 AGAIN_S = 0.5  # between two tries while Redis is away
 LEAVE_S = 10.0  # for the last step to end
 REFUSALS = 10  # of one end, before it is given up and its lease runs out

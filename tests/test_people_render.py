@@ -14,9 +14,9 @@ from publisher.page import Page, mend, page_lines
 from publisher.ranking import ranked, result_of
 from publisher.snapshot import Snapshot, why
 from publisher.text import Line, plain
-from queue_worker.queue import Row, WorkerCard, WorkerView
+from queue_worker.queue import Control, Row, WorkerCard, WorkerView
 from schemas.events import Event, EventKind
-from schemas.run import Best, Cause, Progress, Run, State, Wish
+from schemas.run import Best, Cause, Parent, Progress, Run, State, Wish
 
 NOW = 1_800_000_000.0
 
@@ -36,6 +36,8 @@ def a_worker(gpu: str, **fields: Any) -> WorkerView:
         runs_root="root-a",
         started_at=1,
         draining=fields.pop("draining", False),
+        offer_mb=fields.pop("offer_mb", 0),
+        busy_with=fields.pop("busy_with", ""),
     )
     return WorkerView(card=card, **{"seen_at": NOW, "run": "", "alive": True, **fields})
 
@@ -101,6 +103,15 @@ FINISHED = a_row(
     progress=Progress(step=9, steps=9, epoch=50, epochs=50),
     best=Best(metric="accuracy", value=0.88, epoch=41),
 )
+WAITING = a_row(
+    "7f3k2v",
+    "ensemble",
+    State.WAITING,
+    after=(Parent(id="aaaaaa"), Parent(id="bbbbbb", on="any"), Parent(id="cccccc")),
+)
+HOLD_ALL = Control(kind="hold", scope="all", by="bo", reason="the power is off", at=NOW)
+DRAIN = Control(kind="drain", scope="worker:v100:0", by="bo", reason="new fan", at=NOW)
+CAP = Control(kind="cap", scope="user:ana", by="bo", at=NOW, value=1)
 SEEN = Snapshot(
     now=NOW,
     rows=[RUNNING, QUEUED, HELD, FAILED, CANCELLED, FINISHED],
@@ -199,6 +210,31 @@ def test_results_rank_by_any_metric_that_was_measured() -> None:
         (RUNNING, {"progress": Progress()}, {}, "starting"),
         (RUNNING, {"progress": Progress(doing="reading data")}, {}, "reading data"),
         (HELD, {}, {}, "held by bo: until the data are fixed"),
+        (RUNNING, {"time_limit_s": 3600, "ran_s": 600}, {}, "done in 18m, limit in 50m"),
+        (WAITING, {}, {}, "waits for aaaaaa, bbbbbb:any and 1 more"),
+        (
+            WAITING,
+            {},
+            {"parents": {"aaaaaa": State.RUNNING}},
+            "waits for aaaaaa (running), bbbbbb:any and 1 more",
+        ),
+        (WAITING, {"after": (Parent(id="aaaaaa"),)}, {}, "waits for aaaaaa"),
+        (QUEUED, {}, {"controls": [HOLD_ALL]}, "everything is held by bo: the power is off"),
+        (QUEUED, {}, {"controls": [DRAIN]}, "v100:0 drains, by bo: new fan; v100:1 drains"),
+        (
+            QUEUED,
+            {},
+            {"controls": [DRAIN], "workers": [a_worker("0")]},
+            "v100:0 drains, by bo: new fan",
+        ),
+        (QUEUED, {}, {"controls": [CAP], "running": [RUNNING]}, "ana runs 1, the cap is 1"),
+        (QUEUED, {"gpus": 2}, {}, "needs 2 GPUs; no worker holds more than 1"),
+        (
+            QUEUED,
+            {"memory_mb": 12288},
+            {"workers": [a_worker("0", offer_mb=8192, busy_with="bo's notebook")]},
+            "needs 12 GiB; v100:0 offers 8 GiB (bo's notebook)",
+        ),
         (CANCELLED, {}, {}, 'by ana: "wrong split" (checkpoint kept)'),
         (FAILED, {"error": ""}, {}, "cuda_oom"),
         (FINISHED, {}, {}, ""),
@@ -212,7 +248,9 @@ def test_every_run_says_why_it_stands_where_it_stands(
 
 def test_records_for_programs_keep_their_keys() -> None:
     record = records.list_record(SEEN, matching=6)
-    assert list(record) == ["schema_version", "now", "matching", "counts", "workers", "runs"]
+    assert list(record) == [
+        *("schema_version", "now", "matching", "counts", "workers", "batches", "controls", "runs")
+    ]
     run = json.loads(json.dumps(record))["runs"][0]
     assert run["id"] == "7f3k2q" and run["state"] == "running"
     assert run["submitted_at"] == "2027-01-15T07:18:00.000Z"
@@ -271,6 +309,16 @@ def test_a_page_gives_the_cause_first_and_the_command_that_mends_it() -> None:
         "           all of it: queue logs 7f3j9a",
     ]
     assert not any("checkpoint" in line for line in shown if line.startswith("  History"))
+
+
+def test_a_page_says_when_another_source_ran_than_was_submitted_and_what_a_gather_lacks() -> None:
+    same = a_failed_run(code="abc", ran_code="abc", attempt=1)
+    assert "another source" not in text(page_lines(a_page(same), 100))
+    other = same.model_copy(update={"ran_code": "def"})
+    assert "ran with trainer def, submitted with abc" in text(page_lines(a_page(other), 100))
+    told = "accuracy 0.5, 4 of 5 folds, missing 3 (failed)"
+    gather = same.model_copy(update={"result": {"text": told}})
+    assert told in text(page_lines(a_page(gather), 100))
 
 
 @pytest.mark.parametrize("cause", list(Cause))

@@ -5,28 +5,33 @@ from typing import Annotated
 import typer
 
 from publisher import console
-from publisher.options import Reason, SomeRuns
-from publisher.selectors import select
+from publisher.options import Batches, MaybeRuns, Reason, Yes
+from publisher.selectors import ALL, question, selected
 from publisher.watching import ending, until_ended
 from schemas.run import ENDED, Run, State, Wish
 
 HELP = console.help_text(
     "Cancel runs: pending ones at once, running ones after a checkpoint.",
     "queue cancel 7f3k2q",
-    "queue cancel @last --reason 'wrong split'",
+    "queue cancel -b lr-sweep --reason 'wrong split'",
     "queue cancel 7f3k2q 7f3k2r --wait",
 )
 
 
 def cancel(
-    runs: SomeRuns,
+    runs: MaybeRuns = None,
+    batches: Batches = None,
     reason: Reason = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Return when they have really ended.")
     ] = False,
+    yes: Yes = False,
 ) -> None:
     queue, user = console.open_queue(), console.settings().user
-    ids = select(queue, runs, user)
+    ids = selected(queue, runs or [], batches or [], user, ALL - ENDED)
+    if not ids:
+        console.talk(["nothing of it is left to cancel"])
+    console.confirm(question(queue, ids, user, "cancel"), yes=yes)
     for run_id in ids:
         before = queue.get(run_id)
         console.out([told(before, queue.cancel(run_id, by=user, reason=reason))])

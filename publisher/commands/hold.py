@@ -1,20 +1,44 @@
-"""`queue hold`: keep pending runs from starting."""
+"""`queue hold`: keep runs from starting: some, a batch, a person's, a worker's, or all."""
 
 from publisher import console
-from publisher.options import Reason, SomeRuns
-from publisher.selectors import select
+from publisher.controls import (
+    Everything,
+    Lane,
+    User,
+    held_line,
+    one_kind,
+    question_of,
+    scopes_of,
+)
+from publisher.options import Batches, MaybeRuns, Reason, Yes
+from publisher.selectors import question, select
 from schemas.run import State
 
 HELP = console.help_text(
-    "Keep pending runs from starting; they keep their place.",
-    "queue hold 7f3k2q",
-    "queue hold @last --reason 'until the data are fixed'",
-    "queue hold vit-s vit-b",
+    "Keep pending runs from starting; they keep their place, and what runs goes on.",
+    "queue hold 7f3k2q --reason 'until the data are fixed'",
+    "queue hold -b lr-sweep",
+    "queue hold --all --reason 'the power goes off at 18:00' --yes",
 )
 
 
-def hold(runs: SomeRuns, reason: Reason = "") -> None:
+def hold(
+    runs: MaybeRuns = None,
+    batches: Batches = None,
+    owner: User = "",
+    lane: Lane = "",
+    everything: Everything = False,
+    reason: Reason = "",
+    yes: Yes = False,
+) -> None:
     queue, user = console.open_queue(), console.settings().user
+    scopes = scopes_of(queue, batches or [], owner, lane, everything)
+    one_kind(runs or [], scopes, "hold")
+    for scope in scopes:
+        console.confirm(question_of(queue, scope, user, "hold"), yes=yes)
+    for scope in scopes:
+        new = queue.set_control("hold", scope.name, by=user, reason=reason)
+        console.out([held_line(queue, scope, new=new)])
 
     def hold_one(run_id: str) -> str:
         before = queue.get(run_id)
@@ -23,4 +47,6 @@ def hold(runs: SomeRuns, reason: Reason = "") -> None:
             return f"{run_id} {after.name}: already held by {before.held_by}"
         return f"{run_id} {after.name}: held until: queue release {run_id}"
 
-    console.out_each(select(queue, runs, user), hold_one)
+    ids = select(queue, runs or [], user)
+    console.confirm(question(queue, ids, user, "hold"), yes=yes)
+    console.out_each(ids, hold_one)

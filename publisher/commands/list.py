@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from publisher import console, records, render
-from publisher.options import AsJson, Format, Output, chosen, states_of
+from publisher.folding import Folded, best_of, fold
+from publisher.options import AsJson, Batches, Format, Output, chosen, states_of
+from publisher.selectors import ALL, find_batch
 from publisher.snapshot import Snapshot
-from schemas.run import ENDED, PENDING, State
+from schemas.run import ENDED, PENDING, Best, State
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue, Row
+    from queue_worker.queue import BatchView, Queue, Row
 
 HELP = console.help_text(
     "Show runs in the order of scheduling, with progress and what they wait for.",
     "queue list",
-    "queue list -s running,queued --mine",
+    "queue list -b lr-sweep",
     "queue list -s failed -o id | xargs publisher retry",
 )
-PENDING_SHOWN = 20
+PENDING_SHOWN = 20  # lines
 ENDED_SHOWN = 5
+LOOKED_AT = 300  # pending runs of which these lines are made: a batch is one line
+MEASURED = 300  # runs of a batch whose best value a list still looks for
 
 
 def list_runs(
@@ -30,6 +35,7 @@ def list_runs(
         list[str] | None,
         typer.Option("-s", "--state", metavar="STATE", help="Only these, as in `-s held,failed`."),
     ] = None,
+    batches: Batches = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only my runs.")] = False,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help="Only this user's.")] = "",
     most: Annotated[
@@ -42,64 +48,107 @@ def list_runs(
     form = chosen(output, as_json)
     owner = console.settings().user if mine else user
     wanted = states_of(states or [])
-    short = form is Format.TABLE and not (everything or wanted or most)
+    opened = bool(batches or wanted or most)  # asked for runs, so no batch is folded
+    short = form is Format.TABLE and not (everything or opened)
     queue = console.open_queue()
-    rows, matching = _rows(queue, wanted or frozenset(State), owner, most, short=short)
-    seen = Snapshot(
-        now=queue.now(),
-        rows=rows,
-        ahead=_ahead(queue, rows, owner),
-        counts=queue.counts(),
-        workers=queue.workers(),
-    )
-    _print(seen, matching, form)
+    view = View(wanted or ALL, owner, tuple(find_batch(queue, word) for word in batches or []))
+    rows, matching = _rows(queue, view, most, short=short)
+    seen = _seen(queue, rows, view)
+    if form is not Format.TABLE:
+        _print(seen, matching, form)
+        return
+    folded: Sequence[Row | Folded] = rows
+    if not opened:
+        folded = fold(rows, seen.batches, _bests(queue, seen.batches))
+    shown = _screenful(folded) if short else folded
+    console.out(render.list_lines(seen, console.width(), shown))
+    hidden = matching - sum(entry.runs if isinstance(entry, Folded) else 1 for entry in shown)
+    console.talk([*render.not_shown(hidden), *render.hint(shown)])
 
 
-def _rows(
-    queue: Queue, wanted: frozenset[State], owner: str, most: int, *, short: bool
-) -> tuple[Sequence[Row], int]:
-    """The rows to show, and how many there are in all."""
-    if owner:  # only the door's filter knows how many are somebody's
-        rows = queue.list(states=wanted, user=owner)
-        return (_screenful(rows) if short else rows[: most or None]), len(rows)
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which runs are asked for."""
+
+    states: frozenset[State]
+    owner: str
+    batches: Sequence[str]
+
+
+def _rows(queue: Queue, view: View, most: int, *, short: bool) -> tuple[Sequence[Row], int]:
+    """The rows to look at, and how many there are in all."""
+    if view.batches:
+        found = [
+            row
+            for batch in view.batches
+            for row in queue.list(states=view.states, user=view.owner, batch=batch)
+        ]
+        return found[: most or None], len(found)
+    if view.owner:  # only the door's filter knows how many are somebody's
+        rows = queue.list(states=view.states, user=view.owner)
+        return rows[: most or None], len(rows)
     counts = queue.counts()
-    matching = sum(counts[state] for state in wanted)
+    matching = sum(counts[state] for state in view.states)
     if not short:
-        return queue.list(states=wanted, limit=most), matching
+        return queue.list(states=view.states, limit=most), matching
     running = queue.list(states={State.RUNNING})
-    pending = queue.list(states=PENDING, limit=PENDING_SHOWN)
+    pending = queue.list(states=PENDING, limit=LOOKED_AT)
     ended = queue.list(states=ENDED, limit=ENDED_SHOWN)
     return [*running, *pending, *ended], matching
 
 
-def _screenful(rows: Sequence[Row]) -> Sequence[Row]:
+def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
+    named = list(dict.fromkeys(row.batch for row in rows if row.batch))
+    views = queue.batches(*named) if named else []
+    waiting = [row for row in rows if row.state is State.WAITING]
+    return Snapshot(
+        now=queue.now(),
+        rows=rows,
+        ahead=_ahead(queue, rows, whole_line=not (view.owner or view.batches)),
+        counts=queue.counts(),
+        workers=queue.workers(),
+        controls=queue.controls(),
+        batches={batch.card.id: batch for batch in views},
+        running=queue.list(states={State.RUNNING}),
+        parents=queue.states(parent.id for row in waiting for parent in row.after),
+    )
+
+
+def _screenful(entries: Sequence[Row | Folded]) -> Sequence[Row | Folded]:
     """What is going on: all that runs, what comes next, and the last few that ended."""
-    running = [row for row in rows if row.state is State.RUNNING]
-    pending = [row for row in rows if row.state in PENDING]
-    ended = [row for row in rows if row.state in ENDED]
+    running = [entry for entry in entries if entry.state is State.RUNNING]
+    pending = [entry for entry in entries if entry.state in PENDING]
+    ended = [entry for entry in entries if entry.state in ENDED]
     return [*running, *pending[:PENDING_SHOWN], *ended[:ENDED_SHOWN]]
 
 
-def _ahead(queue: Queue, rows: Sequence[Row], owner: str) -> dict[str, int]:
+def _ahead(queue: Queue, rows: Sequence[Row], *, whole_line: bool) -> dict[str, int]:
     """How many queued runs go before each; somebody's runs alone do not tell."""
     queued = [row for row in rows if row.state is State.QUEUED]
-    if queued and owner:
+    if queued and not whole_line:
         queued = queue.list(states={State.QUEUED})
     return {row.id: place for place, row in enumerate(queued)}
 
 
+def _bests(queue: Queue, batches: Mapping[str, BatchView]) -> dict[str, Best]:
+    """The best value of each batch that is small enough to be looked through."""
+    measuring = (State.RUNNING, State.FINISHED)
+    found = {
+        batch_id: best_of(queue.list(states=measuring, batch=batch_id))
+        for batch_id, view in batches.items()
+        if 0 < sum(view.counts.get(state, 0) for state in measuring) <= MEASURED
+    }
+    return {batch_id: best for batch_id, best in found.items() if best}
+
+
 def _print(seen: Snapshot, matching: int, form: Format) -> None:
-    runs = [records.row_record(row, seen) for row in seen.rows] if form is not Format.TABLE else []
     match form:
-        case Format.TABLE:
-            console.out(render.list_lines(seen, console.width()))
-            console.talk(render.not_shown(len(seen.rows), matching))
-            console.talk(render.hint(seen.rows))
         case Format.JSON:
             console.out_json(records.list_record(seen, matching))
         case Format.JSONL:
-            console.out_raw(records.as_jsonl(runs))
+            console.out_raw(records.as_jsonl(records.row_record(row, seen) for row in seen.rows))
         case Format.CSV:
+            runs = [records.row_record(row, seen) for row in seen.rows]
             console.out_raw(records.as_csv(runs, records.CSV_KEYS))
-        case Format.ID:
+        case _:
             console.out([row.id for row in seen.rows])

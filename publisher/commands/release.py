@@ -1,20 +1,33 @@
-"""`queue release`: let held runs go on."""
+"""`queue release`: let held runs go on; lift the hold of a batch, a person, a worker, or all."""
 
 from publisher import console
-from publisher.options import SomeRuns
-from publisher.selectors import select
+from publisher.controls import Everything, Lane, User, one_kind, released_line, scopes_of
+from publisher.options import Batches, MaybeRuns, Yes
+from publisher.selectors import question, select
 from schemas.run import State
 
 HELP = console.help_text(
     "Let held runs go on from their old place.",
     "queue release 7f3k2q",
-    "queue release @last",
+    "queue release -b lr-sweep",
     "queue list -s held -o id | xargs queue release",
 )
 
 
-def release(runs: SomeRuns) -> None:
+def release(
+    runs: MaybeRuns = None,
+    batches: Batches = None,
+    owner: User = "",
+    lane: Lane = "",
+    everything: Everything = False,
+    yes: Yes = False,
+) -> None:
     queue, user = console.open_queue(), console.settings().user
+    scopes = scopes_of(queue, batches or [], owner, lane, everything)
+    one_kind(runs or [], scopes, "release")
+    for scope in scopes:
+        lifted = queue.clear_control("hold", scope.name, by=user)
+        console.out([released_line(queue, scope, lifted=lifted)])
 
     def release_one(run_id: str) -> str:
         before = queue.get(run_id)
@@ -25,4 +38,6 @@ def release(runs: SomeRuns) -> None:
         place = f", {ahead} ahead" if ahead is not None else ""
         return f"{run_id} {after.name}: released, {after.state}{place}"
 
-    console.out_each(select(queue, runs, user), release_one)
+    ids = select(queue, runs or [], user)
+    console.confirm(question(queue, ids, user, "release"), yes=yes)
+    console.out_each(ids, release_one)

@@ -6,20 +6,21 @@ import typer
 
 from publisher import console
 from publisher.clock import parse_duration
-from publisher.options import SomeRuns
-from publisher.selectors import select
+from publisher.options import Batches, MaybeRuns
+from publisher.selectors import selected
 from publisher.watching import ending, until_ended, verdict
 
 HELP = console.help_text(
     "Wait until runs have ended; the exit code says how.",
     "queue wait @last && queue results",
-    "queue wait 7f3k2q 7f3k2r --timeout 2h",
+    "queue wait -b lr-sweep --timeout 2h",
     "queue wait 7f3k2q 7f3k2r --any",
 )
 
 
 def wait(
-    runs: SomeRuns,
+    runs: MaybeRuns = None,
+    batches: Batches = None,
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="TIME", help="Give up after 45s, 30m, 2h, 1h30m.")
     ] = "",
@@ -27,7 +28,7 @@ def wait(
 ) -> None:
     limit_s = parse_duration(timeout) if timeout else None
     queue = console.open_queue()
-    ids = select(queue, runs, console.settings().user)
+    ids = selected(queue, runs or [], batches or [], console.settings().user)
     ended = until_ended(queue, ids, limit_s=limit_s, first=first)
     console.out(ending(run) for run in ended)
     if error := verdict(ended):

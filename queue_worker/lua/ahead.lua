@@ -5,4 +5,4 @@
 
 local run = record(A.id)
 if not run or run.state ~= 'queued' then return nil end
-return ahead_of(A.id, run)
+return ahead_of({{id = A.id, run = run}})[1]

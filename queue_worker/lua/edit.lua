@@ -31,6 +31,14 @@ for _, parent in ipairs(parents or {}) do
   if circle({parent}) then return {'circle', parent.id} end
 end
 
+-- What it would be is checked before anything is written: half an edit would lose the run.
+local wanted = {}
+for name, value in pairs(run) do wanted[name] = value end
+for name, value in pairs(A.fields) do wanted[name] = value end
+local sound, fault = trusted(wanted)
+if not sound then return {'broken', fault} end
+if not lane_parts(lane_of(sound)) then return {'broken', 'a bar in the name of a host'} end
+
 local changed = false
 for name, value in pairs(A.fields) do
   changed = changed or (redis.call('HGET', run_key(A.id), name) or '') ~= value

@@ -3,7 +3,8 @@
 -- reads   run:<id> seq lanes lane:<lane> usage:<user>
 -- writes  run:<id> seq, the indexes, children:<parent>, batches batchcard:<batch>, events, history:<id>, bell
 -- args    runs: [{id, nonce, fields: {...}, held: bool}], batch: {id, max_parallel} or false,
---         card_text, open: bool, ids: [[id, nonce]] of all the calls to come, in the first of them
+--         card_text, open: bool; in the first call what all of them need, so that none or all go in:
+--         ids: [[id, nonce]], parents: [[id, parent]] of parents that are not submitted with them
 -- answer  {"taken", id}, {"orphan", id, parent}, or {"ok", state, ahead, repeated, state, ...}
 
 local function ours(id, nonce)
@@ -15,20 +16,15 @@ end
 for _, pair in ipairs(A.ids) do
   if not ours(pair[1], pair[2]) then return {'taken', pair[1]} end
 end
+for _, pair in ipairs(A.parents) do
+  if redis.call('EXISTS', run_key(pair[2])) == 0 then return {'orphan', pair[1], pair[2]} end
+end
 local fresh, asked = {}, {}
 for _, submission in ipairs(A.runs) do
   local free, unknown = ours(submission.id, submission.nonce)
   if not free or asked[submission.id] then return {'taken', submission.id} end
   fresh[submission.id], asked[submission.id] = unknown or nil, true
 end
-for _, submission in ipairs(A.runs) do
-  for _, parent in ipairs(parents_of(submission.fields.after or '') or {}) do
-    if not asked[parent.id] and redis.call('EXISTS', run_key(parent.id)) == 0 then
-      return {'orphan', submission.id, parent.id}
-    end
-  end
-end
-
 if A.batch then
   local card = 'batchcard:' .. A.batch.id
   expect(card, 'hash')
@@ -61,12 +57,15 @@ end
 for _, id in ipairs(waiting) do settle(id) end
 ring(A.open and math.max(rings, 1) or rings)
 
-local answer = {'ok'}
-for _, submission in ipairs(A.runs) do
-  local id = submission.id
-  local run = record(id)
-  answer[#answer + 1] = redis.call('HGET', run_key(id), 'state')
-  answer[#answer + 1] = run and run.state == 'queued' and ahead_of(id, run) or 0
-  answer[#answer + 1] = fresh[id] and 0 or 1
+local answer, queued, slot = {'ok'}, {}, {}
+for i, submission in ipairs(A.runs) do
+  local run = record(submission.id)
+  answer[3 * i - 1] = redis.call('HGET', run_key(submission.id), 'state')
+  answer[3 * i] = 0
+  answer[3 * i + 1] = fresh[submission.id] and 0 or 1
+  if run and run.state == 'queued' then
+    queued[#queued + 1], slot[#slot + 1] = {id = submission.id, run = run}, 3 * i
+  end
 end
+for i, number in ipairs(ahead_of(queued)) do answer[slot[i]] = number end
 return answer

@@ -1,0 +1,85 @@
+"""A batch as one line of a list, which opens: `queue list -b BATCH`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from publisher.obstacles import control_of, signed
+from schemas.run import ENDED, Best, State
+
+if TYPE_CHECKING:
+    from publisher.snapshot import Snapshot
+    from queue_worker.queue import BatchView, Row
+
+# what a batch as a whole is: the first of these that any of its runs is
+LIVELIEST = (
+    *(State.RUNNING, State.QUEUED, State.HELD, State.WAITING),
+    *(State.FAILED, State.SKIPPED, State.CANCELLED, State.FINISHED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The runs of a batch that would stand in a list, as one line."""
+
+    batch: BatchView
+    rows: Sequence[Row]  # those that were listed, in their order
+    best: Best | None = None
+
+    @property
+    def state(self) -> State:
+        return next((s for s in LIVELIEST if self.batch.counts.get(s)), State.WAITING)
+
+    @property
+    def ended(self) -> int:
+        return sum(number for state, number in self.batch.counts.items() if state in ENDED)
+
+    @property
+    def runs(self) -> int:
+        return sum(self.batch.counts.values())
+
+
+def fold(
+    rows: Sequence[Row], batches: Mapping[str, BatchView], bests: Mapping[str, Best]
+) -> list[Row | Folded]:
+    """Every batch where the first of its runs stood; runs of no batch as they are."""
+    members: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.batch in batches:
+            members.setdefault(row.batch, []).append(row)
+    entries: list[Row | Folded] = []
+    for row in rows:
+        if row.batch not in batches:
+            entries.append(row)
+        elif members[row.batch][0] is row:
+            view = batches[row.batch]
+            entries.append(Folded(view, members[row.batch], bests.get(row.batch)))
+    return entries
+
+
+def best_of(rows: Sequence[Row]) -> Best | None:
+    """The best value among runs that measure the same thing; None when they do not."""
+    bests = [row.best for row in rows if row.best and isfinite(row.best.value)]
+    if not bests or len({best.metric for best in bests}) > 1:
+        return None
+    pick = min if "loss" in bests[0].metric else max
+    return pick(bests, key=lambda best: best.value)
+
+
+def counted(view: BatchView) -> str:
+    """`2 running, 6 queued, 1 failed`."""
+    return ", ".join(f"{view.counts[s]} {s}" for s in LIVELIEST if view.counts.get(s))
+
+
+def why_folded(entry: Folded, seen: Snapshot) -> str:
+    """What holds the batch, then how many of it stand where."""
+    view = entry.batch
+    control = control_of(seen.controls, "hold", f"batch:{view.card.id}")
+    if not view.open:
+        reason = "its submit is not complete; "
+    else:
+        reason = f"held {signed(control)}; " if control else ""
+    return reason + counted(view)

@@ -1,0 +1,179 @@
+"""Batches and what steers many runs at once: a line that opens, selectors, questions, receipts."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.desk import Desk, finish
+from support.runs import a_run, a_worker, claim
+from support.servers import TestServer
+
+from queue_worker.queue import BatchCard
+from schemas.run import Parent, State, new_id, new_nonce
+
+pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+
+
+@pytest.fixture
+def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(server, tmp_path)
+    yield desk
+    desk.close()
+
+
+def a_batch(desk: Desk, number: int = 3, user: str = "ana", **card: Any) -> tuple[str, list[str]]:
+    """A sweep over learning rates; its id and those of its runs, first to be claimed first."""
+    batch = BatchCard(id=new_id(), name="lr-sweep", user=user, kind="sweep", total=number, **card)
+    runs = [
+        a_run(user=user, batch=batch.id, config={"model": {"name": "vit"}, "optim": {"lr": n}})
+        for n in range(number)
+    ]
+    return batch.id, [receipt.id for receipt in desk.door.submit(runs, batch)]
+
+
+# ---- the list ------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_one_line_that_opens(desk: Desk) -> None:
+    batch, runs = a_batch(desk)
+    alone = desk.submit()
+    finish(desk.door, claim(desk.door), value=0.75)
+    claim(desk.door)
+    answer = desk.queue("list")
+    head, *rest = answer.out.splitlines()[1:]
+    assert head.split()[:7] == [batch, "lr-sweep", "x3", ">", "running", "1/3", "acc"]
+    assert "1 running, 1 queued, 1 finished" in head and "ana" in head
+    assert rest[0].startswith(alone) and "2 ahead" not in rest[0]
+    assert f"queue list -b {batch}" in answer.err
+    opened = desk.queue("list", "-b", "lr-sweep", "-o", "id").out.split()
+    assert sorted(opened) == sorted(runs)
+    assert desk.queue("list", "-b", batch).out.count("\n") > 4
+
+
+def test_a_list_as_json_has_runs_batches_and_controls(desk: Desk) -> None:
+    batch, runs = a_batch(desk, max_parallel=2)
+    desk.queue("hold", "-b", batch, "--reason", "wrong split")
+    read = json.loads(desk.queue("list", "--json").out)
+    assert [run["id"] for run in read["runs"]] == runs
+    assert read["batches"][0]["id"] == batch and read["batches"][0]["counts"] == {"queued": 3}
+    assert read["controls"][0]["scope"] == f"batch:{batch}"
+    assert read["runs"][0]["why"] == "its batch is held by ana: wrong split"
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_a_list_with_everything_in_it_fits_the_terminal(desk: Desk, columns: str) -> None:
+    a_batch(desk, 12)
+    desk.door.submit(
+        [a_run(priority=7, gpus=2, memory_mb=12000, name="a-name-that-is-long-enough-to-be-cut")]
+    )
+    first = desk.submit()
+    desk.door.submit([a_run(after=(Parent(id=first),))])
+    desk.queue("hold", "--user", "bo", "--reason", "a reason that goes on " * 3)
+    shown = desk.queue("list", COLUMNS=columns).out.splitlines()
+    assert max(len(line) for line in shown if "held by" not in line) <= int(columns)
+    assert ("PRIO" in shown[0]) == ("MEMORY" in shown[0]) == (columns == "120")
+
+
+def test_a_waiting_run_names_the_parent_that_it_waits_for(desk: Desk) -> None:
+    parent, done = desk.submit(), desk.submit()
+    child = desk.door.submit([a_run(after=(Parent(id=parent), Parent(id=done)))])[0].id
+    claim(desk.door)
+    assert f"waits for {parent} (running), {done} (queued)" in desk.queue("list").out
+    desk.queue("cancel", done)
+    assert desk.door.get(child).state is State.SKIPPED
+
+
+# ---- verbs that hit many -------------------------------------------------------------------------
+
+
+def test_a_held_batch_starts_nothing_and_says_by_whom(desk: Desk) -> None:
+    batch, _ = a_batch(desk)
+    claim(desk.door)
+    answer = desk.queue("hold", "-b", "lr-sweep", "--reason", "wrong split")
+    assert answer.out == (
+        f"batch {batch} lr-sweep: held, 2 pending runs will not start; what runs goes on.  "
+        f"Let go: queue release -b {batch}\n"
+    )
+    assert desk.door.claim(a_worker(), new_nonce()) is None
+    assert "held by ana: wrong split; 1 running, 2 queued" in desk.queue("list").out
+    assert "already held so" in desk.queue("hold", "-b", batch, "--reason", "wrong split").out
+    assert desk.queue("release", "-b", batch).out == f"batch {batch} lr-sweep: released\n"
+    assert "was not held" in desk.queue("release", "-b", batch).out
+    claim(desk.door)
+
+
+def test_a_person_a_worker_and_everything_can_be_held(desk: Desk) -> None:
+    run_id = desk.submit()
+    desk.door.announce(a_worker())
+    for flags, reason in (
+        (("--user", "ana"), "runs of ana are held by ana: busy"),
+        (("--worker", "v100:0"), "v100:0 is held, by ana: busy"),
+        (("--all",), "everything is held by ana: busy"),
+    ):
+        assert desk.queue("hold", *flags, "--reason", "busy", "--yes").code == 0
+        assert desk.door.claim(a_worker(), new_nonce()) is None
+        listed = json.loads(desk.queue("list", "--json").out)["runs"]
+        assert [run["why"] for run in listed] == [reason]
+        assert "released" in desk.queue("release", *flags).out
+    assert claim(desk.door).run.id == run_id
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("hold", "--user", "nobody"), 3, "nobody called 'nobody' has runs"),
+        (("hold", "--worker", "a100:0"), 3, "there is no worker 'a100:0'"),
+        (("hold", "-b", "nonsense"), 3, "there is no batch 'nonsense'"),
+        (("hold",), 2, ""),
+        (("hold", "--reason", "x"), 2, "nothing was named"),
+        (("cancel", "--yes"), 2, "no run was named"),
+        (("hold", "@last", "--all"), 2, "not both"),
+        (("move", "@last"), 2, "--priority"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    desk: Desk, words: tuple[str, ...], code: int, said: str
+) -> None:
+    run_id = desk.submit()
+    answer = desk.queue(*words)
+    assert (answer.code, said in answer.err) == (code, True)
+    assert desk.door.get(run_id).state is State.QUEUED and desk.door.controls() == []
+
+
+def test_a_verb_that_hits_many_or_other_people_asks_first(desk: Desk) -> None:
+    mine, _ = a_batch(desk, 21)
+    theirs, (run_id, *_) = a_batch(desk, 2, "bo")
+    for words, said in (
+        (("cancel", "-b", mine), "this would cancel 21 runs;"),
+        (("cancel", "-b", theirs), "this would cancel 2 runs (2 of bo);"),
+        (("move", "-b", theirs, "--priority", "-5"), "this would move 2 runs (2 of bo);"),
+        (("hold", "-b", theirs), "2 pending runs;"),
+        (("hold", "--all"), "this would hold everything: 23 pending runs;"),
+    ):
+        answer = desk.queue(*words)
+        assert answer.code == 2 and said in answer.err and "--yes" in answer.err
+    assert desk.door.counts()[State.QUEUED] == 23 and desk.door.controls() == []
+    assert desk.queue("cancel", run_id).code == 0
+    assert desk.queue("cancel", "-b", theirs, "-b", mine, "--yes").out.count(": cancelled") == 22
+    assert "nothing of it is left" in desk.queue("cancel", "-b", mine).err
+
+
+def test_a_moved_run_goes_first(desk: Desk) -> None:
+    first, last = desk.submit(), desk.submit()
+    said = f"{last} resnet10t: priority 0 -> 5, next\n"
+    assert desk.queue("move", last, "--priority", "5").out == said
+    assert "has priority 5 already" in desk.queue("move", last, "--priority", "5").out
+    assert desk.queue("list", "-o", "id").out.split() == [last, first]
+    assert claim(desk.door).run.id == last
+    answer = desk.queue("move", last, first, "--priority", "1")
+    assert answer.code == 1 and f"{last} is running" in answer.err and first in answer.out
+
+
+def test_waiting_for_a_batch_ends_as_its_runs_did(desk: Desk) -> None:
+    batch, runs = a_batch(desk, 2)
+    for _ in runs:
+        finish(desk.door, claim(desk.door))
+    answer = desk.queue("wait", "-b", batch)
+    assert answer.code == 0 and answer.out.count("finished") == 2
