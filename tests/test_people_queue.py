@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import Desk, fail, finish, lines, save
-from support.runs import claim
+from support.runs import a_run, claim
 from support.servers import TestServer
 
 from queue_worker.queue import Ending
@@ -52,8 +52,7 @@ def test_a_list_of_somebodys_runs_still_knows_their_place(desk: Desk) -> None:
 
 
 def test_a_screenful_says_how_much_it_leaves_out(desk: Desk) -> None:
-    for _ in range(5):
-        desk.publisher("submit", "--again", *[str(desk.config)] * 5)
+    desk.door.submit([a_run() for _ in range(25)])
     answer = desk.queue("list")
     assert answer.out.count(". queued") == 20
     assert answer.err == "5 runs not shown: queue list --all\n"
