@@ -185,7 +185,7 @@ def test_waiting_for_a_batch_ends_as_its_runs_did(desk: Desk) -> None:
 
 def test_a_share_says_what_moves_a_person(desk: Desk) -> None:
     desk.submit()
-    desk.publisher("submit", str(desk.config), TRAINQ_USER="bo")
+    desk.door.submit([a_run(user="bo")])
     claim(desk.door)
     desk.queue("admin", "cap", "bo", "2", "--reason", "a deadline")
     answer = desk.queue("admin", "share", COLUMNS="80").out
