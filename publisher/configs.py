@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 from schemas.errors import ConfigError
-from schemas.source import Loaded, load
+from schemas.source import Loaded, load_cells
+from schemas.sweep import Spread
+
+NO_SPREAD = Spread()
 
 
 def load_all(
-    files: Sequence[str], overrides: Sequence[str]
-) -> tuple[dict[str, Loaded], dict[str, ConfigError]]:
-    """The good ones and the refused ones, by file."""
-    loaded: dict[str, Loaded] = {}
+    files: Sequence[str], overrides: Sequence[str], spread: Spread = NO_SPREAD
+) -> tuple[dict[str, list[Loaded]], dict[str, ConfigError]]:
+    """The good ones, with every cell of those that are sweeps, and the refused ones, by file."""
+    loaded: dict[str, list[Loaded]] = {}
     refused: dict[str, ConfigError] = {}
     for file in dict.fromkeys(files):
         try:
-            loaded[file] = load(file, overrides)
+            loaded[file] = load_cells(file, overrides, spread)
         except ConfigError as error:
             refused[file] = error
     return loaded, refused

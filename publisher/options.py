@@ -1,9 +1,10 @@
 """Flags that several verbs share, with one meaning and one wording each."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,6 +25,23 @@ Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however many
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept with the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")]
 PrintId = Annotated[bool, typer.Option("--print-id", help="Only the ids, to stdout.")]
+Lists = Annotated[
+    bool, typer.Option("-m", "--multi", help="A comma divides values: a run for each cell.")
+]
+Seeds = Annotated[
+    int, typer.Option("--seeds", metavar="N", min=0, max=1000, help="N runs, N seeds.")
+]
+Folds = Annotated[
+    int, typer.Option("--folds", metavar="K", min=0, max=100, help="K folds and their mean.")
+]
+After = Annotated[
+    list[str] | None,
+    typer.Option("--after", metavar="RUN[:ok|:any]", help="Start when this run has ended."),
+]
+On = Annotated[str, typer.Option("--on", metavar="HOST[:GPU]", help="Run only there.")]
+TimeLimit = Annotated[
+    str, typer.Option("--time-limit", metavar="TIME", help="As in 45m, 8h or 2d; then it saves.")
+]
 STATES = [str(state) for state in State]
 
 
@@ -49,6 +67,38 @@ def states_of(words: Sequence[str]) -> frozenset[State]:
             hint = f"did you mean {near[0]}? " if near else ""
             raise UsageError(f"-s '{name}' is no state", fix=f"{hint}states: {', '.join(STATES)}")
     return frozenset(State(name) for name in names)
+
+
+def seconds_of(text: str, flag: str) -> float:
+    """`90s`, `45m`, `8h`, `2d`; nothing for 0."""
+    if not text:
+        return 0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not found or not float(found[1]):
+        raise UsageError(f"{flag} '{text}' is no time", fix=f"{flag} 45m, 8h or 2d")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def megabytes_of(text: str, flag: str) -> int:
+    """`12GB`, `900MB`; nothing for 0."""
+    if not text:
+        return 0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(GB|MB|GiB|MiB)", text, re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise UsageError(f"{flag} '{text}' is no amount of memory", fix=f"{flag} 12GB")
+    return round(float(found[1]) * (1024 if found[2][0] in "Gg" else 1))
+
+
+def parent_of(text: str) -> tuple[str, Literal["ok", "any"]]:
+    """`7f3k2q`, `7f3k2q:ok` or `@last:any`: the run that was meant, and which end will do."""
+    name, colon, on = text.rpartition(":")
+    if not colon:
+        return text, "ok"
+    ends: dict[str, Literal["ok", "any"]] = {"ok": "ok", "any": "any"}
+    if on not in ends:
+        fix = f"--after {name}:ok or {name}:any"
+        raise UsageError(f"--after '{text}': '{on}' is no end", fix=fix)
+    return name, ends[on]
 
 
 def chosen(output: Format, as_json: bool) -> Format:

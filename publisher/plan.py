@@ -7,20 +7,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from schemas.components import KFold
 from schemas.errors import TransitionRefused, UsageError
-from schemas.run import ENDED, Run, State
+from schemas.run import ENDED, Kind, Parent, Run, State
 from schemas.takeover import Takeover, takeover
 
 if TYPE_CHECKING:
+    from queue_worker.queue import Row
     from schemas.config import TrainConfig
     from schemas.source import Loaded
 
+BatchKind = Literal["files", "sweep", "folds", "seeds"]
+
 NAME_LENGTH = 64
+FOLD = "data.split.fold="
+SPLIT = ("data.split.kind", "data.split.folds")  # the fold alone tells
 UNNAMED = ("name", "note", "notify", "model.name")  # overrides that a made name leaves out
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Where a run can run, and for how long."""
+
+    needs_host: str = ""
+    gpus: int = 1
+    memory_mb: int = 0
+    time_limit_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Runs that belong together."""
+
+    id: str
+    name: str
+    user: str
+    kind: BatchKind
+    total: int
+    axes: dict[str, list[Any]]
+    max_parallel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +61,16 @@ class Wishes:
     priority: int = 0
     notify: str = ""
     hold: bool = False
-    batch: str = ""
+    needs: Needs = Needs()
+    max_parallel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """For another planned run, by its place in the plan."""
+
+    index: int
+    on: Literal["ok", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +80,17 @@ class Planned:
     name: str
     user: str
     config: dict[str, Any]
+    kind: Kind = "train"
     overrides: tuple[str, ...] = ()
+    digest: str = ""
+    code: str = ""
+    fold: int | None = None
     priority: int = 0
     notify: str = ""
     batch: str = ""
+    after: tuple[Parent, ...] = ()
+    waits: tuple[Wait, ...] = ()  # for others of the plan, which have no id yet
+    needs: Needs = Needs()
     retry_of: str = ""
     start_from: str = ""
     runs_root: str = ""
@@ -62,27 +107,100 @@ class Start:
     reason: str
 
 
-def new_runs(configs: Sequence[Loaded], wishes: Wishes) -> list[Planned]:
-    """One run for each config."""
-    if wishes.name and len(configs) > 1:
+def new_runs(configs: Sequence[Loaded], wishes: Wishes, code: str = "") -> list[Planned]:
+    """One run for each config, and one that gathers each k-fold."""
+    if wishes.name and len(configs) > 1 and not all(loaded.cell for loaded in configs):
         raise UsageError(
             f"--name is the name of one run, and {len(configs)} files were given",
             fix="name them in their files, or leave the names to trainq",
         )
+    planned = [_new_run(loaded, wishes, code) for loaded in configs]
+    return _named_apart([*planned, *_gatherings(configs, planned)])
+
+
+def _new_run(loaded: Loaded, wishes: Wishes, code: str) -> Planned:
+    config = loaded.config
+    stem = slug(wishes.name) if wishes.name else config.name or ""
+    folds = isinstance(config.data.split, KFold) and bool(loaded.cell)
+    return Planned(
+        name=cell_name(stem, loaded) if stem else run_name(config, loaded.overrides),
+        user=wishes.user,
+        config=config.canonical(),
+        overrides=loaded.overrides,
+        digest=config.experiment(),
+        code=code,
+        fold=config.data.split.fold if isinstance(config.data.split, KFold) and folds else None,
+        priority=wishes.priority,
+        notify=wishes.notify or config.notify or "",
+        needs=wishes.needs,
+        held_by=wishes.user if wishes.hold else "",
+        held_reason="submitted with --hold" if wishes.hold else "",
+    )
+
+
+def waiting_for(
+    planned: Sequence[Planned], parents: Sequence[tuple[str, Literal["ok", "any"]]]
+) -> list[Planned]:
+    """The same plan, to begin when these runs have ended; who waits within it waits already."""
+    after = tuple(Parent(id=run_id, on=on) for run_id, on in parents)
+    return [run if run.waits else replace(run, after=after) for run in planned]
+
+
+def _gatherings(configs: Sequence[Loaded], planned: Sequence[Planned]) -> list[Planned]:
+    """For the folds of one cell a run that puts their results together when all have ended."""
+    families: dict[tuple[str, ...], list[int]] = {}
+    for index, loaded in enumerate(configs):
+        if any(text.startswith(FOLD) for text in loaded.cell):
+            alike = tuple(text for text in loaded.overrides if not text.startswith(FOLD))
+            families.setdefault(alike, []).append(index)
     return [
-        Planned(
-            name=slug(wishes.name) if wishes.name else run_name(loaded.config, loaded.overrides),
-            user=wishes.user,
-            config=loaded.config.canonical(),
-            overrides=loaded.overrides,
-            priority=wishes.priority,
-            notify=wishes.notify or loaded.config.notify or "",
-            batch=wishes.batch,
-            held_by=wishes.user if wishes.hold else "",
-            held_reason="submitted with --hold" if wishes.hold else "",
+        replace(
+            planned[members[0]],
+            kind="gather",
+            name=re.sub(r"-fold0", "", planned[members[0]].name, count=1),
+            overrides=alike,
+            digest="",
+            fold=None,
+            waits=tuple(Wait(index, "any") for index in members),
+            needs=Needs(),
         )
-        for loaded in configs
+        for alike, members in families.items()
     ]
+
+
+def _named_apart(planned: Sequence[Planned]) -> list[Planned]:
+    """A name that would be used twice gets a number."""
+    used: dict[str, int] = {}
+    apart: list[Planned] = []
+    for run in planned:
+        used[run.name] = times = used.get(run.name, 0) + 1
+        suffix = f"-{times}" if times > 1 and len(planned) > 1 else ""
+        stem = run.name[: NAME_LENGTH - len(suffix)]
+        apart.append(replace(run, name=stem + suffix))
+    return apart
+
+
+def batch_of(
+    configs: Sequence[Loaded], planned: Sequence[Planned], wishes: Wishes, batch_id: str
+) -> Batch | None:
+    """What the runs of one submit are together; one alone is no batch."""
+    if len(planned) < 2:
+        return None
+    axes: dict[str, list[Any]] = {}
+    for loaded in configs:
+        for text in loaded.cell:
+            key, _, value = text.partition("=")
+            if value not in axes.setdefault(key, []):
+                axes[key].append(value)
+    varied = {key: values for key, values in axes.items() if len(values) > 1}
+    kind: BatchKind = "sweep" if varied else "files"
+    if set(varied) == {"seed"}:
+        kind = "seeds"
+    if set(varied) - {"seed"} == {FOLD.removesuffix("=")}:
+        kind = "folds"
+    first = configs[0].config
+    name = slug(wishes.name) if wishes.name else first.name or run_name(first, ())
+    return Batch(batch_id, name, wishes.user, kind, len(planned), varied, wishes.max_parallel)
 
 
 def check_ended(run: Run) -> None:
@@ -96,21 +214,63 @@ def check_ended(run: Run) -> None:
     )
 
 
-def again(old: Run, loaded: Loaded, user: str, start: Start) -> Planned:
+def again(old: Run, loaded: Loaded, user: str, start: Start, code: str = "") -> Planned:
     """A new run from an ended one; its config is the old one under the new overrides."""
     renamed = any(override.startswith("name=") for override in loaded.overrides)
     return Planned(
         name=(loaded.config.name if renamed else None) or next_name(old.name),
         user=user,
         config=loaded.config.canonical(),
+        kind=old.kind,
         overrides=(*old.overrides, *loaded.overrides),
+        digest=loaded.config.experiment() if old.kind == "train" else "",
+        code=code,
+        fold=old.fold,
         priority=old.priority,
         notify=loaded.config.notify or old.notify,
         batch=old.batch,
+        after=old.after,
+        needs=Needs(old.needs_host, old.gpus, old.memory_mb, old.time_limit_s),
         retry_of=old.id,
         start_from=start.start_from,
         runs_root=start.runs_root,
     )
+
+
+def wired(planned: Sequence[Planned]) -> list[Planned]:
+    """Retries of parent and child together: the new child waits for the new parent."""
+    places = {run.retry_of: index for index, run in enumerate(planned)}
+    return [
+        replace(
+            run,
+            after=tuple(parent for parent in run.after if parent.id not in places),
+            waits=tuple(
+                Wait(places[parent.id], parent.on) for parent in run.after if parent.id in places
+            ),
+        )
+        for run in planned
+    ]
+
+
+def within(limit_s: float, planned: Sequence[Planned]) -> list[Planned]:
+    """The same runs under another time limit; 0 leaves each its own."""
+    return [
+        replace(run, needs=replace(run.needs, time_limit_s=limit_s or run.needs.time_limit_s))
+        for run in planned
+    ]
+
+
+def to_retry(rows: Sequence[Row]) -> list[str]:
+    """Of a batch: what failed or was skipped and was not tried again, and what sums that up."""
+    tried = {row.retry_of for row in rows}
+    left = sorted((row for row in rows if row.id not in tried), key=lambda row: row.seq)
+    failed = {row.id for row in left if row.state in (State.FAILED, State.SKIPPED)}
+    sums = {
+        row.id
+        for row in left
+        if row.kind == "gather" and row.state in ENDED and failed & {p.id for p in row.after}
+    }
+    return [row.id for row in left if row.id in failed | sums]
 
 
 def start_of(old: Run, config: Mapping[str, Any], *, fresh: bool) -> Start:
@@ -145,6 +305,12 @@ def run_name(config: TrainConfig, overrides: Sequence[str]) -> str:
     return slug("-".join(part for part in parts if part))
 
 
+def cell_name(stem: str, loaded: Loaded) -> str:
+    """The config's own name, and what makes this cell differ."""
+    parts = [stem, *(_part(text, of_model=True) for text in loaded.cell)]
+    return slug("-".join(part for part in parts if part))
+
+
 def slug(text: str) -> str:
     """The nearest legal name."""
     legal = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
@@ -159,10 +325,12 @@ def next_name(name: str) -> str:
     return stem[: NAME_LENGTH - len(suffix)] + suffix
 
 
-def _part(override: str) -> str:
+def _part(override: str, *, of_model: bool = False) -> str:
     key, _, value = override.partition("=")
-    if key in UNNAMED:
+    if key in SPLIT or (key in UNNAMED and not (of_model and key == "model.name")):
         return ""
+    if key == "model.name":
+        return PurePath(value).name.split(".")[0]
     leaf = key.removesuffix(".kind").rsplit(".", 1)[-1]
     return f"{leaf}{value}" if value[:1].isdigit() else f"{leaf}-{value}"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from publisher.columns import Column, layout
-from publisher.plan import Planned
+from publisher.plan import Batch, Planned
 from publisher.records import SCHEMA_VERSION
 from publisher.text import Line, piece
 from schemas.errors import count
@@ -42,6 +42,18 @@ def sent_lines(sent: Sequence[Sent], width: int) -> list[Line]:
     return layout(COLUMNS, rows, width)[1:]
 
 
+def batch_lines(sent: Sequence[Sent], batch: Batch) -> list[Line]:
+    """A batch is one line: id, name, how many runs, and where the first of them stands."""
+    queued = (one.receipt for one in sent if one.receipt.state is State.QUEUED)
+    trains = sum(one.run.kind == "train" for one in sent)
+    what = count(trains, "fold" if batch.kind == "folds" else "run")
+    if summaries := len(sent) - trains:
+        what += f" and {count(summaries, 'summary')}"
+    start = place(next(queued, sent[0].receipt))
+    row = [piece(batch.id, "bold"), piece(batch.name), piece(what), piece(start)]
+    return layout(COLUMNS, [row], width=len(batch.name) + 100)[1:]
+
+
 def place(receipt: Receipt) -> str:
     """`queued, 2 ahead`."""
     if receipt.state is not State.QUEUED:
@@ -49,13 +61,17 @@ def place(receipt: Receipt) -> str:
     return f"queued, {receipt.ahead} ahead" if receipt.ahead else "queued, next"
 
 
-def next_steps(sent: Sequence[Sent], workers: Sequence[WorkerView]) -> list[str]:
+def next_steps(
+    sent: Sequence[Sent], workers: Sequence[WorkerView], batch: Batch | None = None
+) -> list[str]:
     """What to type now."""
-    ids = " ".join(one.receipt.id for one in sent)
+    whole = f"-b {batch.id}" if batch else " ".join(one.receipt.id for one in sent)
     first = sent[0].receipt
-    steps = [f"Follow: queue logs {first.id} -f    Cancel: queue cancel {ids}"]
+    steps = [f"Follow: queue logs {first.id} -f    Cancel: queue cancel {whole}"]
+    if batch:
+        steps = [f"Look: queue list {whole}    Cancel: queue cancel {whole}"]
     if first.state is State.HELD:
-        steps = [f"Let go: queue release {ids}"]
+        steps = [f"Let go: queue release {whole}"]
     if not any(worker.alive for worker in workers):
         steps.append("No worker is alive; on a GPU host: worker --gpu 0")
     return steps
@@ -80,10 +96,11 @@ def nothing_queued(planned: Sequence[Planned]) -> str:
     return f"{count(len(planned), 'run')} would be queued; --dry-run queues nothing"
 
 
-def sent_record(sent: Sequence[Sent]) -> dict[str, Any]:
+def sent_record(sent: Sequence[Sent], batch: Batch | None) -> dict[str, Any]:
     """The whole of `--json`."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "batch": asdict(batch) if batch else None,
         "runs": [
             {
                 "id": one.receipt.id,
@@ -92,7 +109,9 @@ def sent_record(sent: Sequence[Sent]) -> dict[str, Any]:
                 "ahead": one.receipt.ahead,
                 "priority": one.run.priority,
                 "notify": one.run.notify,
-                "batch": one.run.batch,
+                "batch": batch.id if batch else one.run.batch,
+                "kind": one.run.kind,
+                "fold": one.run.fold,
                 "retry_of": one.run.retry_of,
                 "start_from": one.run.start_from,
                 "start": one.start,

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from publisher import snapshot
 from publisher.clock import iso
+from publisher.fairness import cap_of, penalty_s
 from publisher.snapshot import Snapshot
 from publisher.text import clean
 from schemas.run import ENDED
 
 if TYPE_CHECKING:
     from publisher.ranking import Result
-    from queue_worker.queue import BatchView, Control, Row, WorkerView
+    from queue_worker.queue import BatchView, Control, Row, Share, WorkerView
     from schemas.events import Event
     from schemas.run import Run
 
@@ -133,6 +134,24 @@ def batch_record(batch: BatchView) -> dict[str, Any]:
 def control_record(control: Control) -> dict[str, Any]:
     """A hold, a drain or a cap."""
     return {**control.model_dump(mode="json"), "at": iso(control.at)}
+
+
+def share_record(
+    people: Sequence[Share], controls: Sequence[Control], half_life_s: float
+) -> dict[str, Any]:
+    """The whole of `queue admin share --json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "half_life_s": half_life_s,
+        "people": [
+            {
+                **person.model_dump(mode="json"),
+                "back_s": round(penalty_s(person, half_life_s), 3),
+                "cap": cap_of(controls, person.user),
+            }
+            for person in people
+        ],
+    }
 
 
 def run_record(

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from publisher import console
-from publisher.plan import Planned
-from publisher.receipts import Sent, next_steps, sent_lines, sent_record
+from publisher.plan import Batch, Planned
+from publisher.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
 from publisher.watching import ending, follow, until_ended, verdict
 from schemas.errors import IdTaken, QueueUnreachable
-from schemas.run import new_id, new_nonce
+from schemas.run import Parent, new_id, new_nonce
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue
+    from queue_worker.queue import Queue, Submission
 
 
 def send(
-    queue: Queue, planned: Sequence[Planned], make_id: Callable[[], str] = new_id
+    queue: Queue,
+    planned: Sequence[Planned],
+    batch: Batch | None = None,
+    make_id: Callable[[], str] = new_id,
 ) -> list[Sent]:
     """Queue all of them or none; the client repeats a lost question under the same ids."""
-    from queue_worker.queue import Submission  # brings redis, which `validate` never needs
+    from queue_worker.queue import BatchCard  # brings redis, which `validate` never needs
 
+    card = BatchCard.model_validate(asdict(batch)) if batch else None
     while True:
         ids = [make_id() for _ in planned]
-        runs = [
-            Submission(id=run_id, nonce=new_nonce(), **asdict(run))
-            for run_id, run in zip(ids, planned, strict=True)
-        ]
+        runs = [_submission(run, ids[i], ids, batch) for i, run in enumerate(planned)]
         try:
-            receipts = queue.submit(runs)
+            receipts = queue.submit(runs, card)
         except IdTaken:  # by somebody else; nothing of ours was queued
             continue
         except QueueUnreachable as error:
@@ -42,15 +43,44 @@ def send(
         return [Sent(run, receipt) for run, receipt in zip(planned, receipts, strict=True)]
 
 
-def tell(queue: Queue, sent: Sequence[Sent], *, print_id: bool, as_json: bool) -> None:
+def _submission(run: Planned, run_id: str, ids: Sequence[str], batch: Batch | None) -> Submission:
+    """A planned run under its id, waiting for others of the plan under theirs."""
+    from queue_worker.queue import Submission
+
+    own = {
+        field.name: getattr(run, field.name)
+        for field in fields(run)
+        if field.name not in {"waits", "needs"}
+    }
+    waits = (Parent(id=ids[wait.index], on=wait.on) for wait in run.waits)
+    return Submission.model_validate(
+        {
+            **own,
+            **asdict(run.needs),
+            "id": run_id,
+            "nonce": new_nonce(),
+            "after": (*run.after, *waits),
+            "batch": batch.id if batch else run.batch,
+        }
+    )
+
+
+def tell(
+    queue: Queue,
+    sent: Sequence[Sent],
+    batch: Batch | None = None,
+    *,
+    print_id: bool,
+    as_json: bool,
+) -> None:
     """What was queued, to stdout; what to type next, to stderr."""
     if as_json:
-        console.out_json(sent_record(sent))
+        console.out_json(sent_record(sent, batch))
     elif print_id:
         console.out([one.receipt.id for one in sent])
     else:
-        console.out(sent_lines(sent, console.width()))
-        console.talk(next_steps(sent, queue.workers()))
+        console.out(batch_lines(sent, batch) if batch else sent_lines(sent, console.width()))
+        console.talk(next_steps(sent, queue.workers(), batch))
 
 
 def stay(queue: Queue, sent: Sequence[Sent], *, following: bool, wait: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from queue_worker import steer
 from schemas.errors import EXIT_CODES, TrainqError
 from schemas.settings import Settings
 
@@ -18,6 +19,8 @@ EXAMPLES = """Examples:
   worker --gpu cpu --burst       without a GPU, until nothing is left to take
 
   worker --gpu 1 --max-runs 1    one attempt, for Slurm or cron
+
+Also: worker list, worker drain LANE|HOST, worker resume LANE|HOST; each has a --help.
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -53,8 +56,12 @@ def worker(
 
 def main() -> None:
     """The console script."""
+    words = sys.argv[1:]
     try:
-        app()
+        if words[:1] and words[0] in steer.VERBS:
+            steer.app(prog_name="worker")
+        else:
+            app(words[1:] if words[:1] == ["run"] else words, prog_name="worker")
     except TrainqError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         raise SystemExit(error.exit_code) from error

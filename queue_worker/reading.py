@@ -6,6 +6,7 @@ Only `queue.py` and `asking.py` import this. The keys are documented in `queue.p
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -35,6 +36,7 @@ from schemas.events import Event
 from schemas.run import ENDED, ID_PATTERN, Run, State
 
 PAGE = 1000  # ids that become rows in one go
+TWINS = 20  # of one experiment, that a submit looks at
 SHOWN = 6  # candidates in an error
 IN_ORDER = (State.RUNNING, State.QUEUED, State.HELD, State.WAITING)
 
@@ -200,10 +202,30 @@ class Reading:
         ]
 
     @told
-    def same(self, digest: str) -> Rows:
-        """Runs of this very experiment, seeds apart, newest first."""
-        ids = _decoded(self._connection.zrevrange(self._key(f"digest:{digest}"), 0, PAGE - 1))
-        return self._rows(ids)
+    def same(self, *digests: str) -> dict[str, list[Run]]:
+        """The newest runs of each of these experiments, seeds apart, newest first."""
+        with self._connection.pipeline(transaction=False) as pipe:
+            for digest in digests:
+                pipe.zrevrange(self._key(f"digest:{digest}"), 0, TWINS - 1)
+            ids = [_decoded(found) for found in pipe.execute()]
+        runs = self._runs([run_id for some in ids for run_id in some])
+        return {
+            digest: [runs[run_id] for run_id in some if run_id in runs]
+            for digest, some in zip(digests, ids, strict=True)
+            if some
+        }
+
+    def _runs(self, ids: Sequence[str]) -> dict[str, Run]:
+        """Many runs at once; a record that cannot be read is left out."""
+        with self._connection.pipeline(transaction=False) as pipe:
+            for run_id in ids:
+                pipe.hgetall(self._key(f"run:{run_id}"))
+            hashes = pipe.execute(raise_on_error=False)
+        runs: dict[str, Run] = {}
+        for run_id, fields in zip(ids, hashes, strict=True):
+            with suppress(ValueError, AttributeError):
+                runs[run_id] = run_of(run_id, fields, None)
+        return runs
 
     @told
     def children(self, run_id: str) -> Ids:

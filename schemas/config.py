@@ -5,7 +5,7 @@ Reading files, overrides and caret errors is `schemas.source`; here is only what
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -32,6 +32,9 @@ SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 NOTIFY = r"^(none|@me|#[a-z0-9_-]{1,79}|[CGDU][A-Z0-9]+)$"
 Notify = Annotated[str, StringConstraints(pattern=NOTIFY)]
+
+
+SAID = ("seed", "name", "note", "notify")  # what no result of an experiment hangs on, luck apart
 
 
 class Contradiction(NamedTuple):
@@ -85,10 +88,15 @@ class TrainConfig(Spec):
         """Plain JSON values with every default filled in."""
         return self.model_dump(mode="json")
 
-    def digest(self) -> str:
-        """The same for the same experiment, however its file was written."""
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+    def digest(self, *, without: Collection[str] = ()) -> str:
+        """The same for the same config, however its file was written."""
+        kept = {name: value for name, value in self.canonical().items() if name not in without}
+        text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def experiment(self) -> str:
+        """The same for runs that differ in their seed, or in what is said about them."""
+        return self.digest(without=SAID)[:16]
 
 
 def contradictions(config: TrainConfig) -> list[Contradiction]:

@@ -5,7 +5,8 @@ Knows numbers, duplicates and secrets, but no model: what the keys mean is `sche
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from schemas.yaml_tree import (
     read_tree,
 )
 
+SWEEP = "sweep"
 LARGEST = 2**63 - 1
 # YAML 1.2's core schema, exactly; ruamel.yaml's own table takes `._` for a number, `.5e3` for text.
 _WORDS = {
@@ -55,6 +57,18 @@ class Document:
     values: dict[Key, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     bad: set[Key] = field(default_factory=set)  # the keys that `problems` already speaks of
+    sweep: Tree | None = None  # the `sweep:` section: no part of a config, but what makes several
+
+    def copy(self) -> "Document":
+        """One to change without changing this one."""
+        return replace(
+            self,
+            mapping=deepcopy(self.mapping),
+            keys=dict(self.keys),
+            values=dict(self.values),
+            problems=list(self.problems),
+            bad=set(self.bad),
+        )
 
     def place(self, key: Key, *, of_key: bool = False) -> Place:
         """Where a key or its value stands, or the nearest section around it that stands here."""
@@ -171,6 +185,10 @@ def parse(text: str, file: str) -> Document:
         kind = "a list" if isinstance(tree, Items) else "a single value"
         problem = tree.place.problem(f"a config is a set of `key: value` lines, not {kind}")
         raise ConfigError([problem], file)
-    document = Document(file)
-    document.mapping = document.put((), tree)
+    sweeps = [value for name, value in tree.pairs if name.text == SWEEP]
+    rest = tuple(pair for pair in tree.pairs if pair[0].text != SWEEP)
+    document = Document(file, sweep=sweeps[0] if sweeps else None)
+    document.mapping = document.put((), Pairs(tree.place, rest, tree.size))
+    for again in sweeps[1:]:
+        document.problems.append(again.place.problem("the same key twice", key=SWEEP))
     return document

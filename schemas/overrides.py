@@ -36,19 +36,25 @@ def split_arguments(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     return files, overrides
 
 
-def apply(document: Document, texts: Sequence[str]) -> None:
-    """Put overrides over a document. A new `kind` comes first and begins its section anew."""
+def apply(document: Document, texts: Sequence[str]) -> list[Override]:
+    """Put overrides over a document; those that could be read."""
     read: list[Override] = []
     for text in texts:
         try:
-            read.append(_read(text))
+            read.append(read_override(text))
         except ConfigError as error:
             document.note(error.problems)
-    for override in sorted(read, key=lambda each: each.key[-1] != "kind"):
+    put_all(document, read)
+    return read
+
+
+def put_all(document: Document, overrides: Sequence[Override]) -> None:
+    """A new `kind` comes first and begins its section anew."""
+    for override in sorted(overrides, key=lambda each: each.key[-1] != "kind"):
         _put(document, override)
 
 
-def _read(text: str) -> Override:
+def read_override(text: str) -> Override:
     """The override that a text is."""
     place = Place(f"override: {' '.join(text.split())}")
     name, equals, value = text.partition("=")
@@ -61,7 +67,7 @@ def _read(text: str) -> Override:
         raise _unknown(place, key)
     tree = _value(value.strip(), place)
     if isinstance(tree, Scalar) and tree.plain and _SWEEP.search(tree.text):
-        help = f"submit one run a value; a list stands in brackets: {name}=[{value}]"
+        help = f"publisher submit -m queues one run a value; a list: {name}=[{value}]"
         raise _refusal(place, key, "one override takes one value", help)
     return Override(text, key, tree, place)
 

@@ -85,9 +85,9 @@ class RunDir:
         counts = (self.path / checkpoint).parent
         if len(list(counts.glob("step-*"))) < 2:
             return
-        number = int(counts.parent.name.partition("-")[0])
+        number = self.attempt(counts.parent.name).number
         for older in self.attempts.glob("*-*/checkpoints"):
-            if int(older.parent.name.partition("-")[0]) < number:
+            if 0 < self.attempt(older.parent.name).number < number:
                 shutil.rmtree(older, ignore_errors=True)
 
     def relative(self, path: Path) -> str:
@@ -107,6 +107,12 @@ class AttemptDir:
         self.log = path / "run.log"
         self.checkpoints = path / "checkpoints"
         self.best = path / "best"
+
+    @property
+    def number(self) -> int:
+        """By its token: which attempt of its run it is; 0 for a folder that is none."""
+        digits = self.path.name.partition("-")[0]
+        return int(digits) if digits.isdecimal() else 0
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints / f"step-{step}"

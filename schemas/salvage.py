@@ -75,7 +75,10 @@ def restored(run: Run, run_dir: RunDir, root_id: str) -> Found:
         return Found(end, "finished; only its end had not been told", run_dir.path)
     fields: dict[str, Any] = {"token": "", "worker": "", "lease_until": None, "wish": None}
     if run.state is State.RUNNING:
-        fields |= {"state": State.QUEUED, "attempt": max(run.attempt, _number(attempts))}
+        fields |= {
+            "state": State.QUEUED,
+            "attempt": max([run.attempt, *(each.number for each in attempts)]),
+        }
     if checkpoint := _newest_checkpoint(attempts):
         step = int(checkpoint.name.partition("-")[2])
         fields |= {"checkpoint": run_dir.relative(checkpoint), "checkpoint_step": step}
@@ -113,13 +116,8 @@ def _finish(run: Run, attempt: AttemptDir) -> Run | None:
 def _attempts(run_dir: RunDir) -> list[AttemptDir]:
     """The newest first."""
     folders = run_dir.attempts.iterdir() if run_dir.attempts.is_dir() else ()
-    tokens = [folder.name for folder in folders if TOKEN_PATTERN.match(folder.name)]
-    newest = sorted(tokens, key=lambda token: int(token.partition("-")[0]), reverse=True)
-    return [run_dir.attempt(token) for token in newest]
-
-
-def _number(attempts: list[AttemptDir]) -> int:
-    return int(attempts[0].path.name.partition("-")[0]) if attempts else 0
+    found = [run_dir.attempt(each.name) for each in folders if TOKEN_PATTERN.match(each.name)]
+    return sorted(found, key=lambda attempt: attempt.number, reverse=True)
 
 
 def _newest_checkpoint(attempts: list[AttemptDir]) -> Path | None:

@@ -100,7 +100,7 @@ def test_a_problem_points_at_the_override() -> None:
         (
             "optim.lr=1e-3,3e-4",
             "one override takes one value",
-            "submit one run a value; a list stands in brackets: optim.lr=[1e-3,3e-4]",
+            "publisher submit -m queues one run a value; a list: optim.lr=[1e-3,3e-4]",
         ),
         (
             "data.split.fold=1",

@@ -265,8 +265,10 @@ def test_an_id_that_is_taken_by_a_late_run_of_a_large_batch_queues_none(
 def test_runs_of_one_experiment_find_each_other(queue: Queue) -> None:
     first, second = submit(queue, digest="d1"), submit(queue, digest="d1")
     submit(queue, digest="d2")
-    assert [row.id for row in queue.same("d1")] == [second, first]
-    assert queue.same("d3") == []
+    found = queue.same("d1", "d3")
+    assert {digest: [run.id for run in runs] for digest, runs in found.items()} == {
+        "d1": [second, first]
+    }
 
 
 def test_a_lost_record_is_restored_once_and_with_all_its_indexes(
@@ -280,7 +282,7 @@ def test_a_lost_record_is_restored_once_and_with_all_its_indexes(
     assert not queue.restore(before, by="bo")
     assert queue.get(run_id) == before
     assert [row.id for row in queue.list(states={State.FINISHED}, batch="b1")] == [run_id]
-    assert [row.id for row in queue.same("d")] == [run_id]
+    assert [run.id for run in queue.same("d")["d"]] == [run_id]
     assert queue.notices_open() == []
 
 

@@ -1,6 +1,7 @@
 """Batches and what steers many runs at once: a line that opens, selectors, questions, receipts."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,34 @@ def test_waiting_for_a_batch_ends_as_its_runs_did(desk: Desk) -> None:
         finish(desk.door, claim(desk.door))
     answer = desk.queue("wait", "-b", batch)
     assert answer.code == 0 and answer.out.count("finished") == 2
+
+
+# ---- shares and caps -----------------------------------------------------------------------------
+
+
+def test_a_share_says_what_moves_a_person(desk: Desk) -> None:
+    desk.submit()
+    desk.publisher("submit", str(desk.config), TRAINQ_USER="bo")
+    claim(desk.door)
+    desk.queue("admin", "cap", "bo", "2", "--reason", "a deadline")
+    answer = desk.queue("admin", "share", COLUMNS="80").out
+    assert max(map(len, answer.splitlines())) <= 80
+    assert "one hour back; it halves every 7 days" in answer
+    assert re.search(r"^ana +0\.0 +1 +0 +nothing puts them back", answer, re.M)
+    assert re.search(r"^bo +0\.0 +0 +1 +2 .*; cap", answer, re.M)
+    read = json.loads(desk.queue("admin", "share", "--json").out)
+    assert {person["user"]: person["cap"] for person in read["people"]} == {"ana": 0, "bo": 2}
+
+
+def test_a_cap_keeps_a_persons_next_run_in_line(desk: Desk) -> None:
+    desk.submit()
+    desk.submit()
+    assert desk.queue("admin", "cap", "ana", "1").out == "ana: at most 1 at a time; 0 running now\n"
+    desk.door.announce(a_worker("v100:1"))
+    claim(desk.door)
+    assert desk.door.claim(a_worker("v100:1"), new_nonce()) is None
+    assert "ana runs 1, the cap is 1" in desk.queue("list").out
+    assert desk.queue("admin", "cap", "ana", "none").out == "ana: no cap any more (it was 1)\n"
+    claim(desk.door, "v100:1")
+    for wrong in ("0", "-1", "two", "99999"):
+        assert desk.queue("admin", "cap", "--", "ana", wrong).code == 2

@@ -51,7 +51,7 @@ def loaded_by(desk: Desk, *words: str) -> set[str]:
 @pytest.mark.parametrize(
     "words",
     [
-        ("publisher", "submit", "good.yaml"),
+        ("publisher", "submit", "good.yaml", "--again"),
         ("publisher", "submit", "--help"),
         ("publisher.queue_cli", "list"),
         ("publisher.queue_cli", "show", "@last"),

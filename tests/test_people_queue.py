@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import Desk, fail, finish, lines, save
-from support.runs import claim
+from support.runs import a_run, claim
 from support.servers import TestServer
 
 from queue_worker.queue import Ending
@@ -45,15 +45,14 @@ def test_a_list_is_in_the_order_of_scheduling(desk: Desk) -> None:
 
 def test_a_list_of_somebodys_runs_still_knows_their_place(desk: Desk) -> None:
     desk.submit()
-    other = desk.publisher("submit", str(desk.config), "--print-id", TRAINQ_USER="bo").out.strip()
+    other = desk.submit(TRAINQ_USER="bo")
     records = json.loads(desk.queue("list", "--user", "bo", "--json").out)["runs"]
     assert [(run["id"], run["ahead"]) for run in records] == [(other, 1)]
     assert desk.queue("list", "--mine", "-o", "id", TRAINQ_USER="bo").out == f"{other}\n"
 
 
 def test_a_screenful_says_how_much_it_leaves_out(desk: Desk) -> None:
-    for _ in range(5):
-        desk.publisher("submit", *[str(desk.config)] * 5)
+    desk.door.submit([a_run() for _ in range(25)])
     answer = desk.queue("list")
     assert answer.out.count(". queued") == 20
     assert answer.err == "5 runs not shown: queue list --all\n"

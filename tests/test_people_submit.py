@@ -46,7 +46,7 @@ def test_a_bad_config_queues_nothing_and_shows_where(desk: Desk) -> None:
 
 
 def test_several_files_are_one_batch(desk: Desk) -> None:
-    answer = desk.publisher("submit", str(desk.config), str(desk.config), "--json")
+    answer = desk.publisher("submit", str(desk.config), str(desk.config), "--json", "--again")
     runs = json.loads(answer.out)["runs"]
     assert [run["ahead"] for run in runs] == [0, 1]
     assert len({run["batch"] for run in runs}) == 1 and runs[0]["batch"]
@@ -135,6 +135,6 @@ def test_several_retries_are_all_or_none(desk: Desk) -> None:
 def test_an_id_that_is_taken_is_replaced(desk: Desk) -> None:
     taken = desk.submit()
     ids = iter([taken, "aaaaaa"])
-    sent = send(desk.door, [Planned("mine", "ana", {"model": {}})], lambda: next(ids))
+    sent = send(desk.door, [Planned("mine", "ana", {"model": {}})], make_id=lambda: next(ids))
     assert [one.receipt.id for one in sent] == ["aaaaaa"]
     assert desk.door.get(taken).name == "resnet10t"

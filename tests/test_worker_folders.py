@@ -50,16 +50,19 @@ def test_checkpoints_of_older_attempts_go_once_the_one_that_counts_has_two_of_it
     tmp_path: Path,
 ) -> None:
     run_dir = RunDir(tmp_path)
-    for token, steps in {"1-0": (5, 10), "2-0": (15,), "10-0": (20,), "11-0": ()}.items():
+    for token, steps in {"1-0": (5, 10), "2-0": (15,), "10-0": (20,), "a-copy": (3, 4)}.items():
         saved(run_dir, token, *steps)
     run_dir.drop_superseded("attempts/10-0/checkpoints/step-20")
     assert run_dir.attempt("1-0").checkpoint(10).exists(), "one alone could be damaged"
     saved(run_dir, "10-0", 25)
     saved(run_dir, "11-0", 25)
     run_dir.drop_superseded("attempts/10-0/checkpoints/step-25")
+    for strange in ("", "../../x", "attempts/mine/checkpoints/step-1"):
+        run_dir.drop_superseded(strange)
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*/*/step-*"))
     of_ten = [f"attempts/10-0/checkpoints/step-{step}" for step in (20, 25)]
-    assert left == [*of_ten, "attempts/11-0/checkpoints/step-25"]
+    copy = [f"attempts/a-copy/checkpoints/step-{step}" for step in (3, 4)]
+    assert left == [*of_ten, "attempts/11-0/checkpoints/step-25", *copy]
 
 
 def test_a_resumed_run_frees_the_disk_while_it_still_trains(site: Site) -> None:

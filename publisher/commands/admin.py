@@ -1,7 +1,11 @@
 """`queue admin`: what looks after the queue itself."""
 
 from publisher import console
-from publisher.commands import rebuild
+from publisher.commands import cap, rebuild, share
 
-app = console.desk("Look after the queue itself.", "queue admin rebuild --dry-run")
+app = console.desk(
+    "Look after the queue itself.", "queue admin share", "queue admin rebuild --dry-run"
+)
+console.add(app, "share", share.share, share.HELP, bare=True)
+console.add(app, "cap", cap.cap, cap.HELP)
 console.add(app, "rebuild", rebuild.rebuild, rebuild.HELP, bare=True)

@@ -5,52 +5,78 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from publisher import console
-from publisher.options import AsJson, PrintId
-from publisher.plan import Planned, Start, again, check_ended, start_of
+from publisher.options import AsJson, PrintId, TimeLimit, seconds_of
+from publisher.plan import Planned, Start, again, check_ended, start_of, to_retry, wired, within
 from publisher.selectors import select
 from publisher.sending import send, tell
-from schemas.errors import UsageError
+from schemas import code
+from schemas.errors import NotFound, TransitionRefused, UsageError
 from schemas.overrides import split_arguments
 from schemas.run import Run
 from schemas.source import read
+
+if TYPE_CHECKING:
+    from queue_worker.queue import Queue
 
 HELP = console.help_text(
     "Queue ended runs again as new ones, from their last checkpoint.",
     "publisher retry 7f3j9a",
     "publisher retry @failed optim.lr=1e-4 --fresh",
-    "queue list -s failed -o id | xargs publisher retry",
+    "publisher retry --failed -b 4hq7zn",
 )
 
 
 def retry(
     arguments: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="RUN|KEY=VALUE", help="Ended runs; overrides for all."),
-    ],
+    ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="With -b: its failed and skipped runs.")
+    ] = False,
+    batch: Annotated[
+        str, typer.Option("-b", "--batch", metavar="BATCH", help="Of this batch.")
+    ] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="From step 0, not a checkpoint.")] = False,
+    time_limit: TimeLimit = "",
     print_id: PrintId = False,
     as_json: AsJson = False,
 ) -> None:
-    words, overrides = split_arguments(arguments)
-    if not words:
+    words, overrides = split_arguments(arguments or ())
+    limit = seconds_of(time_limit, "--time-limit")
+    if failed != bool(batch):
+        raise UsageError("--failed and -b go together", fix="publisher retry --failed -b BATCH")
+    if not words and not batch:
         raise UsageError("no run was given", fix="publisher retry RUN [key=value ...]")
     queue, user = console.open_queue(), console.settings().user
-    olds = [queue.get(run_id) for run_id in select(queue, words, user)]
+    olds = [queue.get(run_id) for run_id in [*select(queue, words, user), *_failed(queue, batch)]]
     planned, starts = zip(*(_again(old, overrides, user, fresh=fresh) for old in olds), strict=True)
     sent = [
         replace(one, start=start.reason)
-        for one, start in zip(send(queue, planned), starts, strict=True)
+        for one, start in zip(send(queue, wired(within(limit, planned))), starts, strict=True)
     ]
     tell(queue, sent, print_id=print_id, as_json=as_json)
+
+
+def _failed(queue: Queue, batch: str) -> list[str]:
+    """What of a batch is to be done again."""
+    if not batch:
+        return []
+    rows = queue.list(batch=batch)
+    if not rows:
+        raise NotFound(f"there is no batch {batch}", fix="queue list shows the batches")
+    if not (ids := to_retry(rows)):
+        raise TransitionRefused(f"nothing of batch {batch} failed that was not tried again")
+    return ids
 
 
 def _again(old: Run, overrides: Sequence[str], user: str, *, fresh: bool) -> tuple[Planned, Start]:
     check_ended(old)
     loaded = read(json.dumps(old.config, indent=1), f"run {old.id}", overrides)
     start = start_of(old, loaded.config.canonical(), fresh=fresh)
-    return again(old, loaded, user, start), start
+    return again(old, loaded, user, start, code.version()), start

@@ -1,85 +1,156 @@
-"""`publisher submit`: check every word of a config, then queue it."""
+"""`publisher submit`: check every word of a config, then queue it, or all that it describes."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from publisher import console
 from publisher.configs import all_problems, load_all
-from publisher.options import AsJson, PrintId
-from publisher.plan import Wishes, new_runs
+from publisher.duplicates import refusal, sort_out
+from publisher.options import (
+    After,
+    AsJson,
+    Folds,
+    Lists,
+    On,
+    PrintId,
+    Seeds,
+    TimeLimit,
+    megabytes_of,
+    parent_of,
+    seconds_of,
+)
+from publisher.plan import Needs, Planned, Wishes, batch_of, new_runs, waiting_for
 from publisher.receipts import nothing_queued, would_lines
 from publisher.sending import send, stay, tell
+from schemas import code
 from schemas.config import NOTIFY
-from schemas.errors import UsageError
+from schemas.errors import UsageError, count
 from schemas.overrides import split_arguments
 from schemas.run import new_id
 from schemas.source import Loaded
+from schemas.sweep import Spread
+
+if TYPE_CHECKING:
+    from queue_worker.queue import Queue
 
 HELP = console.help_text(
     "Check configs and queue a run for each: all of them or none.",
-    "publisher submit birds.yaml",
     "publisher submit birds.yaml optim.lr=3e-4 --priority 10 --follow",
-    "publisher submit fold0.yaml fold1.yaml --notify @me",
+    "publisher submit birds.yaml -m model.name=resnet18,vit_tiny_patch16_224 optim.lr=1e-3,3e-4",
+    "publisher submit birds.yaml --folds 5 --max-parallel 2 --notify @me",
 )
+MANY = 20  # runs that are shown before they are queued
+
+
+Words = Annotated[
+    list[str], typer.Argument(metavar="FILE|KEY=VALUE", help="Configs; overrides for all of them.")
+]
+Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="What to call it.")]
+Priority = Annotated[
+    int, typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first.")
+]
+Gpus = Annotated[
+    int, typer.Option("--gpus", metavar="N", min=1, max=64, help="GPUs that it trains on.")
+]
+Memory = Annotated[str, typer.Option("--memory", metavar="SIZE", help="Of each GPU, as in 12GB.")]
+MaxParallel = Annotated[
+    int, typer.Option("--max-parallel", metavar="N", min=0, help="Runs of it at a time.")
+]
+Hold = Annotated[bool, typer.Option("--hold", help="Queue, but do not start yet.")]
+Notify = Annotated[str, typer.Option("--notify", metavar="WHO", help="#channel, @me or none.")]
+Again = Annotated[bool, typer.Option("--again", help="Also what was done before.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many.")]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="Stay, print its lines; exit as the run does.")
+]
+Stay = Annotated[bool, typer.Option("--wait", help="Stay; exit as the runs do.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check all, queue nothing.")]
 
 
 def submit(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE|KEY=VALUE", help="Configs; overrides for all of them."),
-    ],
-    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="What to call the run.")] = "",
-    priority: Annotated[
-        int, typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first.")
-    ] = 0,
-    hold: Annotated[bool, typer.Option("--hold", help="Queue, but do not start yet.")] = False,
-    notify: Annotated[
-        str, typer.Option("--notify", metavar="WHO", help="#channel, @me or none.")
-    ] = "",
-    following: Annotated[
-        bool, typer.Option("--follow", help="Stay, print its lines; exit as the run does.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay; exit as the runs do.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, queue nothing.")] = False,
+    arguments: Words,
+    lists: Lists = False,
+    seeds: Seeds = 0,
+    folds: Folds = 0,
+    name: Name = "",
+    priority: Priority = 0,
+    after: After = None,
+    on: On = "",
+    gpus: Gpus = 1,
+    memory: Memory = "",
+    time_limit: TimeLimit = "",
+    max_parallel: MaxParallel = 0,
+    hold: Hold = False,
+    notify: Notify = "",
+    again: Again = False,
+    yes: Yes = False,
+    following: Follow = False,
+    wait: Stay = False,
+    dry_run: DryRun = False,
     print_id: PrintId = False,
     as_json: AsJson = False,
 ) -> None:
-    configs = _read(arguments)
-    if following and len(configs) > 1:
+    limit, megabytes = seconds_of(time_limit, "--time-limit"), megabytes_of(memory, "--memory")
+    needs = Needs(on, gpus, megabytes, limit)
+    user = console.settings().user
+    wishes = Wishes(user, name, priority, _known(notify), hold, needs, max_parallel)
+    parents = [parent_of(word) for word in after or ()]
+    configs = _read(arguments, Spread(lists, seeds, folds))
+    planned = new_runs(configs, wishes, code.version())
+    if following and len(planned) > 1:
         raise UsageError("--follow follows one run", fix="--wait stays with several")
-    wishes = Wishes(
-        user=console.settings().user,
-        name=name,
-        priority=priority,
-        notify=_known(notify),
-        hold=hold,
-        batch=new_id() if len(configs) > 1 else "",
-    )
-    planned = new_runs(configs, wishes)
     if dry_run:
         console.out(would_lines(planned, console.width()))
         console.talk([nothing_queued(planned)])
         return
     queue = console.open_queue()
-    sent = send(queue, planned)
-    tell(queue, sent, print_id=print_id, as_json=as_json)
+    planned = waiting_for(planned, [(queue.resolve(n, user=user), on) for n, on in parents])
+    if not again:
+        planned = _new_ones(queue, planned)
+    if len(planned) > MANY and not yes:
+        _agree(planned)
+    batch = batch_of(configs, planned, wishes, new_id())
+    sent = send(queue, planned, batch)
+    tell(queue, sent, batch, print_id=print_id, as_json=as_json)
     stay(queue, sent, following=following, wait=wait)
 
 
-def _read(arguments: Sequence[str]) -> list[Loaded]:
+def _read(arguments: Sequence[str], spread: Spread) -> list[Loaded]:
     """All configs, or the problems of all of them."""
     files, overrides = split_arguments(arguments)
     if not files:
         raise UsageError("no config file was given", fix="publisher submit FILE [key=value ...]")
-    loaded, refused = load_all(files, overrides)
+    loaded, refused = load_all(files, overrides, spread)
     if refused:
         raise all_problems(refused)
-    return [loaded[file] for file in files]
+    return [cell for file in files for cell in loaded[file]]
+
+
+def _new_ones(queue: Queue, planned: Sequence[Planned]) -> list[Planned]:
+    """What has not been done before; a UsageError when that is nothing."""
+    sorted_out = sort_out(planned, queue.same(*{run.digest for run in planned if run.digest}))
+    if not sorted_out.fresh:
+        raise refusal(sorted_out.known)
+    console.talk(sorted_out.notes)
+    return sorted_out.fresh
+
+
+def _agree(planned: Sequence[Planned]) -> None:
+    """Show a long plan and ask; where nobody can answer, refuse."""
+    console.talk([f"{count(len(planned), 'run')} would be queued, such as:"])
+    console.talk(would_lines(planned[:MANY], console.width()))
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{len(planned)} runs are many; nothing was queued", fix="--yes queues them all"
+        )
+    if not typer.confirm("Queue them?", err=True):
+        raise UsageError("nothing was queued")
 
 
 def _known(notify: str) -> str:

@@ -35,7 +35,7 @@ class Desk:
     """Somebody's desk: their environment, a folder with a good config, and the door behind it."""
 
     def __init__(self, server: TestServer, folder: Path, user: str = "ana") -> None:
-        self.folder, self.config = folder, folder / "good.yaml"
+        self.server, self.folder, self.config = server, folder, folder / "good.yaml"
         self.config.write_text(GOOD)
         self.env = {"REDIS_URL": server.url, "TRAINQ_USER": user, "COLUMNS": "120"}
         self.door = Queue.connect(Settings.read(self.env))
@@ -47,9 +47,9 @@ class Desk:
     def publisher(self, *words: str, **env: str) -> Answer:
         return self._inside(publisher_cli.app, words, env)
 
-    def submit(self, *words: str) -> str:
+    def submit(self, *words: str, **env: str) -> str:
         """Submit the good config; the id."""
-        answer = self.publisher("submit", str(self.config), "--print-id", *words)
+        answer = self.publisher("submit", str(self.config), "--print-id", "--again", *words, **env)
         assert answer.code == 0, answer.err
         return answer.out.strip()
 
