@@ -252,6 +252,14 @@ def wired(planned: Sequence[Planned]) -> list[Planned]:
     ]
 
 
+def within(limit_s: float, planned: Sequence[Planned]) -> list[Planned]:
+    """The same runs under another time limit; 0 leaves each its own."""
+    return [
+        replace(run, needs=replace(run.needs, time_limit_s=limit_s or run.needs.time_limit_s))
+        for run in planned
+    ]
+
+
 def to_retry(rows: Sequence[Row]) -> list[str]:
     """Of a batch: what failed or was skipped and was not tried again, and what sums that up."""
     tried = {row.retry_of for row in rows}

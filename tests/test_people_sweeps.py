@@ -225,6 +225,17 @@ def test_flags_of_place_and_time_stand_in_the_record(desk: Desk) -> None:
     )
 
 
+def test_a_retry_keeps_what_the_run_needs_and_may_have_more_time(desk: Desk) -> None:
+    old = desk.submit("--on", "v100", "--gpus", "1", "--memory", "8GB", "--time-limit", "1h")
+    fail(desk.door, claim(desk.door), Cause.TIMEOUT)
+    new = desk.door.get(
+        desk.publisher("retry", old, "--time-limit", "2h", "--print-id").out.strip()
+    )
+    assert (new.needs_host, new.memory_mb, new.time_limit_s) == ("v100", 8192, 7200)
+    third = desk.door.get(desk.publisher("retry", old, "--print-id").out.strip())
+    assert third.time_limit_s == 3600
+
+
 @pytest.mark.parametrize(
     "words", [("--memory", "lots"), ("--time-limit", "8"), ("--after", "@last:soon")]
 )

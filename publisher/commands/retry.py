@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from publisher import console
-from publisher.options import AsJson, PrintId
-from publisher.plan import Planned, Start, again, check_ended, start_of, to_retry, wired
+from publisher.options import AsJson, PrintId, TimeLimit, seconds_of
+from publisher.plan import Planned, Start, again, check_ended, start_of, to_retry, wired, within
 from publisher.selectors import select
 from publisher.sending import send, tell
 from schemas import code
@@ -43,10 +43,12 @@ def retry(
         str, typer.Option("-b", "--batch", metavar="BATCH", help="Of this batch.")
     ] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="From step 0, not a checkpoint.")] = False,
+    time_limit: TimeLimit = "",
     print_id: PrintId = False,
     as_json: AsJson = False,
 ) -> None:
     words, overrides = split_arguments(arguments or ())
+    limit = seconds_of(time_limit, "--time-limit")
     if failed != bool(batch):
         raise UsageError("--failed and -b go together", fix="publisher retry --failed -b BATCH")
     if not words and not batch:
@@ -56,7 +58,7 @@ def retry(
     planned, starts = zip(*(_again(old, overrides, user, fresh=fresh) for old in olds), strict=True)
     sent = [
         replace(one, start=start.reason)
-        for one, start in zip(send(queue, wired(planned)), starts, strict=True)
+        for one, start in zip(send(queue, wired(within(limit, planned))), starts, strict=True)
     ]
     tell(queue, sent, print_id=print_id, as_json=as_json)
 
