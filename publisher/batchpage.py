@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from publisher.clock import brief, of_day
-from publisher.folding import Folded, best_of, counted
+from publisher.folding import Folded, best_of, counted, counts
 from publisher.obstacles import control_of, signed
 from publisher.render import LOOKS
 from publisher.snapshot import best_text
@@ -95,7 +95,7 @@ def _best(rows: Sequence[Row]) -> list[str]:
     best = best_of(rows)
     if best is None:
         return []
-    winner = next(row for row in rows if row.best == best)
+    winner = next(row for row in rows if row.best == best and counts(row))
     return [f"{best_text(best)} at epoch {best.epoch}: {winner.id} {winner.name}"]
 
 

@@ -262,3 +262,61 @@ def test_a_batch_has_a_page(desk: Desk) -> None:
     assert read["kind"] == "sweep" and read["held"]["reason"] == "look first"
     assert sorted(run["id"] for run in read["runs"]) == sorted(runs)
     assert desk.queue("show", "nonsense").code == 3
+
+
+# ---- results -------------------------------------------------------------------------------------
+
+
+def a_kfold(desk: Desk, rates: tuple[float, ...] = (0.1, 0.2)) -> tuple[str, list[str]]:
+    """Three folds for each learning rate, in one batch."""
+    total = 3 * len(rates)
+    batch = BatchCard(id=new_id(), name="kfold", user="ana", kind="folds", total=total)
+    runs = [
+        a_run(
+            batch=batch.id,
+            fold=fold,
+            config={"optim": {"lr": rate}, "seed": 0, "data": {"split": {"fold": fold}}},
+        )
+        for rate in rates
+        for fold in range(3)
+    ]
+    return batch.id, [receipt.id for receipt in desk.door.submit(runs, batch)]
+
+
+def test_results_of_a_batch_have_mean_spread_and_what_is_missing(desk: Desk) -> None:
+    batch, runs = a_kfold(desk)
+    for value in (0.7, 0.8, 0.9, 0.95):
+        finish(desk.door, claim(desk.door), value=value, macro_f1=1 - value)
+    fail(desk.door, claim(desk.door), error="no such file")
+    answer = desk.queue("results", "-b", "kfold")
+    first, second = answer.out.splitlines()[1:]
+    assert first.split()[:5] == ["1", "acc", "0.950", "n", "="] and "1/3" in first
+    assert f"{runs[4]} fold 1 seed 0 failed, {runs[5]} fold 2 seed 0 queued" in first
+    assert "acc 0.800  +-0.100  3/3  0.700..0.900" in second and "optim.lr=0.1" in second
+    assert f"queue show {runs[4]}" in answer.err
+    assert max(map(len, desk.queue("results", "-b", batch, COLUMNS="80").out.splitlines())) <= 80
+    read = json.loads(desk.queue("results", "-b", batch, "--json").out)["experiments"]
+    assert [(e["n"], e["of"], e["differs"], e["missing"]) for e in read] == [
+        (1, 3, {"optim.lr": 0.2}, runs[4:]),
+        (3, 3, {"optim.lr": 0.1}, []),
+    ]
+    assert read[0]["spread"] is None and round(read[1]["spread"], 6) == 0.1
+    by_f1 = desk.queue("results", "-b", batch, "--sort", "macro_f1", "-o", "csv").out
+    assert [row.split(",")[0:2] for row in by_f1.splitlines()[1:]] == [
+        *(["1", "macro_f1"], ["2", "macro_f1"])
+    ]
+    assert desk.queue("results", "-b", batch, "--sort", "nonsense").code == 2
+
+
+def test_a_retry_takes_the_place_of_what_it_retries(desk: Desk) -> None:
+    batch, runs = a_kfold(desk, (0.1,))
+    fail(desk.door, claim(desk.door))
+    for _ in range(2):
+        finish(desk.door, claim(desk.door))
+    assert "2/3" in desk.queue("results", "-b", batch).out
+    assert desk.door.get(runs[0]).state is State.FAILED
+    old = desk.door.get(runs[0])
+    again = a_run(batch=batch, fold=0, config=old.config, retry_of=old.id)
+    desk.door.submit([again])
+    finish(desk.door, claim(desk.door))
+    assert "3/3" in desk.queue("results", "-b", batch).out
