@@ -180,6 +180,44 @@ def test_waiting_for_a_batch_ends_as_its_runs_did(desk: Desk) -> None:
     assert answer.code == 0 and answer.out.count("finished") == 2
 
 
+# ---- edit ----------------------------------------------------------------------------------------
+
+
+def test_an_edit_says_what_it_changed(desk: Desk) -> None:
+    first, second = desk.submit(), desk.submit()
+    edited = desk.publisher("edit", second, "--after", f"{first}:any", "--time-limit", "8h")
+    assert edited.out == (
+        f"{second} resnet10t: after none -> {first}:any; time limit none -> 8h00m, waiting\n"
+    )
+    assert desk.queue("list", "-s", "waiting", "-o", "id").out == f"{second}\n"
+    freed = desk.publisher("edit", second, "--no-after", "--time-limit", "none", "--on", "a100")
+    assert freed.out.endswith("on any host -> a100; time limit 8h00m -> none, 1 ahead\n")
+    desk.publisher("edit", second, "--on", "any", "--priority", "3")
+    assert claim(desk.door).run.id == second
+    assert desk.publisher("edit", second, "--priority", "1").code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "nothing was said to change"),
+        (("--after", "@last", "--no-after"), 2, "exclude each other"),
+        (("--after", "@last"), 2, "would wait for itself"),
+        (("--after", "zzzzzz"), 3, "there is no run 'zzzzzz'"),
+        (("--after", "@last:late"), 2, "'late' is no end"),
+        (("--time-limit", "soon"), 2, "--time-limit 'soon' is no time"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_changes_nothing(
+    desk: Desk, words: tuple[str, ...], code: int, said: str
+) -> None:
+    run_id = desk.submit()
+    before = desk.door.get(run_id)
+    answer = desk.publisher("edit", run_id, *words)
+    assert (answer.code, said in answer.err) == (code, True), answer.err
+    assert desk.door.get(run_id) == before
+
+
 # ---- shares and caps -----------------------------------------------------------------------------
 
 
