@@ -53,6 +53,15 @@ def test_a_batch_is_one_line_that_opens(desk: Desk) -> None:
     assert desk.queue("list", "-b", batch).out.count("\n") > 4
 
 
+def test_a_large_batch_opens_as_a_screenful_and_hides_no_other(desk: Desk) -> None:
+    (large, _), (small, _) = a_batch(desk, 301), a_batch(desk, 2, "bo")
+    assert [line.split()[0] for line in desk.queue("list").out.splitlines()[1:3]] == [large, small]
+    answer = desk.queue("list", "-b", large)
+    assert answer.out.count(". queued") == 20
+    assert answer.err == f"281 runs not shown: queue list -b {large} --all\n"
+    assert desk.queue("list", "-b", large, "--all").out.count(". queued") == 301
+
+
 def test_a_list_as_json_has_runs_batches_and_controls(desk: Desk) -> None:
     batch, runs = a_batch(desk, max_parallel=2)
     desk.queue("hold", "-b", batch, "--reason", "wrong split")
