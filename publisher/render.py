@@ -169,11 +169,12 @@ def doing(worker: WorkerView, seen: Snapshot) -> str:
     return "busy" if worker.run else "idle"
 
 
-def not_shown(hidden: int) -> list[Line]:
+def not_shown(hidden: int, batches: Sequence[str] = ()) -> list[Line]:
     """What a short list leaves out, and how to see it."""
     if hidden <= 0:
         return []
-    return [line(Piece(f"{count(hidden, 'run')} not shown: queue list --all", "dim"))]
+    of = "".join(f" -b {batch}" for batch in batches)
+    return [line(Piece(f"{count(hidden, 'run')} not shown: queue list{of} --all", "dim"))]
 
 
 def hint(entries: Sequence[Row | Folded]) -> list[Line]:
@@ -217,5 +218,6 @@ def _results_row(result: Result, now: float) -> list[Piece]:
         piece(row.user),
         piece(row.id, "bold"),
         piece(row.name),
-        piece(f"failed: {row.error or row.cause}" if failed else "", "bad"),
+        # a finished run with an error is a gather run that lacks a part
+        piece(f"failed: {row.error or row.cause}" if failed else row.error, "bad"),
     ]

@@ -26,7 +26,9 @@ HELP = console.help_text(
 )
 PENDING_SHOWN = 20  # lines
 ENDED_SHOWN = 5
-LOOKED_AT = 300  # pending runs of which these lines are made: a batch is one line
+LOOKED_AT = (300, 3000)  # pending runs of which these lines are made: a batch is one line
+MANY = 200  # runs of a batch that are not all shown when it is opened
+ASKED_ONE_BY_ONE = 50  # queued runs
 MEASURED = 300  # runs of a batch whose best value a list still looks for
 
 
@@ -49,7 +51,7 @@ def list_runs(
     owner = console.settings().user if mine else user
     wanted = states_of(states or [])
     opened = bool(batches or wanted or most)  # asked for runs, so no batch is folded
-    short = form is Format.TABLE and not (everything or opened)
+    short = form is Format.TABLE and not (everything or wanted or most)
     queue = console.open_queue()
     view = View(wanted or ALL, owner, tuple(find_batch(queue, word) for word in batches or []))
     rows, matching = _rows(queue, view, most, short=short)
@@ -60,10 +62,11 @@ def list_runs(
     folded: Sequence[Row | Folded] = rows
     if not opened:
         folded = fold(rows, seen.batches, _bests(queue, seen.batches))
-    shown = _screenful(folded) if short else folded
+        folded = [*folded, *_behind(queue, seen.batches)] if short and not owner else folded
+    shown = _screenful(folded) if short and not batches else folded
     console.out(render.list_lines(seen, console.width(), shown))
     hidden = matching - sum(entry.runs if isinstance(entry, Folded) else 1 for entry in shown)
-    console.talk([*render.not_shown(hidden), *render.hint(shown)])
+    console.talk([*render.not_shown(hidden, view.batches), *render.hint(shown)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,7 @@ class View:
 def _rows(queue: Queue, view: View, most: int, *, short: bool) -> tuple[Sequence[Row], int]:
     """The rows to look at, and how many there are in all."""
     if view.batches:
-        found = [
-            row
-            for batch in view.batches
-            for row in queue.list(states=view.states, user=view.owner, batch=batch)
-        ]
-        return found[: most or None], len(found)
+        return _of_batches(queue, view, most, short=short)
     if view.owner:  # only the door's filter knows how many are somebody's
         rows = queue.list(states=view.states, user=view.owner)
         return rows[: most or None], len(rows)
@@ -92,9 +90,34 @@ def _rows(queue: Queue, view: View, most: int, *, short: bool) -> tuple[Sequence
     if not short:
         return queue.list(states=view.states, limit=most), matching
     running = queue.list(states={State.RUNNING})
-    pending = queue.list(states=PENDING, limit=LOOKED_AT)
+    pending = _pending(queue)
     ended = queue.list(states=ENDED, limit=ENDED_SHOWN)
     return [*running, *pending, *ended], matching
+
+
+def _of_batches(queue: Queue, view: View, most: int, *, short: bool) -> tuple[Sequence[Row], int]:
+    """All of a small batch; of a large one what goes on, comes next and ended last."""
+    size = sum(sum(batch.counts.values()) for batch in queue.batches(*view.batches))
+    parts: Sequence[tuple[frozenset[State], int]] = [(view.states, 0)]
+    if short := short and not view.owner and size > MANY:
+        parts = [(frozenset({State.RUNNING}), 0), (PENDING, PENDING_SHOWN), (ENDED, PENDING_SHOWN)]
+    found = [
+        row
+        for batch in view.batches
+        for states, limit in parts
+        for row in queue.list(states=states, user=view.owner, batch=batch, limit=limit)
+    ]
+    return found[: most or None], size if short else len(found)
+
+
+def _pending(queue: Queue) -> Sequence[Row]:
+    """Enough of those that come next to fill the screen, also behind a large batch."""
+    rows: Sequence[Row] = ()
+    for limit in LOOKED_AT:
+        rows = queue.list(states=PENDING, limit=limit)
+        if len(rows) < limit or len({row.batch or row.id for row in rows}) >= PENDING_SHOWN:
+            break
+    return rows
 
 
 def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
@@ -122,9 +145,19 @@ def _screenful(entries: Sequence[Row | Folded]) -> Sequence[Row | Folded]:
     return [*running, *pending[:PENDING_SHOWN], *ended[:ENDED_SHOWN]]
 
 
+def _behind(queue: Queue, shown: Mapping[str, BatchView]) -> list[Folded]:
+    """Batches that wait behind so many runs that these were not looked through."""
+    newest = queue.batches(limit=PENDING_SHOWN)
+    waiting = [view for view in newest if any(view.counts.get(state) for state in PENDING)]
+    return [Folded(view, ()) for view in reversed(waiting) if view.card.id not in shown]
+
+
 def _ahead(queue: Queue, rows: Sequence[Row], *, whole_line: bool) -> dict[str, int]:
     """How many queued runs go before each; somebody's runs alone do not tell."""
     queued = [row for row in rows if row.state is State.QUEUED]
+    if not whole_line and len(queued) <= ASKED_ONE_BY_ONE:
+        places = {row.id: queue.position(row.id) for row in queued}
+        return {run_id: place for run_id, place in places.items() if place is not None}
     if queued and not whole_line:
         queued = queue.list(states={State.QUEUED})
     return {row.id: place for place, row in enumerate(queued)}

@@ -1,0 +1,47 @@
+"""What a claim costs: the lanes there are, never the runs that wait in them. Counted, not timed."""
+
+from typing import Any
+
+import pytest
+import redis
+from support.runs import a_run, a_worker, submit
+
+from queue_worker.queue import Queue
+from schemas.run import new_nonce
+
+LANES = 10
+
+
+@pytest.fixture
+def queue(connection: redis.Redis) -> Queue:
+    return Queue(connection, "trainq:")
+
+
+def pending(queue: Queue, number: int, **fields: Any) -> None:
+    """So many runs of ten people."""
+    for start in range(0, number, 500):
+        runs = [a_run(user=f"user{i % LANES}", **fields) for i in range(min(500, number - start))]
+        queue.submit(runs)
+
+
+def commands_of_a_claim(queue: Queue, connection: redis.Redis) -> int:
+    """All that the server is asked to do while a worker of 16 GiB claims."""
+    queue.set_control("hold", "worker:warm:0", by="ana")
+    assert queue.claim(a_worker("warm:0"), new_nonce()) is None  # the script is loaded
+    connection.config_resetstat()
+    assert queue.claim(a_worker(offer_mb=16_000), new_nonce())
+    stats: Any = connection.info("commandstats")
+    return sum(int(each["calls"]) for each in stats.values())
+
+
+@pytest.mark.parametrize("memory_mb", [0, 40_000], ids=["that-fit", "that-fit-nowhere"])
+def test_a_claim_costs_the_same_whatever_stands_in_front(
+    queue: Queue, connection: redis.Redis, memory_mb: int
+) -> None:
+    costs = []
+    for number in (100, 3000):
+        connection.flushall()
+        pending(queue, number, memory_mb=memory_mb)
+        submit(queue, user="zoe")
+        costs.append(commands_of_a_claim(queue, connection))
+    assert abs(costs[0] - costs[1]) <= 2
