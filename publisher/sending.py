@@ -28,7 +28,7 @@ def send(
 
     card = BatchCard.model_validate(asdict(batch)) if batch else None
     while True:
-        ids = [make_id() for _ in planned]
+        ids = distinct(len(planned), make_id)
         runs = [_submission(run, ids[i], ids, batch) for i, run in enumerate(planned)]
         try:
             receipts = queue.submit(runs, card)
@@ -41,6 +41,14 @@ def send(
                 fix=f"when Redis is back: queue show {ids[0]}",
             ) from error
         return [Sent(run, receipt) for run, receipt in zip(planned, receipts, strict=True)]
+
+
+def distinct(number: int, make_id: Callable[[], str]) -> list[str]:
+    """So many ids, no two alike: of ten thousand random ones two are, once in twenty submits."""
+    ids: dict[str, None] = {}
+    while len(ids) < number:
+        ids[make_id()] = None
+    return list(ids)
 
 
 def _submission(run: Planned, run_id: str, ids: Sequence[str], batch: Batch | None) -> Submission:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from publisher.plan import Wishes, check_ended, new_runs, next_name, run_name, slug, start_of
+from publisher.sending import distinct
 from publisher.trainq import command
 from schemas.config import TrainConfig
 from schemas.errors import TransitionRefused, UsageError
@@ -139,3 +140,8 @@ def test_trainq_prefers_the_script_in_its_own_folder(tmp_path: Path) -> None:
     assert command("queue", ["list"], tmp_path)[:2] == [sys.executable, "-m"]
     script.touch(mode=0o755)
     assert command("queue", ["list"], tmp_path) == [str(script), "list"]
+
+
+def test_the_ids_of_one_submit_are_never_alike() -> None:
+    made = iter(["aaaaaa", "bbbbbb", "aaaaaa", "cccccc"])
+    assert distinct(3, lambda: next(made)) == ["aaaaaa", "bbbbbb", "cccccc"]
