@@ -90,7 +90,7 @@ def test_a_killed_workers_run_is_finished_by_another_with_the_same_weights(
     """At the default lease of 15 s (3 s on the second server); the recovery time is printed."""
     team.env["TRAINQ_LEASE_S"] = lease = "15" if server.kind == "valkey" else "3"
     config = team.config("long", CONFIG)
-    untouched, killed = team.submit(config), team.submit(config)
+    untouched, killed = team.submit(config), team.submit(config, "--again")
     first = team.worker()
     team.until(untouched, State.FINISHED, 90)
     team.until_step(killed, 9)
@@ -182,7 +182,7 @@ def test_slack_down_for_the_whole_run_loses_no_notice_and_doubles_none(team: Tea
         "TRAINQ_SLACK_FILE": "",
     }
     config = team.config("quick", CONFIG)
-    runs = [team.submit(config, f'note="steps={steps}"') for steps in (3, 4)]
+    runs = [team.submit(config, f'note="steps={steps}"', "--again") for steps in (3, 4)]
     team.worker("--trainer-command", FAKE, **talks)
     for run_id in runs:
         team.until(run_id, State.FINISHED)

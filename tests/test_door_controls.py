@@ -290,4 +290,9 @@ def test_rubbish_among_the_controls_stops_nobody(queue: Queue, connection: redis
     connection.hset("trainq:controls", mapping={"cap:user:ana": "{", "drain:worker:v100:1": "x"})
     run_id = submit(queue)
     assert queue.controls() == []
-    assert claim(queue).run.id == run_id
+    claimed = claim(queue)
+    assert claimed.run.id == run_id
+    other = submit(queue)
+    connection.hset("trainq:controls", "drain:worker:v100:0", "[")
+    assert queue.renew(run_id, claimed.token).wish is Wish.DRAIN
+    assert queue.get(other).state is State.QUEUED

@@ -1,0 +1,165 @@
+"""`make mutants`: break each Lua script in many ways; some test must notice every one.
+
+A mutant is one small change to one script, in a copy of the package that only its tests import.
+Names of scripts as arguments look at those alone.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "queue_worker" / "lua"
+NOT_COPIED = shutil.ignore_patterns("__pycache__")
+LIMIT_S = 180
+MOST = 14  # of one script; long ones are sampled evenly
+LEAST = 10  # or all there are
+
+SWAPS = [
+    (r"==", "~="),
+    (r"~=", "=="),
+    (r"<=", ">"),
+    (r">=", "<"),
+    (r"(?<![<>=~-])>(?!=)", "<="),
+    (r"(?<![<>=~])<(?!=)", ">="),
+    (r"\band\b", "or"),
+    (r"\bor\b", "and"),
+    (r"\bnot ", ""),
+    (r"\btrue\b", "false"),
+    (r"\bfalse\b", "true"),
+    (r" \+ ", " - "),
+    (r" - ", " + "),
+    (r"math\.min", "math.max"),
+    (r"math\.max", "math.min"),
+    (r"'queued'", "'held'"),
+    (r"'waiting'", "'queued'"),
+    (r"'finished'", "'failed'"),
+    (r"'cancel'", "'cancelled'"),
+    (r"'any'", "'ok'"),
+    (r"'hold:", "'held:"),
+    (r"'drain:", "'dried:"),
+]
+ACTS = (
+    *("redis\\.call", "write", "event", "ring", "settle", "charge", "move", "conclude", "expect"),
+    *(
+        "enter_",
+        "leave_",
+        "judge_",
+        "set_control",
+        "put_back",
+        "quarantine",
+        "index",
+        "seen",
+        "mend",
+    ),
+)
+CALL = re.compile(rf"^\s*({'|'.join(ACTS)})")
+
+# Mutants that change nothing anybody could see, with the reason.
+EQUIVALENT = {
+    line.split("  # ")[0]: line.split("  # ")[1]
+    for line in (Path(__file__).parent / "equivalent.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One script with one thing wrong."""
+
+    script: str
+    line: int
+    change: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.script}:{self.line} {self.change}"
+
+
+def main(names: Sequence[str]) -> None:
+    survivors: list[str] = []
+    for path in sorted(SCRIPTS.glob("*.lua")):
+        if names and path.stem not in names:
+            continue
+        mutants = sampled([m for m in mutants_of(path) if m.name not in EQUIVALENT])
+        alive = [mutant.name for mutant in mutants if not killed(mutant)]
+        print(
+            f"{path.stem:16} {len(mutants) - len(alive):3} of {len(mutants):3} killed", flush=True
+        )
+        survivors += alive
+    for name in survivors:
+        print(f"  alive: {name}")
+    if survivors:
+        sys.exit(
+            f"error: {len(survivors)} mutants live: a test is missing, or equivalent.txt a line"
+        )
+
+
+def mutants_of(path: Path) -> Iterator[Mutant]:
+    """Every small change to every line that is code."""
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
+        code = line.split("--")[0]
+        if not code.strip():
+            continue
+        for pattern, other in SWAPS:
+            for place, found in enumerate(re.finditer(pattern, code)):
+                changed = code[: found.start()] + other + code[found.end() :]
+                change = f"{found[0].strip()} -> {other.strip() or 'nothing'} ({place + 1})"
+                yield mutant(path, lines, number, changed, change)
+        if CALL.match(code) and code.count("(") == code.count(")"):
+            yield mutant(path, lines, number, "", f"without {code.strip()[:40]}")
+
+
+def mutant(path: Path, lines: list[str], number: int, changed: str, change: str) -> Mutant:
+    text = "\n".join([*lines[:number], changed, *lines[number + 1 :]]) + "\n"
+    return Mutant(path.stem, number + 1, change, text)
+
+
+def sampled(mutants: list[Mutant]) -> list[Mutant]:
+    """At most so many, spread over the whole script."""
+    if len(mutants) <= MOST:
+        return mutants
+    return [mutants[i * len(mutants) // MOST] for i in range(MOST)]
+
+
+def killed(mutant: Mutant) -> bool:
+    """Whether some test of the door fails with this script."""
+    with tempfile.TemporaryDirectory(prefix="mutant") as name:
+        folder = Path(name)
+        for part in ("queue_worker", "schemas", "tests"):
+            shutil.copytree(ROOT / part, folder / part, ignore=NOT_COPIED)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        (folder / "queue_worker" / "lua" / f"{mutant.script}.lua").write_text(mutant.text)
+        return tests_fail(folder)
+
+
+def tests_fail(folder: Path) -> bool:
+    """The tests of the door against the package in this folder."""
+    tests = sorted(str(path) for path in (folder / "tests").glob("test_door_*.py"))
+    command = [
+        *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
+        *("--timeout", "60", "--basetemp", str(folder / "t"), "-k", "valkey or not redis"),
+        *(*tests, str(folder / "tests" / "test_machine.py")),
+    ]
+    env = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "TRAINQ_MACHINE_EXAMPLES": "30"}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, timeout=LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return True  # it hangs: noticed
+    if done.returncode not in (0, 1, 2):
+        sys.exit(f"error: pytest could not run:\n{done.stdout.decode()[-2000:]}")
+    return done.returncode != 0
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
