@@ -48,7 +48,7 @@ def batch_lines(sent: Sequence[Sent], batch: Batch) -> list[Line]:
     trains = sum(one.run.kind == "train" for one in sent)
     what = count(trains, "fold" if batch.kind == "folds" else "run")
     if summaries := len(sent) - trains:
-        what += f" and {count(summaries, 'summary')}"
+        what += f" and {summaries} summar{'y' if summaries == 1 else 'ies'}"
     start = place(next(queued, sent[0].receipt))
     row = [piece(batch.id, "bold"), piece(batch.name), piece(what), piece(start)]
     return layout(COLUMNS, [row], width=len(batch.name) + 100)[1:]

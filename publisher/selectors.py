@@ -33,7 +33,9 @@ def selected(
         raise UsageError("no run was named", fix="RUN ... or -b BATCH")
     ids = select(queue, words, user)
     for word in batches:
-        ids += [row.id for row in queue.list(states=states, batch=find_batch(queue, word))]
+        rows = queue.list(states=states, batch=find_batch(queue, word))
+        # running ones last: a worker that a cancel frees must not take the next of them
+        ids += [row.id for row in sorted(rows, key=lambda row: row.state is State.RUNNING)]
     return list(dict.fromkeys(ids))
 
 

@@ -171,6 +171,13 @@ def test_a_verb_that_hits_many_or_other_people_asks_first(desk: Desk) -> None:
     assert "nothing of it is left" in desk.queue("cancel", "-b", mine).err
 
 
+def test_a_cancelled_batch_ends_what_waits_before_what_runs(desk: Desk) -> None:
+    batch, runs = a_batch(desk)
+    claim(desk.door)
+    told = [line.split()[0] for line in desk.queue("cancel", "-b", batch).out.splitlines()]
+    assert told == [*runs[1:], runs[0]]
+
+
 def test_a_moved_run_goes_first(desk: Desk) -> None:
     first, last = desk.submit(), desk.submit()
     said = f"{last} resnet10t: priority 0 -> 5, next\n"
