@@ -180,7 +180,7 @@ class Door(RuleBasedStateMachine):
         self.queue.reap()
         self.connection.set(f"{PREFIX}reap:hold", 0)
         if self.is_live(*attempt):
-            self.connection.zadd(f"{PREFIX}leases", {attempt[0]: 1})
+            self.connection.zadd(f"{PREFIX}leases:2", {attempt[0]: 1})
             assert self.queue.reap() == [attempt[0]]
 
     @rule(lane=LANES)
@@ -210,11 +210,11 @@ class Door(RuleBasedStateMachine):
         runs = {row.id: self.queue.get(row.id) for row in self.queue.list()}
         assert set(runs) >= set(self.seen)
         by_state = {s: self.members(f"state:{s}") for s in State}
-        lanes = {lane: self.members(f"lane:{lane}") for lane in self.names("lanes")}
+        lanes = {lane: self.members(f"lane:{lane}") for lane in self.names("lanes:2")}
         assert all(lanes.values()), "the set of lanes names only those that are not empty"
         in_lanes = sorted(run_id for members in lanes.values() for run_id in members)
         assert in_lanes == sorted(by_state[State.QUEUED])
-        assert self.members("leases") == by_state[State.RUNNING]
+        assert self.members("leases:2") == by_state[State.RUNNING]
         for state, members in by_state.items():
             assert members == {run.id for run in runs.values() if run.state is state}
         for run in runs.values():
