@@ -1,7 +1,7 @@
 """The `publisher` command: check configs and put them in the queue."""
 
 from publisher import console
-from publisher.commands import retry, schema, submit, validate
+from publisher.commands import edit, retry, schema, submit, validate
 
 app = console.desk(
     "Check configs and put them in the queue.",
@@ -22,6 +22,7 @@ console.add(
     ),
 )
 console.add(app, "retry", retry.retry, retry.HELP)
+console.add(app, "edit", edit.edit, edit.HELP)
 console.add(
     app,
     "schema",

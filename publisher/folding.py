@@ -62,11 +62,16 @@ def fold(
 
 def best_of(rows: Sequence[Row]) -> Best | None:
     """The best value among runs that measure the same thing; None when they do not."""
-    bests = [row.best for row in rows if row.best and isfinite(row.best.value)]
+    bests = [row.best for row in rows if counts(row) and row.best]
     if not bests or len({best.metric for best in bests}) > 1:
         return None
     pick = min if "loss" in bests[0].metric else max
     return pick(bests, key=lambda best: best.value)
+
+
+def counts(row: Row) -> bool:
+    """Whether its value is one run's own: a gather run has the mean of others."""
+    return row.kind == "train" and row.best is not None and isfinite(row.best.value)
 
 
 def counted(view: BatchView) -> str:

@@ -36,17 +36,23 @@ def obstacle(row: Row | Run, seen: Snapshot) -> str:
 
 def forbidden(row: Row | Run, seen: Snapshot) -> str:
     """The hold or cap that applies to the run, whoever might take it."""
+    if reason := next(holds(row, seen.controls), ""):
+        return reason
+    batch = seen.batches.get(row.batch)
+    if batch and not batch.open:
+        return "the submit of its batch is not complete"
+    return _capped(row, seen)
+
+
+def holds(row: Row | Run, controls: Sequence[Control]) -> Iterator[str]:
+    """Every hold that is wider than the run, the widest first."""
     for scope, what in (
         ("all", "everything is held"),
         (f"user:{row.user}", f"runs of {row.user} are held"),
         (f"batch:{row.batch}", "its batch is held"),
     ):
-        if control := control_of(seen.controls, "hold", scope):
-            return f"{what} {signed(control)}"
-    batch = seen.batches.get(row.batch)
-    if batch and not batch.open:
-        return "the submit of its batch is not complete"
-    return _capped(row, seen)
+        if control := control_of(controls, "hold", scope):
+            yield f"{what} {signed(control)}"
 
 
 def _capped(row: Row | Run, seen: Snapshot) -> str:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from publisher.clock import brief, exact, of_day
+from publisher.obstacles import gib, holds
 from publisher.plan import flat
 from publisher.render import LOOKS
 from publisher.snapshot import best_text, number
 from publisher.text import Line, Piece, clean, line, piece
 from schemas.events import Event, EventKind
-from schemas.run import Cause, Run, State
+from schemas.run import PENDING, Cause, Run, State
+
+if TYPE_CHECKING:
+    from queue_worker.queue import Control
 
 OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
 INDENT = 11
+RELATED = 8  # children named
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere
 
 
@@ -33,6 +38,9 @@ class Page:
     metrics: Sequence[Mapping[str, Any]]
     log: Sequence[str]
     defaults: Mapping[str, Any]  # the config that a person would have got by saying nothing
+    parents: Mapping[str, State] = field(default_factory=dict)  # those in the queue's records
+    children: Mapping[str, State] = field(default_factory=dict)
+    controls: Sequence[Control] = ()
 
 
 def page_lines(page: Page, width: int) -> list[Line]:
@@ -41,7 +49,12 @@ def page_lines(page: Page, width: int) -> list[Line]:
     sections = [
         _cause(page),
         ("Try", [f"{command}   ({because})" for command, because in mend(run)]),
+        ("Holds", _holds(page)),
         ("Who", [_who(run)]),
+        ("Parents", _parents(page)),
+        ("Children", [_related(page.children)] if page.children else []),
+        ("Needs", [needed] if (needed := _needs(run)) else []),
+        ("Memory", [memory] if (memory := _memory(run)) else []),
         ("Times", [_times(run, page.now)]),
         ("Config", _config(run, page.defaults)),
         ("Metrics", _metrics(page)),
@@ -85,6 +98,8 @@ def _cause(page: Page) -> tuple[str, list[str]]:
 
 def mend(run: Run) -> list[tuple[str, str]]:
     """The commands that would help, each with what it does."""
+    if run.state is State.SKIPPED and run.skipped_for:
+        return [(f"queue show {run.skipped_for}", "the parent; retry it, then this one")]
     if run.state is State.HELD:
         return [(f"queue release {run.id}", "let it have its old place again")]
     if run.state is State.CANCELLED:
@@ -131,7 +146,6 @@ def _who(run: Run) -> str:
         f"notify {run.notify}" if run.notify else "",
         f"batch {run.batch}" if run.batch else "",
         f"retry of {run.retry_of}" if run.retry_of else "",
-        f"host {run.needs_host}" if run.needs_host else "",
     ]
     return "   ".join(fact for fact in facts if fact)
 
@@ -144,6 +158,52 @@ def _times(run: Run, now: float) -> str:
     if run.ended_at is not None:
         times.append(f"ended {of_day(run.ended_at, now)}")
     return "   ".join(times)
+
+
+def _holds(page: Page) -> list[str]:
+    """What is held beyond this run, where it still matters and is not said above."""
+    if page.run.state not in PENDING:
+        return []
+    return [hold for hold in holds(page.run, page.controls) if not page.why.startswith(hold)]
+
+
+def _parents(page: Page) -> list[str]:
+    """`7f3k2q finished, 7f3k2r:any failed`."""
+    told = [
+        f"{one.id}{':any' if one.on == 'any' else ''} {page.parents.get(one.id, 'has no record')}"
+        for one in page.run.after
+    ]
+    return [", ".join(told)] if told else []
+
+
+def _related(states: Mapping[str, State]) -> str:
+    told = [f"{run_id} {state}" for run_id, state in states.items()]
+    more = len(told) - RELATED
+    return ", ".join(told[:RELATED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _needs(run: Run) -> str:
+    """What it asks of a worker, and how much of its time it has had."""
+    parts = [
+        f"{run.gpus} GPUs" if run.gpus > 1 else "",
+        f"{gib(run.memory_mb)} of GPU memory" if run.memory_mb else "",
+        f"on {run.needs_host}" if run.needs_host else "",
+        f"time limit {brief(run.time_limit_s)}, used {brief(run.ran_s)}"
+        if run.time_limit_s
+        else "",
+    ]
+    return "   ".join(part for part in parts if part)
+
+
+def _memory(run: Run) -> str:
+    """The prediction beside what was measured."""
+    predicted = int(run.preflight.get("peak_mb") or 0)
+    parts = [
+        f"predicted {gib(predicted)}" if predicted else "",
+        f"measured {gib(run.peak_mb)}" if run.peak_mb else "",
+        f"({(predicted - run.peak_mb) / run.peak_mb:+.0%})" if predicted and run.peak_mb else "",
+    ]
+    return "   ".join(part for part in parts if part)
 
 
 def _config(run: Run, defaults: Mapping[str, Any]) -> list[str]:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from publisher import snapshot
 from publisher.clock import iso
 from publisher.fairness import cap_of, penalty_s
+from publisher.obstacles import control_of
+from publisher.ranking import Result
 from publisher.snapshot import Snapshot
 from publisher.text import clean
 from schemas.run import ENDED
 
 if TYPE_CHECKING:
-    from publisher.ranking import Result
     from queue_worker.queue import BatchView, Control, Row, Share, WorkerView
     from schemas.events import Event
-    from schemas.run import Run
+    from schemas.run import Run, State
 
 SCHEMA_VERSION = 1  # of everything that `--json` prints
 CSV_KEYS = (
@@ -154,8 +155,32 @@ def share_record(
     }
 
 
+def batch_page_record(
+    batch: BatchView, rows: Sequence[Row], controls: Sequence[Control]
+) -> dict[str, Any]:
+    """The whole of `queue show BATCH --json`."""
+    held = control_of(controls, "hold", f"batch:{batch.card.id}")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **batch_record(batch),
+        "held": control_record(held) if held else None,
+        "runs": [
+            {
+                **result_record(Result(row, row.best)),
+                "fold": row.fold,
+                "kind": row.kind,
+            }
+            for row in rows
+        ],
+    }
+
+
 def run_record(
-    run: Run, ahead: int | None, events: Sequence[Event], metrics: Sequence[Mapping[str, Any]]
+    run: Run,
+    ahead: int | None,
+    events: Sequence[Event],
+    metrics: Sequence[Mapping[str, Any]],
+    children: Mapping[str, State],
 ) -> dict[str, Any]:
     """The whole of `queue show --json`."""
     times = ("submitted_at", "started_at", "ended_at", "lease_until")
@@ -165,6 +190,7 @@ def run_record(
         **{name: iso(getattr(run, name)) for name in times},
         "ended": run.state in ENDED,
         "ahead": ahead,
+        "children": {run_id: str(state) for run_id, state in children.items()},
         "events": [event_record(event) for event in events],
         "metrics": list(metrics),
     }

@@ -217,5 +217,6 @@ def _results_row(result: Result, now: float) -> list[Piece]:
         piece(row.user),
         piece(row.id, "bold"),
         piece(row.name),
-        piece(f"failed: {row.error or row.cause}" if failed else "", "bad"),
+        # a finished run with an error is a gather run that lacks a part
+        piece(f"failed: {row.error or row.cause}" if failed else row.error, "bad"),
     ]

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.desk import Desk, finish
+from support.desk import Desk, fail, finish
 from support.runs import a_run, a_worker, claim
 from support.servers import TestServer
 
-from queue_worker.queue import BatchCard
+from queue_worker.queue import BatchCard, Ending
 from schemas.run import Parent, State, new_id, new_nonce
 
 pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
@@ -180,12 +180,50 @@ def test_waiting_for_a_batch_ends_as_its_runs_did(desk: Desk) -> None:
     assert answer.code == 0 and answer.out.count("finished") == 2
 
 
+# ---- edit ----------------------------------------------------------------------------------------
+
+
+def test_an_edit_says_what_it_changed(desk: Desk) -> None:
+    first, second = desk.submit(), desk.submit()
+    edited = desk.publisher("edit", second, "--after", f"{first}:any", "--time-limit", "8h")
+    assert edited.out == (
+        f"{second} resnet10t: after none -> {first}:any; time limit none -> 8h00m, waiting\n"
+    )
+    assert desk.queue("list", "-s", "waiting", "-o", "id").out == f"{second}\n"
+    freed = desk.publisher("edit", second, "--no-after", "--time-limit", "none", "--on", "a100")
+    assert freed.out.endswith("on any host -> a100; time limit 8h00m -> none, 1 ahead\n")
+    desk.publisher("edit", second, "--on", "any", "--priority", "3")
+    assert claim(desk.door).run.id == second
+    assert desk.publisher("edit", second, "--priority", "1").code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "nothing was said to change"),
+        (("--after", "@last", "--no-after"), 2, "exclude each other"),
+        (("--after", "@last"), 2, "would wait for itself"),
+        (("--after", "zzzzzz"), 3, "there is no run 'zzzzzz'"),
+        (("--after", "@last:late"), 2, "'late' is no end"),
+        (("--time-limit", "soon"), 2, "--time-limit 'soon' is no time"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_changes_nothing(
+    desk: Desk, words: tuple[str, ...], code: int, said: str
+) -> None:
+    run_id = desk.submit()
+    before = desk.door.get(run_id)
+    answer = desk.publisher("edit", run_id, *words)
+    assert (answer.code, said in answer.err) == (code, True), answer.err
+    assert desk.door.get(run_id) == before
+
+
 # ---- shares and caps -----------------------------------------------------------------------------
 
 
 def test_a_share_says_what_moves_a_person(desk: Desk) -> None:
     desk.submit()
-    desk.publisher("submit", str(desk.config), TRAINQ_USER="bo")
+    desk.door.submit([a_run(user="bo")])
     claim(desk.door)
     desk.queue("admin", "cap", "bo", "2", "--reason", "a deadline")
     answer = desk.queue("admin", "share", COLUMNS="80").out
@@ -209,3 +247,114 @@ def test_a_cap_keeps_a_persons_next_run_in_line(desk: Desk) -> None:
     claim(desk.door, "v100:1")
     for wrong in ("0", "-1", "two", "99999"):
         assert desk.queue("admin", "cap", "--", "ana", wrong).code == 2
+
+
+# ---- one run, one batch on a page ----------------------------------------------------------------
+
+
+def test_a_page_tells_relations_needs_time_and_memory(desk: Desk) -> None:
+    parent = desk.submit()
+    child = desk.door.submit(
+        [
+            a_run(
+                after=(Parent(id=parent, on="any"),),
+                memory_mb=12288,
+                gpus=2,
+                time_limit_s=8 * 3600,
+                needs_host="v100",
+                preflight={"peak_mb": 11264},
+            )
+        ]
+    )[0].id
+    desk.queue("hold", "--user", "ana", "--reason", "a deadline")
+    page = desk.queue("show", child).out
+    assert f"Why      waits for {parent}:any (queued)" in page
+    assert "Holds    runs of ana are held by ana: a deadline" in page
+    assert f"Parents  {parent}:any queued" in page
+    assert "2 GPUs   12 GiB of GPU memory   on v100   time limit 8h00m, used 0s" in page
+    assert "Memory   predicted 11 GiB" in page
+    assert f"Children {child} waiting" in desk.queue("show", parent).out
+    record = json.loads(desk.queue("show", parent, "--json").out)
+    assert record["children"] == {child: "waiting"}
+    desk.queue("release", "--user", "ana")
+    desk.queue("cancel", parent)
+    claimed = claim(desk.door, gpus=2)
+    desk.door.end(child, claimed.token, Ending(state=State.FINISHED, peak_mb=10240))
+    assert "predicted 11 GiB   measured 10 GiB   (+10%)" in desk.queue("show", child).out
+
+
+def test_a_batch_has_a_page(desk: Desk) -> None:
+    batch, runs = a_batch(desk, 4, axes={"optim.lr": [0, 1e-3]}, max_parallel=3)
+    finish(desk.door, claim(desk.door), value=0.75)
+    fail(desk.door, claim(desk.door), error="no such file: a.jpg")
+    desk.queue("hold", "-b", batch, "--reason", "look first")
+    for word in (batch, batch[:5], "lr-sweep"):
+        page = desk.queue("show", word, COLUMNS="80").out
+        assert f"lr-sweep  {batch}   . QUEUED 2 of 4 ended" in page
+        assert "Runs     2 queued, 1 failed, 1 finished" in page
+        assert f"Held     batch:{batch} by ana: look first" in page
+        assert "Axes     optim.lr: 0, 0.001" in page and "at most 3 at a time" in page
+        assert f"acc 0.750 at epoch 2: {runs[0]}" in page and "no such file: a.jpg" in page
+        assert max(map(len, page.splitlines())) <= 80
+    read = json.loads(desk.queue("show", batch, "--json").out)
+    assert read["kind"] == "sweep" and read["held"]["reason"] == "look first"
+    assert sorted(run["id"] for run in read["runs"]) == sorted(runs)
+    assert desk.queue("show", "nonsense").code == 3
+
+
+# ---- results -------------------------------------------------------------------------------------
+
+
+def a_kfold(desk: Desk, rates: tuple[float, ...] = (0.1, 0.2)) -> tuple[str, list[str]]:
+    """Three folds for each learning rate, in one batch."""
+    total = 3 * len(rates)
+    batch = BatchCard(id=new_id(), name="kfold", user="ana", kind="folds", total=total)
+    runs = [
+        a_run(
+            batch=batch.id,
+            fold=fold,
+            config={"optim": {"lr": rate}, "seed": 0, "data": {"split": {"fold": fold}}},
+        )
+        for rate in rates
+        for fold in range(3)
+    ]
+    return batch.id, [receipt.id for receipt in desk.door.submit(runs, batch)]
+
+
+def test_results_of_a_batch_have_mean_spread_and_what_is_missing(desk: Desk) -> None:
+    batch, runs = a_kfold(desk)
+    for value in (0.7, 0.8, 0.9, 0.95):
+        finish(desk.door, claim(desk.door), value=value, macro_f1=1 - value)
+    fail(desk.door, claim(desk.door), error="no such file")
+    answer = desk.queue("results", "-b", "kfold")
+    first, second = answer.out.splitlines()[1:]
+    assert first.split()[:5] == ["1", "acc", "0.950", "n", "="] and "1/3" in first
+    assert f"{runs[4]} fold 1 seed 0 failed, {runs[5]} fold 2 seed 0 queued" in first
+    assert "acc 0.800  +-0.100  3/3  0.700..0.900" in second and "optim.lr=0.1" in second
+    assert f"queue show {runs[4]}" in answer.err
+    assert max(map(len, desk.queue("results", "-b", batch, COLUMNS="80").out.splitlines())) <= 80
+    read = json.loads(desk.queue("results", "-b", batch, "--json").out)["experiments"]
+    assert [(e["n"], e["of"], e["differs"], e["missing"]) for e in read] == [
+        (1, 3, {"optim.lr": 0.2}, runs[4:]),
+        (3, 3, {"optim.lr": 0.1}, []),
+    ]
+    assert read[0]["spread"] is None and round(read[1]["spread"], 6) == 0.1
+    by_f1 = desk.queue("results", "-b", batch, "--sort", "macro_f1", "-o", "csv").out
+    assert [row.split(",")[0:2] for row in by_f1.splitlines()[1:]] == [
+        *(["1", "macro_f1"], ["2", "macro_f1"])
+    ]
+    assert desk.queue("results", "-b", batch, "--sort", "nonsense").code == 2
+
+
+def test_a_retry_takes_the_place_of_what_it_retries(desk: Desk) -> None:
+    batch, runs = a_kfold(desk, (0.1,))
+    fail(desk.door, claim(desk.door))
+    for _ in range(2):
+        finish(desk.door, claim(desk.door))
+    assert "2/3" in desk.queue("results", "-b", batch).out
+    assert desk.door.get(runs[0]).state is State.FAILED
+    old = desk.door.get(runs[0])
+    again = a_run(batch=batch, fold=0, config=old.config, retry_of=old.id)
+    desk.door.submit([again])
+    finish(desk.door, claim(desk.door))
+    assert "3/3" in desk.queue("results", "-b", batch).out

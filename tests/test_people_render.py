@@ -181,6 +181,13 @@ def test_a_loss_ranks_from_below_and_a_nan_has_no_place() -> None:
     assert places == [("cccccc", 1), ("aaaaaa", 2), ("bbbbbb", None)]
 
 
+def test_results_say_which_mean_lacks_a_part() -> None:
+    done = next(result for result in RESULTS if result.row.state is State.FINISHED)
+    row = done.row.model_copy(update={"error": "acc 0.5, 4 of 5 folds, missing 3"})
+    shown = text(render.results_lines([replace(done, row=row)], NOW, 120))
+    assert "4 of 5 folds, missing 3" in shown
+
+
 def test_results_rank_by_any_metric_that_was_measured() -> None:
     results = ranked([result_of(FINISHED, "macro_f1", {"macro_f1": 0.7, "loss": 1.0})])
     assert results[0].best == Best(metric="macro_f1", value=0.7, epoch=41)

@@ -35,7 +35,9 @@ def team(tmp_path: Path) -> Iterator[Team]:
 
 
 def a_run(team: Team, note: str) -> str:
-    return team.submit(team.config("small", "model: {name: resnet10t}"), f'note="{note}"')
+    return team.submit(
+        team.config("small", "model: {name: resnet10t}"), f'note="{note}"', "--again"
+    )
 
 
 def burst(team: Team) -> None:
@@ -85,7 +87,7 @@ def test_wiped_records_are_rebuilt_and_what_ran_goes_on_from_its_checkpoint(team
 def test_backup_and_restore_as_the_page_says(team: Team) -> None:
     early, waiting = (
         a_run(team, "steps=6"),
-        team.submit(team.config("small", "model: {name: resnet10t}"), "--hold"),
+        team.submit(team.config("small", "model: {name: resnet10t}"), "--hold", "--again"),
     )
     burst(team)
     saving, restoring, rebuilding = re.findall(r"```sh\n(.*?)```", PAGE, re.S)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from publisher import console, records
-from publisher.options import AsJson, OneRun
+from publisher.batchpage import BatchPage, batch_lines
+from publisher.options import ONE, AsJson
 from publisher.page import Page, page_lines
+from publisher.selectors import batch_at, find_batch
 from publisher.snapshot import Snapshot, why
+from schemas.errors import NotFound
 from schemas.run import Run, State
 
 if TYPE_CHECKING:
@@ -17,35 +22,76 @@ HELP = console.help_text(
     "Show one run: why it stands there, what to do about it, its config, history and last lines.",
     "queue show 7f3k2q",
     "queue show @failed",
-    "queue show @last --json",
+    "queue show lr-sweep --json",
 )
 
 
-def show(run: OneRun, as_json: AsJson = False) -> None:
-    queue = console.open_queue()
-    record = queue.get(queue.resolve(run, user=console.settings().user))
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN|BATCH", help=f"{ONE} Or a batch.")],
+    as_json: AsJson = False,
+) -> None:
+    queue, user = console.open_queue(), console.settings().user
+    try:
+        run_id = queue.resolve(run, user=user)
+    except NotFound as no_run:
+        _show_batch(queue, run, no_run, as_json=as_json)
+        return
+    record = queue.get(run_id)
     events, metrics = queue.events(run_id=record.id), queue.metrics(record.id)
+    children = queue.states(queue.children(record.id))
     if as_json:
         ahead = queue.position(record.id)
-        console.out_json(records.run_record(record, ahead, events, metrics))
+        console.out_json(records.run_record(record, ahead, events, metrics, children))
         return
+    seen = _snapshot(queue, record)
     page = Page(
         run=record,
-        now=queue.now(),
-        why=_why(queue, record),
+        now=seen.now,
+        why=why(record, seen),
         events=events,
         metrics=metrics,
         log=queue.log(record.id)[0],
         defaults=_defaults(),
+        parents=seen.parents,
+        children=children,
+        controls=seen.controls,
     )
     console.out(page_lines(page, console.width()))
 
 
-def _why(queue: Queue, run: Run) -> str:
+def _snapshot(queue: Queue, run: Run) -> Snapshot:
     ahead = queue.position(run.id) if run.state is State.QUEUED else None
-    places = {} if ahead is None else {run.id: ahead}
-    seen = Snapshot(queue.now(), [], places, {}, queue.workers())
-    return why(run, seen)
+    batch = batch_at(queue, run.batch)
+    return Snapshot(
+        now=queue.now(),
+        rows=[],
+        ahead={} if ahead is None else {run.id: ahead},
+        counts={},
+        workers=queue.workers(),
+        controls=queue.controls(),
+        batches={run.batch: batch} if batch else {},
+        running=queue.list(states={State.RUNNING}),
+        parents=queue.states(parent.id for parent in run.after),
+    )
+
+
+def _show_batch(queue: Queue, word: str, no_run: NotFound, *, as_json: bool) -> None:
+    """The page of a batch, where that was meant."""
+    try:
+        batch_id = find_batch(queue, word)
+    except NotFound as no_batch:
+        if "there is no batch" in no_batch.what:
+            raise no_run from no_batch
+        raise
+    view, rows = batch_at(queue, batch_id), queue.list(batch=batch_id)
+    if view is None:  # runs of an older client, which kept no card
+        raise no_run
+    controls = queue.controls()
+    if as_json:
+        console.out_json(records.batch_page_record(view, rows, controls))
+        return
+    page = BatchPage(view, rows, queue.now(), controls)
+    console.out(batch_lines(page, console.width()))
 
 
 def _defaults() -> dict[str, Any]:
