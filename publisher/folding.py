@@ -79,12 +79,14 @@ def counted(view: BatchView) -> str:
     return ", ".join(f"{view.counts[s]} {s}" for s in LIVELIEST if view.counts.get(s))
 
 
-def why_folded(entry: Folded, seen: Snapshot) -> str:
-    """What holds the batch, then how many of it stand where."""
+def why_folded(entry: Folded, seen: Snapshot, symbols: Mapping[State, str]) -> str:
+    """How many of it stand where and what holds it; with symbols where there is little room."""
     view = entry.batch
     control = control_of(seen.controls, "hold", f"batch:{view.card.id}")
+    reason = f"held {signed(control)}" if control else ""
     if not view.open:
-        reason = "its submit is not complete; "
-    else:
-        reason = f"held {signed(control)}; " if control else ""
-    return reason + counted(view)
+        reason = "its submit is not complete"
+    if not symbols:
+        return "; ".join(part for part in (reason, counted(view)) if part)
+    numbers = [f"{symbols[s]}{view.counts[s]}" for s in LIVELIEST if view.counts.get(s)]
+    return f"{view.card.user}: {' '.join(numbers)}" + (f"; {reason}" if reason else "")

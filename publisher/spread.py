@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from json import dumps
 from math import isfinite
 from statistics import fmean, stdev
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from publisher.columns import Column, layout
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 REPEATS = ("seed", "data.split.fold")  # what is averaged over
 NO_PART = (*REPEATS, "name", "note", "notify")  # of what makes an experiment
-NAMED = 3  # missing cells that a table names
+NAMED = 20  # missing cells of one experiment; JSON has them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,6 @@ SPREAD = (
     Column("RANGE", drop=2),
     Column("GPU-H", drop=1, right=True),
     Column("EXPERIMENT", least=16, want=30),
-    Column("MISSING", least=16, want=40),
 )
 
 
@@ -149,7 +149,8 @@ def spread_lines(groups: Sequence[Group], width: int) -> list[Line]:
     """A line an experiment; what failed or is not there yet is named, never left out."""
     if not groups:
         return [line("no such runs")]
-    return layout(SPREAD, [_spread_row(group) for group in groups], width)
+    missing = [part for group in groups for part in _missing(group, width)]
+    return [*layout(SPREAD, [_spread_row(group) for group in groups], width), *missing]
 
 
 def _spread_row(group: Group) -> list[Any]:
@@ -163,21 +164,25 @@ def _spread_row(group: Group) -> list[Any]:
         piece(f"{number(min(values))}..{number(max(values))}" if len(values) > 1 else ""),
         piece(f"{group.gpu_hours:.1f}" if group.gpu_hours >= 0.05 else ""),
         piece(label_of(group) or group.cells[0].row.name),
-        piece(_missing(group), "bad"),
     ]
 
 
-def _missing(group: Group) -> str:
-    told = [f"{repeat_of(cell)} {cell.row.state}" for cell in group.missing]
-    more = len(told) - NAMED
-    return ", ".join(told[:NAMED]) + (f" and {more} more" if more > 0 else "")
+def _missing(group: Group, width: int) -> list[Line]:
+    """`missing: optim.lr=0.001: 7f3k2q fold 2 failed, 7f3k2r fold 3 queued`."""
+    if not group.missing:
+        return []
+    told = [f"{repeat_of(cell, group)} {cell.row.state}" for cell in group.missing]
+    more = [f"and {len(told) - NAMED} more"] if len(told) > NAMED else []
+    label = label_of(group)
+    text = f"missing: {label + ': ' if label else ''}{', '.join([*told[:NAMED], *more])}"
+    return [line(piece(part, "warn")) for part in wrap(text, width, subsequent_indent="  ")]
 
 
-def repeat_of(cell: Cell) -> str:
-    """`7f3k2q fold 2 seed 1`, what is known of it."""
+def repeat_of(cell: Cell, group: Group) -> str:
+    """`7f3k2q fold 2 seed 1`; the seed only where seeds differ."""
     fold = f" fold {cell.row.fold}" if cell.row.fold is not None else ""
-    seed = f" seed {cell.seed}" if cell.seed is not None else ""
-    return f"{cell.row.id}{fold}{seed}"
+    several = len({str(one.seed) for one in group.cells}) > 1
+    return cell.row.id + fold + (f" seed {cell.seed}" if several else "")
 
 
 def label_of(group: Group) -> str:

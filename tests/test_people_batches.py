@@ -46,6 +46,7 @@ def test_a_batch_is_one_line_that_opens(desk: Desk) -> None:
     head, *rest = answer.out.splitlines()[1:]
     assert head.split()[:7] == [batch, "lr-sweep", "x3", ">", "running", "1/3", "acc"]
     assert "1 running, 1 queued, 1 finished" in head and "ana" in head
+    assert "ana: >1 .1 +1" in desk.queue("list", COLUMNS="80").out
     assert rest[0].startswith(alone) and "2 ahead" not in rest[0]
     assert f"queue list -b {batch}" in answer.err
     opened = desk.queue("list", "-b", "lr-sweep", "-o", "id").out.split()
@@ -336,9 +337,9 @@ def test_results_of_a_batch_have_mean_spread_and_what_is_missing(desk: Desk) -> 
         finish(desk.door, claim(desk.door), value=value, macro_f1=1 - value)
     fail(desk.door, claim(desk.door), error="no such file")
     answer = desk.queue("results", "-b", "kfold")
-    first, second = answer.out.splitlines()[1:]
+    first, second, missing = answer.out.splitlines()[1:]
     assert first.split()[:5] == ["1", "acc", "0.950", "n", "="] and "1/3" in first
-    assert f"{runs[4]} fold 1 seed 0 failed, {runs[5]} fold 2 seed 0 queued" in first
+    assert missing == (f"missing: optim.lr=0.2: {runs[4]} fold 1 failed, {runs[5]} fold 2 queued")
     assert "acc 0.800  +-0.100  3/3  0.700..0.900" in second and "optim.lr=0.1" in second
     assert f"queue show {runs[4]}" in answer.err
     assert max(map(len, desk.queue("results", "-b", batch, COLUMNS="80").out.splitlines())) <= 80
