@@ -6,11 +6,12 @@ run:<id>        hash    the record: fields of schemas.run.Run as text (config, o
                         best, result, after, preflight as JSON) and nonce, log_next, log_number,
                         claim_root, claim_boot, claim_lease, charged_at, checkpoint_token,
                         ended_token, held_from
-schema          string  version of the records and of their indexes
-seq             string  the last run's number: microseconds; a run keeps it, so also its place
+lanes leases    set, zset   of version 1: taken over, never written (it sets aside what it cannot
+                        read there); ours end in :2
+seq:2           string  the last run's number: microseconds; a run keeps it, so also its place
 runs ids        zset    all ids by seq; all ids by name, for prefixes
 state:<state>   zset    ids: queued by place, ended by ended_at, others by seq
-lanes           set     names of the lanes that are not empty
+lanes:2         set     names of the lanes that are not empty
 lane:<lane>     zset    queued ids by place = seq - priority * a day; lane = <user>|<GiB>|<gpus>|
                         <host wish>|<runs root of the checkpoint>|<batch>
 user:<user> name:<name> batch:<batch> digest:<digest>   zset   ids by seq
@@ -21,7 +22,7 @@ batches         zset    batch ids by submission
 batchcard:<b>   hash    card, submitted_at, max_parallel, open: 0 while its submit is not complete
 controls        hash    <kind>:<scope> -> by, reason, at, value as JSON: holds, drains, caps
 bad:<worker> fails:<batch>   list   the last ends that a circuit breaker looks at
-leases          zset    running ids by the end of their lease
+leases:2        zset    running ids by the end of their lease
 worker:<lane>   hash    card, and the last claim: claim_nonce claim_run claim_token claim_job
 workers roots   zset    worker lanes, and runs roots, by when they were last seen
 reap:last reap:hold     string  last reap by anyone; nothing expires before

@@ -90,7 +90,7 @@ class Reading:
         """The run with exactly this id."""
         with self._connection.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._key(f"run:{run_id}"))
-            pipe.zscore(self._key("leases"), run_id)
+            pipe.zscore(self._key("leases:2"), run_id)
             fields, lease = pipe.execute(raise_on_error=False)
         if isinstance(fields, redis.ResponseError):
             if "WRONGTYPE" not in str(fields):
@@ -276,7 +276,7 @@ class Reading:
 
     def _running(self) -> dict[str, str]:
         """Worker lane -> the run it holds, as the records say."""
-        ids = _decoded(self._connection.zrange(self._key("leases"), 0, -1))
+        ids = _decoded(self._connection.zrange(self._key("leases:2"), 0, -1))
         with self._connection.pipeline(transaction=False) as pipe:
             for run_id in ids:
                 pipe.hget(self._key(f"run:{run_id}"), "worker")

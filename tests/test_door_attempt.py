@@ -101,7 +101,7 @@ def test_an_end_that_is_no_move_out_of_running_is_refused() -> None:
 def test_a_renewal_extends_the_lease(queue: Queue, connection: redis.Redis) -> None:
     run_id = submit(queue)
     token = claim(queue).token
-    connection.zadd("trainq:leases", {run_id: queue.now() + 1})
+    connection.zadd("trainq:leases:2", {run_id: queue.now() + 1})
     assert queue.renew(run_id, token).answer == "ok"
     assert queue.get(run_id).lease_until == pytest.approx(queue.now() + 15, abs=2)
 

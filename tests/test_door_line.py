@@ -83,7 +83,7 @@ def test_an_end_charges_the_rest_and_a_lost_attempt_only_up_to_its_lease(
     assert ended.ran_s == pytest.approx((ended.ended_at or 0) - (ended.started_at or 0), abs=0.01)
     began = float(connection.hget(f"trainq:run:{lost}", "charged_at") or 0)
     connection.hset(f"trainq:run:{lost}", "charged_at", began - 100)
-    connection.zadd("trainq:leases", {lost: began - 40})
+    connection.zadd("trainq:leases:2", {lost: began - 40})
     queue.reclaim(a_worker("v100:1"))
     assert queue.get(lost).ran_s == pytest.approx(60, abs=0.1)
 
@@ -146,8 +146,7 @@ def test_records_of_the_first_version_are_taken_over_in_place(
     for number, run_id in enumerate(ids, start=1):  # as version 1 wrote them
         connection.hset(f"trainq:run:{run_id}", mapping={"seq": number, "schema_number": 1})
         connection.hdel(f"trainq:run:{run_id}", "gpus", "memory_mb", "time_limit_s", "kind")
-    connection.delete("trainq:schema", "trainq:lane:ana|0|1|||", "trainq:lanes")
-    connection.set("trainq:seq", 2)
+    connection.delete("trainq:lane:ana|0|1|||", "trainq:lanes:2", "trainq:seq:2")
     connection.sadd("trainq:lanes", "ana|0|1||")
     connection.zadd("trainq:lane:ana|0|1||", {ids[0]: 1000 * 2**40 + 1, ids[1]: 995 * 2**40 + 2})
     newest = submit(queue)

@@ -91,7 +91,7 @@ def test_a_poisoned_running_run_does_not_stop_the_reaper(
     token = claim(queue, "v100:0").token
     claim(queue, "v100:1")
     poison(connection, f"{PREFIX}run:{bad}")
-    connection.zadd(f"{PREFIX}leases", {bad: 1, good: 2})
+    connection.zadd(f"{PREFIX}leases:2", {bad: 1, good: 2})
     assert queue.reap() == [good]
     assert [run_id for run_id, _ in queue.quarantined()] == [bad]
     assert queue.renew(bad, token).answer in {"unknown", "lost"}
@@ -143,8 +143,19 @@ def test_debris_in_a_lane_is_swept_on_the_way(queue: Queue, connection: redis.Re
 
 
 INDEXES = [
-    *("runs", "ids", "lanes", "leases", "workers", "roots", "notices:open", "quarantine", "events"),
-    *("bell", "seq", "notices:seq", "reap:last", "reap:hold", "user:ana", "worker:v100:0"),
+    *("runs", "ids", "lanes:2", "leases:2", "workers", "roots", "notices:open", "quarantine"),
+    *(
+        "events",
+        "bell",
+        "seq:2",
+        "lanes",
+        "leases",
+        "notices:seq",
+        "reap:last",
+        "reap:hold",
+        "user:ana",
+        "worker:v100:0",
+    ),
     *("lane:ana|0|1|||", "state:queued", "state:running", "state:finished", "state:cancelled"),
 ]
 
@@ -205,7 +216,7 @@ def test_an_index_that_had_to_be_set_aside_is_made_again(
     queue: Queue, connection: redis.Redis
 ) -> None:
     first, second = submit(queue, user="bo"), submit(queue)
-    for name in ("lanes", "lane:ana|0|1|||", "state:queued", "user:bo", "ids"):
+    for name in ("lanes:2", "lane:ana|0|1|||", "state:queued", "user:bo", "ids"):
         connection.delete(PREFIX + name)
         connection.set(PREFIX + name, "garbage")
     queue.reap()

@@ -27,7 +27,7 @@ def reaping(queue: Queue, connection: redis.Redis) -> Queue:
 def expire(connection: redis.Redis, run_id: str) -> None:
     """As if the lease had run out a moment ago."""
     whole, _ = connection.time()
-    connection.zadd(f"{PREFIX}leases", {run_id: whole - 1})
+    connection.zadd(f"{PREFIX}leases:2", {run_id: whole - 1})
 
 
 def test_an_expired_lease_is_put_back_at_its_old_place(
@@ -61,9 +61,9 @@ def test_a_reaper_with_a_shorter_lease_leaves_the_leases_of_others_as_long_as_th
 ) -> None:
     run_id = submit(reaping)
     claim(reaping)
-    before = connection.zscore(f"{PREFIX}leases", run_id)
+    before = connection.zscore(f"{PREFIX}leases:2", run_id)
     Queue(connection, PREFIX, lease_s=1).reap("v100:1")
-    assert connection.zscore(f"{PREFIX}leases", run_id) == before
+    assert connection.zscore(f"{PREFIX}leases:2", run_id) == before
 
 
 def test_a_live_lease_is_left_alone(reaping: Queue) -> None:
@@ -79,7 +79,7 @@ def test_a_lease_of_a_run_that_does_not_run_is_swept(
     run_id = submit(reaping)
     expire(connection, run_id)
     assert reaping.reap() == []
-    assert not connection.exists(f"{PREFIX}leases")
+    assert not connection.exists(f"{PREFIX}leases:2")
     assert reaping.get(run_id).state is State.QUEUED
 
 
@@ -153,7 +153,7 @@ def test_a_clock_that_was_put_back_delays_nobody_longer_than_a_lease(
     run_id = submit(reaping)
     claim(reaping)
     tomorrow = reaping.now() + 86400
-    connection.zadd(f"{PREFIX}leases", {run_id: tomorrow})
+    connection.zadd(f"{PREFIX}leases:2", {run_id: tomorrow})
     connection.set(f"{PREFIX}reap:last", tomorrow)
     connection.set(f"{PREFIX}reap:hold", tomorrow)
     connection.zadd(f"{PREFIX}roots", {"root-a": tomorrow})

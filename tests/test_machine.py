@@ -292,7 +292,7 @@ class Door(RuleBasedStateMachine):
         if not live:
             assert self.queue.get(attempt[0]) == run
             return
-        assert self.connection.zscore(f"{PREFIX}leases", attempt[0]) > self.queue.now() + 14
+        assert self.connection.zscore(f"{PREFIX}leases:2", attempt[0]) > self.queue.now() + 14
         drains = self.standing("drain")
         host = run.worker.partition(":")[0]
         drained = f"worker:{run.worker}" in drains or f"host:{host}" in drains
@@ -340,7 +340,7 @@ class Door(RuleBasedStateMachine):
         self.queue.reap()
         self.connection.set(f"{PREFIX}reap:hold", 0)
         if self.is_live(*attempt):
-            self.connection.zadd(f"{PREFIX}leases", {attempt[0]: 1})
+            self.connection.zadd(f"{PREFIX}leases:2", {attempt[0]: 1})
             assert self.queue.reap() == [attempt[0]]
 
     @rule(lane=LANES)
@@ -371,11 +371,11 @@ class Door(RuleBasedStateMachine):
         assert set(runs) >= set(self.seen)
         assert self.members("runs") == set(runs) and self.members("ids") == set(runs)
         by_state = {s: self.members(f"state:{s}") for s in State}
-        lanes = {lane: self.members(f"lane:{lane}") for lane in self.names("lanes")}
+        lanes = {lane: self.members(f"lane:{lane}") for lane in self.names("lanes:2")}
         assert all(lanes.values()), "the set of lanes names only those that are not empty"
         in_lanes = sorted(run_id for members in lanes.values() for run_id in members)
         assert in_lanes == sorted(by_state[State.QUEUED])
-        assert self.members("leases") == by_state[State.RUNNING]
+        assert self.members("leases:2") == by_state[State.RUNNING]
         for state, members in by_state.items():
             assert members == {run.id for run in runs.values() if run.state is state}
         notices = {e.run for e in self.queue.notices_open(10_000) if e.kind in END_EVENTS}

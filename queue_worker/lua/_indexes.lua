@@ -20,13 +20,13 @@ local function enter_lane(id, run)
   local lane = lane_of(run)
   if expect('lane:' .. lane, 'zset') then mend() end
   redis.call('ZADD', key('lane:' .. lane), whole(place(run)), id)
-  redis.call('SADD', key('lanes'), lane)
+  redis.call('SADD', key('lanes:2'), lane)
 end
 
 local function leave_lane(id, lane)
   if expect('lane:' .. lane, 'zset') then mend() end
   redis.call('ZREM', key('lane:' .. lane), id)
-  if redis.call('EXISTS', key('lane:' .. lane)) == 0 then redis.call('SREM', key('lanes'), lane) end
+  if redis.call('EXISTS', key('lane:' .. lane)) == 0 then redis.call('SREM', key('lanes:2'), lane) end
 end
 
 local function enter_state(id, run)
@@ -69,16 +69,16 @@ function mend()
     local run = record(id)
     if run and redis.call('HEXISTS', key('quarantine'), id) == 0 then
       index(id, run)
-      if run.state == 'running' and not redis.call('ZSCORE', key('leases'), id) then
-        redis.call('ZADD', key('leases'), seconds(NOW + (A.lease or 60)), id)
+      if run.state == 'running' and not redis.call('ZSCORE', key('leases:2'), id) then
+        redis.call('ZADD', key('leases:2'), seconds(NOW + (A.lease or 60)), id)
       end
     end
   end
 end
 
 local INDEXES = {
-  runs = 'zset', ids = 'zset', users = 'zset', batches = 'zset', controls = 'hash', lanes = 'set', leases = 'zset', workers = 'zset', roots = 'zset',
-  ['notices:open'] = 'zset', quarantine = 'hash', events = 'stream', bell = 'list', seq = 'string',
+  runs = 'zset', ids = 'zset', users = 'zset', batches = 'zset', controls = 'hash', ['lanes:2'] = 'set', ['leases:2'] = 'zset', workers = 'zset', roots = 'zset',
+  ['notices:open'] = 'zset', quarantine = 'hash', events = 'stream', bell = 'list', ['seq:2'] = 'string',
   ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string',
 }
 for _, state in ipairs(STATES) do INDEXES['state:' .. state] = 'zset' end
@@ -87,16 +87,30 @@ local broken = false
 for name, kind in pairs(INDEXES) do broken = expect(name, kind) or broken end
 if broken then mend() end
 
--- Records of an earlier version: lanes and places are made anew, once.
-if redis.call('GET', key('schema')) ~= whole(SCHEMA) then
-  for _, lane in ipairs(redis.call('SMEMBERS', key('lanes'))) do redis.call('DEL', key('lane:' .. lane)) end
-  redis.call('DEL', key('lanes'), key('state:queued'))
-  for _, id in ipairs(redis.call('ZRANGE', key('runs'), 0, -1)) do
+-- Version 1 sets aside whatever it cannot read in its `lanes` and `leases`, so nothing of ours stands
+-- there. What its clients queue is taken over; what its workers run is theirs, and their leases count.
+local function take_over(lane)
+  local ids = redis.pcall('ZRANGE', key('lane:' .. lane), 0, -1)
+  for _, id in ipairs(ids) do
     local run = record(id)
-    if run and readable(run) then write(id, {schema_number = whole(SCHEMA)}) end
+    if run and run.state == 'queued' and readable(run) then
+      write(id, {schema_number = whole(SCHEMA)})
+      index(id, run)
+    end
   end
-  mend()
-  redis.call('SET', key('schema'), whole(SCHEMA))
+  redis.call('DEL', key('lane:' .. lane))
+end
+
+expect('lanes', 'set')
+expect('leases', 'zset')
+for _, lane in ipairs(redis.call('SMEMBERS', key('lanes'))) do take_over(lane) end
+if redis.call('EXISTS', key('lanes')) == 1 then redis.call('DEL', key('lanes')) end
+local theirs = redis.call('ZRANGE', key('leases'), 0, -1, 'WITHSCORES')
+for i = 1, #theirs, 2 do redis.call('ZADD', key('leases:2'), theirs[i + 1], theirs[i]) end
+
+local function drop_lease(id)
+  redis.call('ZREM', key('leases:2'), id)
+  redis.call('ZREM', key('leases'), id)
 end
 
 -- INCR that survives a counter of garbage
@@ -107,10 +121,10 @@ end
 
 -- The number of the next run: the time, but never one twice or backwards.
 local function next_seq()
-  local last = tonumber(redis.call('GET', key('seq')) or '')
+  local last = tonumber(redis.call('GET', key('seq:2')) or '')
   last = last or tonumber(redis.call('ZRANGE', key('runs'), -1, -1, 'WITHSCORES')[2] or '0')
   local seq = math.max(NOW_US, last + 1)
-  redis.call('SET', key('seq'), whole(seq))
+  redis.call('SET', key('seq:2'), whole(seq))
   return seq
 end
 
@@ -125,7 +139,7 @@ local function ahead_of(runs)
     lowest, highest = math.min(lowest, ranks[i]), math.max(highest, ranks[i])
   end
   local common = 0
-  for _, name in ipairs(#runs > 0 and redis.call('SMEMBERS', key('lanes')) or {}) do
+  for _, name in ipairs(#runs > 0 and redis.call('SMEMBERS', key('lanes:2')) or {}) do
     local lane = lane_parts(name)
     local function before(rank)
       local below = '(' .. whole(rank - penalty(lane.user))
@@ -146,7 +160,7 @@ end
 -- Queued runs in the order in which they are to be claimed, were there a worker for each; 0: all.
 local function in_line(limit)
   local first = {}
-  for _, name in ipairs(redis.call('SMEMBERS', key('lanes'))) do
+  for _, name in ipairs(redis.call('SMEMBERS', key('lanes:2'))) do
     local lane = lane_parts(name)
     local entries = lane and redis.pcall('ZRANGE', key('lane:' .. name), 0, limit - 1, 'WITHSCORES')
     for i = 1, entries and not entries.err and #entries or 0, 2 do

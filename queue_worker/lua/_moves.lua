@@ -21,9 +21,9 @@ end
 local function move(id, run, state, fields)
   leave_state(id, run)
   if run.state == 'running' then
-    local lease = tonumber(redis.call('ZSCORE', key('leases'), id) or '')
+    local lease = tonumber(redis.call('ZSCORE', key('leases:2'), id) or '')
     charge(id, run, math.min(NOW, lease or NOW))
-    redis.call('ZREM', key('leases'), id)
+    drop_lease(id)
   end
   fields.state = state
   if ENDED[state] then fields.ended_at = seconds(NOW) end
@@ -98,7 +98,7 @@ end
 local function quarantine(id, reason, lane)
   if lane then leave_lane(id, lane) end
   for _, state in ipairs(STATES) do redis.call('ZREM', key('state:' .. state), id) end
-  redis.call('ZREM', key('leases'), id)
+  drop_lease(id)
   redis.call('HSET', key('quarantine'), id, reason)
   expect('history:' .. id, 'list')
   event('quarantined', id, A.by or '', {text = reason})

@@ -10,7 +10,7 @@ if not run then return {'broken', reason} end
 if ENDED[run.state] or run.wish == 'cancel' then return {'ok'} end
 
 local wish = {wish = 'cancel', wish_by = A.by, wish_reason = A.reason}
-if run.state == 'running' and redis.call('ZSCORE', key('leases'), A.id) then
+if run.state == 'running' and redis.call('ZSCORE', key('leases:2'), A.id) then
   write(A.id, wish)
   event('cancel_asked', A.id, A.by, {attempt = run.attempt, text = A.reason})
   return {'ok'}

@@ -10,7 +10,7 @@ seen(A.card, A.card_text)
 if redis.call('EXISTS', 'rq:suspended') == 1 then return {} end
 
 local function granted(id, token, job)
-  local lease = redis.call('ZSCORE', key('leases'), id) or seconds(NOW + A.lease)
+  local lease = redis.call('ZSCORE', key('leases:2'), id) or seconds(NOW + A.lease)
   return {id, token, lease, job, redis.call('HGETALL', run_key(id))}
 end
 
@@ -47,7 +47,7 @@ local running
 local function runs_now(what)
   if not running then
     running = {}
-    for _, id in ipairs(redis.call('ZRANGE', key('leases'), 0, -1)) do
+    for _, id in ipairs(redis.call('ZRANGE', key('leases:2'), 0, -1)) do
       local values = redis.pcall('HMGET', run_key(id), 'user', 'batch')
       for i, kind in ipairs({'user:', 'batch:'}) do
         local name = values[i] and kind .. values[i]
@@ -114,7 +114,7 @@ local function peek(lane, from)
 end
 
 local heads = {}
-for _, lane in ipairs(redis.call('SMEMBERS', key('lanes'))) do
+for _, lane in ipairs(redis.call('SMEMBERS', key('lanes:2'))) do
   if serves(lane) then heads[#heads + 1] = peek(lane, 0) end
 end
 
@@ -175,7 +175,7 @@ if root ~= '' and root ~= A.card.runs_root then
     text = 'no worker of runs root ' .. root .. ' is alive: from step 0'})
 end
 move(id, run, 'running', fields)
-redis.call('ZADD', key('leases'), seconds(NOW + A.lease), id)
+redis.call('ZADD', key('leases:2'), seconds(NOW + A.lease), id)
 event('claimed', id, A.card.lane, {attempt = run.attempt + 1})
 
 -- RQ's records are a window: whatever is wrong with its keys, the run starts.

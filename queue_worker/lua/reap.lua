@@ -46,17 +46,17 @@ local function why_lost(run, lease)
 end
 
 local reaped = {}
-for _, id in ipairs(redis.call('ZRANGE', key('leases'), 0, -1)) do
-  local lease = tonumber(redis.call('ZSCORE', key('leases'), id))
+for _, id in ipairs(redis.call('ZRANGE', key('leases:2'), 0, -1)) do
+  local lease = tonumber(redis.call('ZSCORE', key('leases:2'), id))
   local run, reason = record(id)
   if not run then
     quarantine(id, reason)
   elseif run.state ~= 'running' then
-    redis.call('ZREM', key('leases'), id) -- debris
+    drop_lease(id) -- debris
   elseif readable(run) then
     -- its own length: this reaper's may be set otherwise
     local length = tonumber(redis.call('HGET', run_key(id), 'claim_lease') or '') or A.lease
-    if lease > NOW + length then redis.call('ZADD', key('leases'), seconds(NOW + length), id) end
+    if lease > NOW + length then redis.call('ZADD', key('leases:2'), seconds(NOW + length), id) end
     local lost = why_lost(run, lease)
     if lost then
       put_back(id, run, {by = A.by, cause = 'host_lost', text = lost, crashed = true})

@@ -8,7 +8,7 @@ local run = record(A.id)
 if not run then return {'unknown'} end
 if fenced(run) then return {'lost'} end
 charge(A.id, run, NOW)
-redis.call('ZADD', key('leases'), seconds(NOW + A.lease), A.id)
+redis.call('ZADD', key('leases:2'), seconds(NOW + A.lease), A.id)
 
 if run.wish ~= '' then return {'ok', run.wish, run.wish_by, run.wish_reason} end
 if run.time_limit_s > 0 and run.ran_s >= run.time_limit_s then return {'ok', 'timeout', 'trainq', ''} end

@@ -18,7 +18,7 @@ for _, id in ipairs(A.ids) do
         local text = i > #A.text and value or cjson.encode(value)
         parts[#parts + 1] = '"' .. name .. '":' .. text
         if name == 'state' and value == 'running' then
-          local lease = redis.call('ZSCORE', key('leases'), id)
+          local lease = redis.call('ZSCORE', key('leases:2'), id)
           if lease then parts[#parts + 1] = '"lease_until":' .. lease end
         end
       end
