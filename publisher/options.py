@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from publisher.clock import DURATION, parse_duration
 from schemas.errors import UsageError
 from schemas.run import State
 
@@ -70,13 +71,12 @@ def states_of(words: Sequence[str]) -> frozenset[State]:
 
 
 def seconds_of(text: str, flag: str) -> float:
-    """`90s`, `45m`, `8h`, `2d`; nothing for 0."""
+    """A time limit, `45m` or `1h30m`; nothing for 0."""
     if not text:
         return 0
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not found or not float(found[1]):
-        raise UsageError(f"{flag} '{text}' is no time", fix=f"{flag} 45m, 8h or 2d")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    if DURATION.fullmatch(text) and text[-1].isalpha() and (seconds := parse_duration(text)):
+        return seconds
+    raise UsageError(f"{flag} '{text}' is no time", fix=f"{flag} 45m, 8h or 1h30m")
 
 
 def megabytes_of(text: str, flag: str) -> int:

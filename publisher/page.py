@@ -109,6 +109,9 @@ def mend(run: Run) -> list[tuple[str, str]]:
     said = str(run.result.get("try_this", ""))
     if OVERRIDES.fullmatch(said):  # prose must not become a command
         return [(f"publisher retry {run.id} {said}", "what the trainer suggests")]
+    if run.cause is Cause.TIMEOUT:
+        longer = brief(2 * run.time_limit_s)
+        return [(f"publisher retry {run.id} --time-limit {longer}", _from_where(run))]
     change, because = _remedy(run.cause, flat(run.config))
     return [(f"publisher retry {run.id} {change}".rstrip(), said or because or _from_where(run))]
 

@@ -15,7 +15,7 @@ from schemas.settings import Settings
 
 OLDEST = (6, 2)  # ZINTER, exclusive stream ranges; RQ's safe pop needs it too
 
-START_ONE = "make redis   |   docker compose up -d redis   |   export REDIS_URL=redis://host:6379/0"
+START_ONE = "docker compose up -d redis   |   export REDIS_URL=redis://host:6379/0   |   unset it"
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")

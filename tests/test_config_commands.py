@@ -9,9 +9,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from ruamel.yaml import YAML
 
 from publisher.commands.schema import json_schema
-from schemas.source import dump, load, read
+from schemas.source import dump, load, load_cells, read
+from schemas.sweep import Spread
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -143,15 +145,17 @@ def test_the_committed_schema_is_fresh() -> None:
     )
 
 
-def test_there_are_the_three_examples() -> None:
-    assert [path.stem for path in EXAMPLES] == ["kfold", "sketch_coatnet", "sketch_small"]
+def test_there_are_the_four_examples() -> None:
+    assert [path.stem for path in EXAMPLES] == ["kfold", "sketch_coatnet", "sketch_small", "sweep"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_valid_and_points_at_the_schema(path: Path) -> None:
     first = path.read_text().splitlines()[0]
     assert first == f"# yaml-language-server: $schema={SCHEMA.name}"
-    jsonschema.validate(load(path).mapping, json.loads(SCHEMA.read_text()))
+    written = YAML(typ="safe").load(path.read_text())
+    jsonschema.validate(written, json.loads(SCHEMA.read_text()))
+    assert len(load_cells(path, (), Spread())) == (12 if "sweep" in written else 1)
 
 
 # ---- the cost of a start -------------------------------------------------------------------------

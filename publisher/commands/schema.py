@@ -7,8 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from schemas.config import TrainConfig
+from schemas.document import SWEEP
 from schemas.rundir import write_atomic
+from schemas.sweep import FORMS
 
+LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
+SWEEP_SECTION = {
+    "description": "What varies: a run for every combination of `grid`; lists of `zip` go in step.",
+    "type": "object",
+    "properties": {form: LISTS for form in FORMS},
+    "additionalProperties": False,
+}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -33,4 +42,5 @@ def schema(
 def json_schema() -> str:
     """The text of the schema; the same for the same models."""
     described: dict[str, Any] = TrainConfig.model_json_schema()
+    described["properties"][SWEEP] = SWEEP_SECTION
     return json.dumps({"$schema": DIALECT, **described}, indent=2) + "\n"
