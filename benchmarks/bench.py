@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+from rq import Queue as RqQueue
 
 from queue_worker import embedded
 from queue_worker.queue import Queue, Submission, WorkerCard
@@ -26,6 +27,8 @@ FAKE_TRAINER = f"{sys.executable} {ROOT / 'tests/support/fake_trainer.py'}"
 REPEATS = 7
 MANY, FEW = 100_000, 100
 LISTED = 5_000
+UNFIT = 10_000
+WARM_S = 6.0  # in which an idle worker's next trainer has imported torch and timm
 Job = Callable[[], float]
 
 
@@ -37,11 +40,14 @@ def main() -> None:
         folder = Path(name)
         url = embedded.ensure(folder / "redis").url
         try:
-            print(f"{'':44}{'A':>10}{'B':>10}{'A / B':>8}   spread of A", flush=True)
+            print(f"{'':52}{'A':>10}{'B':>10}{'A / B':>8}   spread of A", flush=True)
             bench_claim(url)
+            bench_unfit(url)
             bench_listing(url)
             bench_commands(url, folder)
+            bench_sweep(url, folder)
             bench_start(url, folder)
+            bench_first_line(url, folder)
         finally:
             embedded.stop(folder / "redis")
 
@@ -53,7 +59,7 @@ def row(title: str, first: Job, second: Job, repeats: int = REPEATS) -> None:
     middle_a, middle_b = statistics.median(a), statistics.median(b)
     ratio = middle_a / middle_b
     print(
-        f"{title:44}{middle_a:8.1f}ms{middle_b:8.1f}ms{ratio:8.2f}   {min(a):.1f}-{max(a):.1f}",
+        f"{title:52}{middle_a:8.1f}ms{middle_b:8.1f}ms{ratio:8.2f}   {min(a):.1f}-{max(a):.1f}",
         flush=True,
     )
 
@@ -95,8 +101,49 @@ def a_run(number: int) -> Submission:
 
 
 def bench_claim(url: str) -> None:
-    many, few = filled(url, "many:", MANY), filled(url, "few:", FEW)
-    row(f"claim at {MANY:,} pending (B: at {FEW})", lambda: claim(many), lambda: claim(few), 51)
+    for pending in (1_000, 10_000, MANY):
+        before = used_bytes(url)
+        queue = filled(url, "many:" if pending == MANY else f"n{pending}:", pending)
+        size = (used_bytes(url) - before) / pending
+        title = f"claim at {pending:,} pending (B: at {FEW})"
+        few = filled(url, f"few{pending}:", FEW)
+        row(title, lambda queue=queue: claim(queue), lambda few=few: claim(few), 51)
+        print(f"{'':4}one pending run of {pending:,}: {size:,.0f} bytes in Redis")
+    in_redis(url, queue)
+
+
+def bench_unfit(url: str) -> None:
+    """Runs that fit no worker cost a claim nothing: it looks at the first of each lane."""
+    blocked = Queue(redis.Redis.from_url(url), "unfit:")
+    unfit = [a_run(n).model_copy(update={"gpus": 8, "priority": 9}) for n in range(UNFIT)]
+    for start in range(0, UNFIT, 500):
+        blocked.submit(unfit[start : start + 500])
+    for start in range(UNFIT, UNFIT + 500, 500):
+        blocked.submit([a_run(number) for number in range(start, start + 500)])
+    few = Queue(redis.Redis.from_url(url), "few:")
+    row(
+        f"claim behind {UNFIT:,} that fit nowhere (B: at {FEW})",
+        lambda: claim(blocked),
+        lambda: claim(few),
+        51,
+    )
+
+
+def in_redis(url: str, queue: Queue) -> None:
+    """What a claim costs the server itself, beside the plainest move there is."""
+    client = redis.Redis.from_url(url)
+    client.rpush("from", *range(60))
+    client.config_resetstat()
+    for _ in range(40):
+        claim(queue)
+        client.blmove("from", "to", 1)
+    stats = client.info("commandstats")
+    a, b = (stats[f"cmdstat_{name}"]["usec_per_call"] for name in ("evalsha", "blmove"))
+    print(f"{'claim inside Redis (B: BLMOVE)':52}{a / 1000:8.3f}ms{b / 1000:8.3f}ms{a / b:8.1f}")
+
+
+def used_bytes(url: str) -> int:
+    return int(redis.Redis.from_url(url).info("memory")["used_memory"])
 
 
 def claim(queue: Queue) -> float:
@@ -135,7 +182,9 @@ def bench_commands(url: str, folder: Path) -> None:
     config.write_text("model: {name: resnet10t}\n")
     validate = process(["-m", "publisher", "validate", str(config)], {})
     row("publisher validate (B: bare python)", validate, python)
-    submit = process(["-m", "publisher", "submit", str(config)], {**here, "TRAINQ_PREFIX": "sub:"})
+    submit = process(
+        ["-m", "publisher", "submit", str(config), "--again"], {**here, "TRAINQ_PREFIX": "sub:"}
+    )
     row("publisher submit (B: publisher validate)", submit, validate)
 
 
@@ -150,6 +199,34 @@ def process(arguments: list[str], env: dict[str, str]) -> Job:
         )
 
     return job
+
+
+# ---- many at once --------------------------------------------------------------------------------
+
+RQ_MANY = """
+import sys
+from redis import Redis
+from rq import Queue
+queue = Queue("plain", connection=Redis.from_url(sys.argv[1]))
+queue.enqueue_many([Queue.prepare_data("os.getpid", args=(n,)) for n in range(10_000)])
+"""
+
+
+def bench_sweep(url: str, folder: Path) -> None:
+    """Ten thousand validated runs of one sweep, against as many plain jobs of RQ."""
+    config = folder / "sweep.yaml"
+    seeds = ", ".join(map(str, range(1_250)))
+    grid = f"seed: [{seeds}], optim.lr: [1e-3, 3e-4], mix.mixup: [0, 0.2], data.img_size: [64, 96]"
+    lines = ("model: {name: resnet10t}", "sweep:", f"  grid: {{{grid}}}")
+    config.write_text("\n".join(lines) + "\n")
+    here = {"REDIS_URL": url, "TRAINQ_PREFIX": "sweep:"}
+    words = ["-m", "publisher", "submit", str(config), "--yes", "--again", "--print-id"]
+    row(
+        "publisher submit, a sweep of 10,000 (B: RQ's enqueue_many)",
+        process(words, here),
+        process(["-c", RQ_MANY, url], {}),
+        3,
+    )
 
 
 # ---- a worker ------------------------------------------------------------------------------------
@@ -175,6 +252,80 @@ def bench_start(url: str, folder: Path) -> None:
         bare = process(["-c", "pass"], {})
         row("a run of no work, submit to end (B: python)", lambda: through_worker(queue), bare)
         worker.terminate()
+
+
+RQ_JOB = """
+import sys, time
+def first_line(path):
+    import torch, timm
+    open(path, "w").write("line")
+"""
+
+
+def bench_first_line(url: str, folder: Path) -> None:
+    """Until a trainer with torch and timm says something: ours is warm, RQ's job imports them."""
+    (folder / "job.py").write_text(RQ_JOB)
+    env = {
+        **os.environ,
+        "REDIS_URL": url,
+        "TRAINQ_PREFIX": "line:",
+        "TRAINQ_RUNS": str(folder / "lines"),
+        "TRAINQ_SLACK_FILE": str(folder / "notices"),
+        "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', ROOT)}",
+    }
+    log = (folder / "line.log").open("wb")
+    ours = [sys.executable, "-m", "queue_worker", "--gpu", "cpu:8"]
+    theirs = [str(Path(sys.executable).with_name("rq")), "worker", "plain", "--url", url]
+    redis.Redis.from_url(url).delete("rq:queue:plain")
+    with log:
+        ends = [
+            subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder)
+            for command in (ours, theirs)
+        ]
+    try:
+        queue = Queue(redis.Redis.from_url(url), "line:")
+        until_first_line(queue, folder)
+        plain = RqQueue("plain", connection=redis.Redis.from_url(url))
+        through_rq(plain, folder)
+        row(
+            "submit to the trainer's first line (B: stock rq)",
+            lambda: until_first_line(queue, folder),
+            lambda: through_rq(plain, folder),
+        )
+    finally:
+        for started in ends:
+            started.terminate()
+            started.wait(20)
+
+
+def until_first_line(queue: Queue, folder: Path) -> float:
+    """Its data are not there, which it says: a line too. Then the next trainer gets warm.
+
+    All are of one batch: three such runs from several would pause their worker.
+    """
+    run = a_run(0).model_copy(update={"id": new_id(), "batch": "bench"})
+    before = time.perf_counter()
+    queue.submit([run])
+    lines = folder / "lines" / run.id / "attempts"
+    spent = until(lambda: any(p.stat().st_size for p in lines.glob("*/run.log")), before)
+    until(lambda: queue.get(run.id).state in ENDED, before)
+    time.sleep(WARM_S)
+    return spent
+
+
+def through_rq(plain: RqQueue, folder: Path) -> float:
+    path = folder / f"{new_id()}.line"
+    before = time.perf_counter()
+    plain.enqueue("job.first_line", str(path))
+    return until(path.exists, before)
+
+
+def until(done: Callable[[], bool], before: float) -> float:
+    while not done():
+        if time.perf_counter() - before > 60:
+            sys.exit("error: nothing was said in a minute")
+        time.sleep(0.001)
+    return time.perf_counter() - before
 
 
 def through_worker(queue: Queue) -> float:
