@@ -5,7 +5,7 @@ import redis
 from support.runs import a_run, a_worker, claim, submit
 
 from queue_worker.queue import BatchCard, Ending, Queue
-from schemas.run import Cause, State, Wish, new_id, new_nonce
+from schemas.run import Cause, Parent, State, Wish, new_id, new_nonce
 
 FINISHED = Ending(state=State.FINISHED)
 NO_STEP = Ending(state=State.FAILED, cause=Cause.CODE, error="no module named x", began=False)
@@ -296,3 +296,110 @@ def test_rubbish_among_the_controls_stops_nobody(queue: Queue, connection: redis
     connection.hset("trainq:controls", "drain:worker:v100:0", "[")
     assert queue.renew(run_id, claimed.token).wish is Wish.DRAIN
     assert queue.get(other).state is State.QUEUED
+
+
+# ---- what is told, rung and listed --------------------------------------------------------------
+
+
+def test_who_departs_is_no_longer_listed(queue: Queue) -> None:
+    queue.announce(a_worker())
+    queue.announce(a_worker("v100:1"))
+    queue.depart("v100:0")
+    assert [view.card.lane for view in queue.workers()] == ["v100:1"]
+
+
+def test_lifting_a_hold_wakes_those_who_wait_for_the_bell(queue: Queue) -> None:
+    submit(queue)
+    while queue.bell(0.01):
+        pass
+    queue.set_control("hold", "all", by="bo")
+    assert not queue.bell(0.01)
+    queue.clear_control("hold", "all", by="bo")
+    assert queue.bell(0.01)
+
+
+@pytest.mark.parametrize(
+    "second", [{"by": "ana"}, {"reason": "other"}, {"value": 3}], ids=["by", "reason", "value"]
+)
+def test_a_control_that_says_something_else_replaces_the_first(
+    queue: Queue, second: dict[str, object]
+) -> None:
+    first = {"by": "bo", "reason": "exam week", "value": 2}
+    assert queue.set_control("cap", "user:ana", **first)  # type: ignore[arg-type]
+    assert queue.set_control("cap", "user:ana", **{**first, **second})  # type: ignore[arg-type]
+    (control,) = queue.controls()
+    assert (control.by, control.reason, control.value) == tuple({**first, **second}.values())
+
+
+def test_the_audit_log_has_holds_releases_and_checkpoints_with_who_and_why(queue: Queue) -> None:
+    run_id = submit(queue)
+    queue.hold(run_id, by="ana", reason="not yet")
+    queue.release(run_id, by="bo")
+    claimed = claim(queue)
+    queue.checkpoint(run_id, claimed.token, "attempts/x", 5)
+    told = [(e.kind, e.by, e.attempt, e.text) for e in queue.events(run_id=run_id)]
+    assert told == [
+        ("submitted", "ana", 0, ""),
+        ("held", "ana", 0, "not yet"),
+        ("released", "bo", 0, ""),
+        ("claimed", "v100:0", 1, ""),
+        ("checkpoint", "v100:0", 1, "attempts/x"),
+    ]
+
+
+def test_ends_and_requeues_name_the_attempt_that_they_end(queue: Queue) -> None:
+    run_id = submit(queue)
+    end(queue, Ending(state=State.QUEUED, cause=Cause.DRAINED))
+    end(queue, FINISHED)
+    told = [(event.kind, event.attempt) for event in queue.events(run_id=run_id)]
+    assert told[1:] == [("claimed", 1), ("requeued", 1), ("claimed", 2), ("finished", 2)]
+
+
+def test_the_newest_batches_come_first_and_no_more_than_asked(queue: Queue) -> None:
+    names = [a_batch(queue, 1)[0] for _ in range(3)]
+    assert [view.card.id for view in queue.batches(limit=2)] == [names[2], names[1]]
+
+
+def test_a_share_counts_what_is_queued_waiting_and_held_and_the_longest_wait(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    first = submit(queue)
+    connection.hset(f"trainq:run:{first}", "submitted_at", queue.now() - 500)
+    submit(queue, held_by="ana")
+    submit(queue, after=(Parent(id=first),))
+    submit(queue)
+    claim(queue, "box:0", memory_mb=1)
+    (share,) = queue.share()
+    assert (share.user, share.running, share.pending) == ("ana", 1, 3)
+    claim(queue, "box:1")
+    assert queue.share()[0].oldest_s == 0
+    late = submit(queue)
+    connection.hset(f"trainq:run:{late}", "submitted_at", queue.now() - 50)
+    assert queue.share()[0].oldest_s == pytest.approx(50, abs=2)
+
+
+def test_a_restored_run_that_waited_goes_on_as_its_parents_say_and_is_told(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    parent = submit(queue)
+    child = submit(queue, after=(Parent(id=parent),))
+    end(queue, FINISHED)
+    ready, done = queue.get(child), queue.get(parent)
+    waiting = ready.model_copy(update={"state": State.WAITING})
+    connection.flushall()
+    assert queue.restore(done, by="bo") and queue.restore(waiting, by="bo")
+    assert queue.get(child).state is State.QUEUED
+    assert [(e.kind, e.by) for e in queue.events(run_id=child)] == [
+        ("restored", "bo"),
+        ("ready", "trainq"),
+    ]
+    assert queue.bell(0.01)
+    assert claim(queue).run.id == child
+
+
+def test_only_as_many_bells_ring_as_runs_are_new(queue: Queue) -> None:
+    queue.submit([a_run(), a_run(held_by="ana"), a_run()])
+    rings = 0
+    while queue.bell(0.01):
+        rings += 1
+    assert rings == 2

@@ -151,3 +151,23 @@ def test_the_start_of_a_run_is_told_in_one_line(site: Site) -> None:
     assert f"start {run_id} run-{run_id} (ana)" in said
     assert f"done {run_id} accuracy 0.9 in" in said
     assert "Traceback" not in said
+
+
+def test_lines_and_progress_reach_redis_within_two_seconds_at_the_default_lease(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, TRAINQ_LEASE_S="15")
+    try:
+        site.worker()
+        run_id = site.submit("steps=2000 step_s=0.02")
+        site.at_step(run_id, 10)
+
+        def arrived() -> bool:
+            return (
+                "step 10" in site.queue.log(run_id)[0]
+                and site.queue.get(run_id).progress.step >= 10
+            )
+
+        wait_until(arrived, 2, "line and progress of step 10")
+    finally:
+        site.close()
