@@ -120,7 +120,7 @@ def bench_unfit(url: str) -> None:
         blocked.submit(unfit[start : start + 500])
     for start in range(UNFIT, UNFIT + 500, 500):
         blocked.submit([a_run(number) for number in range(start, start + 500)])
-    few = Queue(redis.Redis.from_url(url), "few:")
+    few = filled(url, "few:", FEW)
     row(
         f"claim behind {UNFIT:,} that fit nowhere (B: at {FEW})",
         lambda: claim(blocked),
