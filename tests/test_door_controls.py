@@ -301,11 +301,15 @@ def test_rubbish_among_the_controls_stops_nobody(queue: Queue, connection: redis
 # ---- what is told, rung and listed --------------------------------------------------------------
 
 
-def test_who_departs_is_no_longer_listed(queue: Queue) -> None:
+def test_who_departs_is_no_longer_listed_and_leaves_nothing(
+    queue: Queue, connection: redis.Redis
+) -> None:
     queue.announce(a_worker())
     queue.announce(a_worker("v100:1"))
     queue.depart("v100:0")
     assert [view.card.lane for view in queue.workers()] == ["v100:1"]
+    assert connection.zrange("trainq:workers", 0, -1) == [b"v100:1"]
+    assert not connection.exists("trainq:worker:v100:0")
 
 
 def test_lifting_a_hold_wakes_those_who_wait_for_the_bell(queue: Queue) -> None:
@@ -366,11 +370,12 @@ def test_a_share_counts_what_is_queued_waiting_and_held_and_the_longest_wait(
     first = submit(queue)
     connection.hset(f"trainq:run:{first}", "submitted_at", queue.now() - 500)
     submit(queue, held_by="ana")
-    submit(queue, after=(Parent(id=first),))
+    for _ in range(2):
+        submit(queue, after=(Parent(id=first),))
     submit(queue)
     claim(queue, "box:0", memory_mb=1)
     (share,) = queue.share()
-    assert (share.user, share.running, share.pending) == ("ana", 1, 3)
+    assert (share.user, share.running, share.pending) == ("ana", 1, 4)
     claim(queue, "box:1")
     assert queue.share()[0].oldest_s == 0
     late = submit(queue)
@@ -395,6 +400,15 @@ def test_a_restored_run_that_waited_goes_on_as_its_parents_say_and_is_told(
     ]
     assert queue.bell(0.01)
     assert claim(queue).run.id == child
+
+
+def test_a_restored_run_that_may_start_wakes_a_worker(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    run = queue.get(submit(queue))
+    connection.flushall()
+    assert queue.restore(run, by="bo")
+    assert queue.bell(0.01)
 
 
 def test_only_as_many_bells_ring_as_runs_are_new(queue: Queue) -> None:
