@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.components import KFold
+from schemas.components.data import KFold
 from schemas.errors import TransitionRefused, UsageError
 from schemas.run import ENDED, Kind, Parent, Run, State
 from schemas.takeover import Takeover, takeover

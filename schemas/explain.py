@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from schemas.config import Contradiction, TrainConfig
+from schemas.config import TrainConfig
+from schemas.contradictions import Contradiction
 from schemas.keys import Key, dotted
 from schemas.nearest import did_you_mean, hint_for_key, sections
 from schemas.sayings import SAYINGS, got, one_of

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from schemas.components import Spec
+from schemas.components.spec import Spec
 from schemas.config import TrainConfig
 from schemas.keys import Key, dotted
 

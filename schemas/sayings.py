@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from schemas.components import AUTO_AUGMENT, PATH
+from schemas.components.augment import AUTO_AUGMENT
+from schemas.components.spec import PATH
 from schemas.config import NOTIFY, SLUG
 from schemas.nearest import nearest
 from schemas.secrecy import masked

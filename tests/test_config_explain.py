@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.components import Spec
+from schemas.components.spec import Spec
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, Problem
 from schemas.explain import Fault, examine

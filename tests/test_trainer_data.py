@@ -12,7 +12,8 @@ from PIL import Image
 from support.sketches import draw_sketches
 from support.trainers import tiny
 
-from schemas.components import Holdout, KFold, NoAugment, SketchCsv, TimmAugment
+from schemas.components.augment import NoAugment, TimmAugment
+from schemas.components.data import Holdout, KFold, SketchCsv
 from schemas.rundir import RunsRoot
 from trainer.data import loader, sketch, split, transforms
 from trainer.data.plan import VALIDATION, Plan

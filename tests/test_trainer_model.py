@@ -9,7 +9,8 @@ from huggingface_hub import constants as hub
 from safetensors.torch import save_file
 from timm.loss import SoftTargetCrossEntropy
 
-from schemas.components import CrossEntropy, Timm
+from schemas.components.loss import CrossEntropy
+from schemas.components.model import Timm
 from trainer import loss, machine, model
 from trainer.faults import ConfigFault, DataFault
 

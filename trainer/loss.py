@@ -5,7 +5,7 @@ from functools import singledispatch
 
 from torch import Tensor, nn
 
-from schemas.components import CrossEntropy
+from schemas.components.loss import CrossEntropy
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,7 +14,7 @@ from huggingface_hub import constants as hub
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from schemas.components import Timm
+from schemas.components.model import Timm
 from schemas.errors import count
 from trainer import randomness
 from trainer.faults import ConfigFault, DataFault

@@ -9,7 +9,7 @@ from timm.scheduler import CosineLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
-from schemas.components import AdamW, Cosine
+from schemas.components.optim import AdamW, Cosine
 
 Memory = dict[str, dict[str, Tensor]]  # by parameter name: steps and momenta
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.components import Timm
+from schemas.components.model import Timm
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.run import Best

@@ -15,7 +15,7 @@ import torch
 from timm.models import get_arch_pretrained_cfgs, get_deprecated_models
 from torch import nn
 
-from schemas.components import Timm
+from schemas.components.model import Timm
 from schemas.timm_models import FILE, HEADER
 from trainer.faults import ConfigFault
 from trainer.model import create

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.components import SketchCsv
+from schemas.components.data import SketchCsv
 from schemas.errors import count
 from trainer.faults import DataFault
 

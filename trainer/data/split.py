@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
-from schemas.components import Holdout, KFold, Split
+from schemas.components.data import Holdout, KFold, Split
 from schemas.errors import count
 from schemas.rundir import RunsRoot, write_atomic
 from trainer.data.sketch import Images

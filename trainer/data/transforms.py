@@ -8,7 +8,7 @@ from PIL import Image
 from timm.data import create_transform
 from torch import Tensor
 
-from schemas.components import NoAugment, TimmAugment
+from schemas.components.augment import NoAugment, TimmAugment
 
 Transform = Callable[[Image.Image], Tensor]
 Look = dict[str, Any]  # timm's data config of a model: mean, std, interpolation, crop_pct

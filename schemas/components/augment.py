@@ -1,0 +1,60 @@
+"""What is done to training images and to batches of them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from schemas.components.spec import Fraction, NonNegative, Positive, Spec
+
+_NUMBER = r"\d+(\.\d+)?"
+AUTO_AUGMENT = (
+    rf"^((original|originalr|v0|v0r|3a)(-mstd{_NUMBER})?"
+    rf"|rand(-(m\d+|n[1-9]\d?|p(0?\.\d+|1|1\.0)|mstd{_NUMBER}|mmax\d+|inc[01]|tweights|t3aw?))*"
+    rf"|augmix(-(m\d+|w[1-9]\d?|d[1-9]\d?|a{_NUMBER}|b[01]|mstd{_NUMBER}))*)?$"
+)
+
+
+class NoAugment(Spec):
+    """Resize and centre crop only, as in validation."""
+
+    kind: Literal["none"] = "none"
+
+
+class TimmAugment(Spec):
+    """timm's training transform."""
+
+    kind: Literal["timm"] = "timm"
+    scale: tuple[Positive, Positive] = (0.35, 1.0)
+    """Area range of the random resized crop."""
+    ratio: tuple[Positive, Positive] = (0.75, 1.3333)
+    """Aspect range of the random resized crop."""
+    hflip: Fraction = 0.5
+    """Chance of a horizontal flip."""
+    vflip: Fraction = 0.0
+    """Chance of a vertical flip."""
+    color_jitter: NonNegative = 0.0
+    """Strength of brightness, contrast and saturation jitter."""
+    auto_augment: Annotated[str, StringConstraints(pattern=AUTO_AUGMENT)] = ""
+    """A timm policy such as `rand-m9-mstd0.5`, `3a` or `augmix-m3`; empty for none."""
+    erase: Fraction = 0.0
+    """Chance of random erasing."""
+
+
+Augment = Annotated[NoAugment | TimmAugment, Field(discriminator="kind")]
+
+
+class Mix(Spec):
+    """Mixup and cutmix over the whole effective batch."""
+
+    mixup: NonNegative = 0.0
+    """Alpha of mixup; 0 is off."""
+    cutmix: NonNegative = 0.0
+    """Alpha of cutmix; 0 is off."""
+    prob: Fraction = 1.0
+    """Chance that a batch is mixed at all."""
+    switch_prob: Fraction = 0.5
+    """Chance of cutmix where both are on."""
+
+    @property
+    def on(self) -> bool:
+        return (self.mixup > 0 or self.cutmix > 0) and self.prob > 0
