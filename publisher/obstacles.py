@@ -95,8 +95,9 @@ def _what_is_missing(row: Row | Run, alive: Sequence[WorkerView]) -> str:
         return f"needs {row.gpus} GPUs; no worker holds more than {most}"
     if all(card.offer_mb and row.memory_mb > card.offer_mb for card in cards):
         roomy = max(cards, key=lambda card: card.offer_mb)
+        others = roomy.busy_with or roomy.shared_with
         return f"needs {gib(row.memory_mb)}; {roomy.lane} offers {gib(roomy.offer_mb)}" + (
-            f" ({roomy.busy_with})" if roomy.busy_with else ""
+            f" ({others})" if others else ""
         )
     if all(row.checkpoint_step and row.runs_root != card.runs_root for card in cards):
         return "its checkpoint is on a host without a worker"

@@ -1,6 +1,5 @@
 """Flags that several verbs share, with one meaning and one wording each."""
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import StrEnum
@@ -77,16 +76,6 @@ def seconds_of(text: str, flag: str) -> float:
     if DURATION.fullmatch(text) and text[-1].isalpha() and (seconds := parse_duration(text)):
         return seconds
     raise UsageError(f"{flag} '{text}' is no time", fix=f"{flag} 45m, 8h or 1h30m")
-
-
-def megabytes_of(text: str, flag: str) -> int:
-    """`12GB`, `900MB`; nothing for 0."""
-    if not text:
-        return 0
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(GB|MB|GiB|MiB)", text, re.IGNORECASE)
-    if not found or not float(found[1]):
-        raise UsageError(f"{flag} '{text}' is no amount of memory", fix=f"{flag} 12GB")
-    return round(float(found[1]) * (1024 if found[2][0] in "Gg" else 1))
 
 
 def parent_of(text: str) -> tuple[str, Literal["ok", "any"]]:

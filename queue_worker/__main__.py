@@ -9,12 +9,18 @@ from typing import Annotated
 import typer
 
 from queue_worker import steer
-from schemas.errors import EXIT_CODES, TrainqError
+from queue_worker.admission import Manners
+from schemas.amounts import megabytes_of
+from schemas.errors import EXIT_CODES, TrainqError, UsageError
 from schemas.settings import Settings
 
 EXAMPLES = """Examples:
 
   worker --gpu 0                 take runs for GPU 0 until asked to leave
+
+  worker --gpu 0,1               two GPUs, one run at a time: for runs with --gpus 2
+
+  worker --gpu 0 --wait-for-gpu --min-free-mem 12G   beside people's notebooks
 
   worker --gpu cpu --burst       without a GPU, until nothing is left to take
 
@@ -28,7 +34,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(epilog=f"{EXAMPLES}\n{EXIT_CODES}")
 def worker(
-    gpu: Annotated[str, typer.Option(help="The GPU by its number, or cpu (cpu:1, cpu:2 ...).")],
+    gpu: Annotated[
+        str, typer.Option(help="A GPU by its number, several (0,1), or cpu (cpu:1, cpu:2 ...).")
+    ],
+    wait_for_gpu: Annotated[
+        bool, typer.Option("--wait-for-gpu", help="Take nothing while others compute there.")
+    ] = False,
+    min_free_mem: Annotated[
+        str, typer.Option(metavar="SIZE", help="... or while less than this is free, as in 12G.")
+    ] = "",
     burst: Annotated[bool, typer.Option("--burst", help="Leave when nothing is to do.")] = False,
     max_runs: Annotated[int | None, typer.Option(min=1, help="Leave after so many runs.")] = None,
     warm: Annotated[
@@ -49,9 +63,20 @@ def worker(
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it tells every success too
     settings = Settings.read(os.environ, Path(".env"))
     try:
-        start.run(start.Options(gpu, burst, max_runs, warm, trainer_command), settings)
+        manners = _manners(wait_for_gpu, min_free_mem)
+        start.run(start.Options(gpu, manners, burst, max_runs, warm, trainer_command), settings)
     except KeyboardInterrupt as error:  # before the worker has handlers of its own
         raise typer.Exit(130) from error
+
+
+def _manners(wait: bool, min_free_mem: str) -> Manners:
+    """How to behave beside others on the card."""
+    if min_free_mem and not wait:
+        raise UsageError(
+            "--min-free-mem says what to wait for, and nothing waits",
+            fix=f"--wait-for-gpu --min-free-mem {min_free_mem}",
+        )
+    return Manners(wait, megabytes_of(min_free_mem, "--min-free-mem"))
 
 
 def main() -> None:

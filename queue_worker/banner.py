@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from queue_worker.admission import Offer
 from queue_worker.gpu import Gpu, Probe
 from schemas.settings import Settings
 
@@ -18,8 +19,7 @@ class Start:
     lane: str
     pid: int
     versions: Mapping[str, str]
-    gpu: Gpu | None
-    probe: Probe | None
+    gpus: tuple[tuple[Gpu, Probe], ...]
     redis_place: str
     redis_facts: Mapping[str, Any]  # of INFO
     latency_ms: float
@@ -29,12 +29,13 @@ class Start:
     data: Path
 
 
-def lines(start: Start, settings: Settings) -> list[str]:
+def lines(start: Start, settings: Settings, offer: Offer) -> list[str]:
     """The banner."""
     installed = "   ".join(f"{name} {start.versions.get(name, '-')}" for name in SHOWN)
     return [
         f"trainq worker {start.lane}   pid {start.pid}   {installed}",
-        f"  Device  {_device(start)}",
+        *(f"  Device  {device}" for device in _devices(start)),
+        *(f"  {word}  {said}" for word, said in _beside(offer)),
         f"  Redis   {start.redis_place}   {_redis(start.redis_facts)}   {start.latency_ms:.1f} ms",
         f"  Slack   {_slack(settings)}",
         f"  Runs    {start.runs}   (root {start.runs_root}, {start.free_bytes >> 30} GiB free)",
@@ -51,15 +52,23 @@ def _redis(facts: Mapping[str, Any]) -> str:
     return f"{name} {number}   AOF OFF: what it knows is lost when it dies (appendonly yes)"
 
 
-def _device(start: Start) -> str:
-    if not start.gpu or not start.probe:
-        return "CPU   amp: none"
-    total, free = start.gpu.memory_mb / 1024, start.gpu.free_mb / 1024
+def _devices(start: Start) -> list[str]:
+    return [_device(*pair) for pair in start.gpus] or ["CPU   amp: none"]
+
+
+def _device(gpu: Gpu, probe: Probe) -> str:
+    total, free = gpu.memory_mb / 1024, gpu.free_mb / 1024
     return (
-        f"GPU {start.gpu.index}   {start.gpu.name}   {total:.1f} GiB ({free:.1f} free)   driver "
-        f"{start.gpu.driver}   {start.probe.sm} kernel test ok   amp: {start.probe.amp}   "
-        f"torch has {' '.join(start.probe.built_for)}"
+        f"GPU {gpu.index}   {gpu.name}   {total:.1f} GiB ({free:.1f} free)   driver "
+        f"{gpu.driver}   {probe.sm} kernel test ok   amp: {probe.amp}   "
+        f"torch has {' '.join(probe.built_for)}"
     )
+
+
+def _beside(offer: Offer) -> list[tuple[str, str]]:
+    """Who else is on the cards."""
+    told = [("Waits ", offer.busy_with), ("Shares", offer.shared_with)]
+    return [(word, said) for word, said in told if said]
 
 
 def _slack(settings: Settings) -> str:

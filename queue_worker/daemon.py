@@ -19,6 +19,7 @@ from rq.worker import BaseWorker
 
 from queue_worker import host, namesake, outcome, rundirs, sweep
 from queue_worker.attempt import Attempt
+from queue_worker.lookout import Lookout
 from queue_worker.notifier import Notifier
 from queue_worker.orders import Prepared, part_of, prepare, read
 from queue_worker.queue import Queue
@@ -55,6 +56,7 @@ class GpuWorker(BaseWorker):
         settings: Settings,
         standby: Standby,
         notifier: Notifier,
+        lookout: Lookout,
     ) -> None:
         lane = rq_queue(card.lane, connection)
         super().__init__(
@@ -71,7 +73,7 @@ class GpuWorker(BaseWorker):
         self._limits = Limits(settings.beat_s, settings.stall_s, settings.grace_s)
         self._book = Book(self)
         self._tick = Tick(queue, self._book, self.card, self._counts, settings)
-        self._notifier, self._silence = notifier, threading.Event()
+        self._notifier, self._silence, self._lookout = notifier, threading.Event(), lookout
         self._nonce = new_nonce()
         self._attempt: Attempt | None = None
         self._done = 0  # attempts
@@ -94,10 +96,11 @@ class GpuWorker(BaseWorker):
         try:
             while not self.leaving and self._done != max_jobs:
                 try:
-                    job = self._claim() if self._has_room(burst) else None
+                    card = self.card()
+                    job = self._claim(card) if self._has_room(card, burst) else None
                     if self._attempt:
                         self.execute_job(job, self.queues[0])
-                    elif burst:
+                    elif burst and not card.busy_with:
                         break
                     else:
                         self._idle()
@@ -112,13 +115,13 @@ class GpuWorker(BaseWorker):
             self._close(burst)
         return self._done > 0
 
-    def _claim(self) -> Job | None:
+    def _claim(self, card: WorkerCard) -> Job | None:
         """Take a run, if there is one: pop, claim, pop.
 
         The first pop is for a claim whose reply was lost: its job is in the lane already.
         """
         job = self._book.pop()
-        claim = self._queue.claim(self.card(), self._nonce)
+        claim = self._queue.claim(card, self._nonce)
         self._nonce = new_nonce()  # not before there was an answer: a repeat gets the same claim
         if job and (claim is None or job.id != claim.rq_job):
             self._book.drop(job)
@@ -142,8 +145,10 @@ class GpuWorker(BaseWorker):
         self._standby.prepare()
         self._queue.bell(BELL_S)
 
-    def _has_room(self, burst: bool) -> bool:
-        """A run that cannot save its checkpoints had better not begin."""
+    def _has_room(self, card: WorkerCard, burst: bool) -> bool:
+        """A run that cannot save its checkpoints, or disturbs others, had better not begin."""
+        if card.busy_with:
+            return False
         free = host.free_bytes(self._root.path)
         if free >= FREE_BYTES:
             self._short_of_disk = False
@@ -306,8 +311,15 @@ class GpuWorker(BaseWorker):
     def card(self) -> WorkerCard:
         """How we announce ourselves now."""
         attempt = self._attempt  # the tick asks too, while the main thread may end it
-        doing = attempt.run.id if attempt else ""
-        now = {"draining": self.leaving, "doing": doing, "code": code.version()}
+        offer = self._lookout.offer(training=attempt is not None)
+        now = {
+            "draining": self.leaving,
+            "doing": attempt.run.id if attempt else "",
+            "code": code.version(),
+            "offer_mb": offer.memory_mb,
+            "busy_with": offer.busy_with,
+            "shared_with": offer.shared_with,
+        }
         return self._first_card.model_copy(update=now)
 
     def _open(self) -> None:

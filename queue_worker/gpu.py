@@ -1,10 +1,13 @@
-"""Facts about one NVIDIA GPU, by NVML and by a child process that tries it. Never imports torch."""
+"""Facts about NVIDIA GPUs, by NVML and by a child process that tries one. Never imports torch."""
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from queue_worker import host, sweep
+from queue_worker.admission import Process, Reading
 from schemas.errors import TrainqError, UsageError
 
 PROBE_LIMIT_S = 120.0  # a first import of torch from a cold disk takes its time
@@ -55,6 +58,45 @@ def look(index: int) -> Gpu:
             f"--gpu {index}: the NVIDIA driver has no such GPU ({error})",
             fix="nvidia-smi lists them; --gpu cpu works everywhere",
         ) from error
+
+
+def read(index: int) -> Reading:
+    """What the driver reports of a GPU now; a fault is a reading too, never an exception."""
+    import pynvml  # only hosts with a GPU have a driver to ask
+
+    return reading_of(index, pynvml)
+
+
+def reading_of(index: int, nvml: Any) -> Reading:
+    """The same from any driver that speaks as NVML does."""
+    try:
+        nvml.nvmlInit()
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        return Reading(
+            index=index,
+            memory_mb=int(memory.total) >> 20,
+            free_mb=int(memory.free) >> 20,
+            processes=tuple(_processes(handle, nvml)),
+        )
+    except nvml.NVMLError as error:
+        return Reading(index, fault=str(error))
+
+
+def _processes(handle: object, nvml: Any) -> Iterator[Process]:
+    """Who computes there; a driver that may not tell (containers, MIG) tells nothing."""
+    try:
+        found = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except (nvml.NVMLError_NotSupported, nvml.NVMLError_NoPermission):
+        return
+    for process in found:
+        yield Process(
+            pid=process.pid,
+            memory_mb=int(process.usedGpuMemory or 0) >> 20,  # None under MIG and in containers
+            owner=host.owner(process.pid),
+            command=host.command(process.pid),
+            trainer=sweep.VARIABLE in host.environment(process.pid),
+        )
 
 
 def probe(command: Sequence[str], env: Mapping[str, str]) -> Probe:

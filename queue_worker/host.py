@@ -1,11 +1,13 @@
 """Facts about this host and its processes, read from /proc. Knows no queue and no GPU."""
 
 import os
+import pwd
 import shutil
 from pathlib import Path
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
+SHOWN = 40  # letters of somebody's command line
 
 
 def boot_id() -> str:
@@ -70,6 +72,29 @@ def environment(pid: int) -> dict[str, str]:
         return {}
     pairs = (os.fsdecode(item).partition("=") for item in raw.split(b"\0") if item)
     return {name: value for name, _, value in pairs}
+
+
+def owner(pid: int) -> str:
+    """Whose process this is; empty when there is none that we can see."""
+    try:
+        uid = (PROC / str(pid)).stat().st_uid
+    except OSError:
+        return ""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a user of another container
+        return f"uid {uid}"
+
+
+def command(pid: int) -> str:
+    """The beginning of a command line, as people know it: `python train.py`."""
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    plain = " ".join([words[0].rpartition("/")[2], *words[1:]]).strip()
+    shown = "".join(letter if letter.isprintable() else "?" for letter in plain)
+    return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 3]}..."
 
 
 def neighbours() -> list[int]:

@@ -1,4 +1,4 @@
-"""The name of a worker's place, `<host>:<gpu>`, and the lock that lets one live worker have it."""
+"""The name of a worker's place, `<host>:<gpu>`, and the locks that let one worker have its GPUs."""
 
 import fcntl
 import hashlib
@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import tempfile
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,41 +14,51 @@ from typing import IO
 
 from schemas.errors import UsageError
 
-GPU_PATTERN = re.compile(r"^(\d{1,2}|cpu(:\d{1,3})?)$")
+GPU_PATTERN = re.compile(r"^(\d{1,2}(,\d{1,2})*|cpu(:\d{1,3})?(,cpu:\d{1,3})*)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Where a worker works: a GPU by its number, or the CPU (`cpu`, `cpu:1`, `cpu:2` ...)."""
+    """Where a worker works: GPUs by their numbers (`0`, `0,1`), or the CPU (`cpu`, `cpu:1` ...)."""
 
     host: str
     gpu: str
 
     @classmethod
     def parse(cls, gpu: str, host: str = "") -> "Lane":
+        lane = cls(host or socket.gethostname(), gpu)
         if not GPU_PATTERN.match(gpu):
             raise UsageError(
                 f"--gpu {gpu}: not a GPU of this worker",
-                fix="--gpu 0, --gpu 1 ... for one GPU, --gpu cpu (or cpu:1, cpu:2 ...) without one",
+                fix="--gpu 0, --gpu 1 ... for one GPU, --gpu 0,1 for two, "
+                "--gpu cpu (or cpu:1, cpu:2 ...) without one",
             )
-        return cls(host or socket.gethostname(), gpu)
+        twins = [device for device, times in Counter(lane.devices).items() if times > 1]
+        if twins:
+            raise UsageError(f"--gpu {gpu}: {twins[0]} is named twice", fix="name each GPU once")
+        return lane
 
     @property
     def name(self) -> str:
         return f"{self.host}:{self.gpu}"
 
     @property
-    def index(self) -> int | None:
-        """The number of the GPU, None on the CPU."""
-        return int(self.gpu) if self.gpu.isdigit() else None
+    def devices(self) -> tuple[str, ...]:
+        """What it holds, each as `--gpu` names it; several on the CPU are as many processes."""
+        return tuple(self.gpu.split(","))
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The numbers of its GPUs; none on the CPU."""
+        return tuple(int(device) for device in self.devices if device.isdigit())
 
 
-def lock_name(lane: Lane, gpu_uuid: str, queue: str) -> str:
+def lock_name(host: str, device: str, gpu_uuid: str, queue: str) -> str:
     """What two workers must not share: a piece of hardware, or on the CPU a name in one queue."""
-    if lane.index is not None:
-        return f"trainq-gpu-{gpu_uuid or lane.gpu}.lock"
-    digest = hashlib.sha256(f"{queue} {lane.host}".encode()).hexdigest()[:12]
-    return f"trainq-{lane.gpu.replace(':', '-')}-{digest}.lock"
+    if device.isdigit():
+        return f"trainq-gpu-{gpu_uuid or device}.lock"
+    digest = hashlib.sha256(f"{queue} {host}".encode()).hexdigest()[:12]
+    return f"trainq-{device.replace(':', '-')}-{digest}.lock"
 
 
 def lock_folder() -> Path:

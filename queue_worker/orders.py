@@ -46,6 +46,7 @@ def prepare(
         token=token,
         kind=run.kind,
         parts=parts,
+        gpus=run.gpus,
         run_dir=str(run_dir.path.absolute()),
         attempt_dir=str(folder.path.absolute()),
         data_root=str(settings.data.absolute()),

@@ -102,6 +102,7 @@ class WorkerCard(Record):
     memory_mb: int = 0
     offer_mb: int = 0  # memory of each device that a run may use now; 0: no limit is known
     busy_with: str = ""  # why it takes nothing just now, as a line for people
+    shared_with: str = ""  # who else computes on its GPUs, though it takes runs
     gpu_name: str = ""
     code: str = ""  # version of the trainer's source that it runs
     versions: dict[str, str] = Field(default_factory=dict)

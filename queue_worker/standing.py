@@ -7,7 +7,8 @@ from queue_worker.records import Control, WorkerCard
 
 def back(controls: Sequence[Control], card: WorkerCard) -> str:
     """Why this worker takes nothing and what would change that; empty when it is free to."""
-    return "; ".join(_told(control) for control in controls if _concerns(control, card))
+    held = [_told(control) for control in controls if _concerns(control, card)]
+    return "; ".join([*held, *([card.busy_with] if card.busy_with else [])])
 
 
 def _concerns(control: Control, card: WorkerCard) -> bool:

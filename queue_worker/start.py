@@ -9,19 +9,22 @@ import platform
 import shlex
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import redis
 
 from queue_worker import banner, connection, gpu, host, lane
+from queue_worker.admission import Manners
 from queue_worker.child import without_secrets
 from queue_worker.daemon import GpuWorker
 from queue_worker.lane import Lane
+from queue_worker.lookout import Lookout
 from queue_worker.notifier import Notifier, poster_of
 from queue_worker.queue import Queue
 from queue_worker.records import WorkerCard
 from queue_worker.standby import Standby, versions
+from schemas.errors import UsageError
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
 
@@ -33,6 +36,7 @@ class Options:
     """What the command line says."""
 
     gpu: str
+    manners: Manners
     burst: bool = False
     max_runs: int | None = None
     warm: bool = True
@@ -42,46 +46,62 @@ class Options:
 def run(options: Options, settings: Settings) -> None:
     """Work in this lane until asked to leave; a TrainqError says why not."""
     mine = Lane.parse(options.gpu, settings.host)
-    device = gpu.look(mine.index) if mine.index is not None else None
+    if options.manners.wait and not mine.indices:
+        raise UsageError("--wait-for-gpu needs a GPU to wait for", fix=f"not with --gpu {mine.gpu}")
+    devices = tuple(gpu.look(index) for index in mine.indices)
     client, place = connection.connect(settings, worker=True, announce=log.info)
-    name = lane.lock_name(mine, device.uuid if device else "", f"{place.address} {settings.prefix}")
-    with closing(lane.lock(lane.lock_folder() / name, mine.name)), client:
+    with ExitStack() as held, client:
+        for name in _locks(mine, devices, f"{place.address} {settings.prefix}"):
+            held.enter_context(closing(lane.lock(lane.lock_folder() / name, mine.name)))
         try:
-            _work(options, settings, mine, device, client)
+            _work(options, settings, mine, devices, client)
         except (redis.RedisError, OSError) as error:
             raise connection.unreachable(error, place) from error
+
+
+def _locks(mine: Lane, devices: tuple[gpu.Gpu, ...], queue: str) -> list[str]:
+    """A lock for each device, in one order for all workers."""
+    uuids = [device.uuid for device in devices] or [""] * len(mine.devices)
+    pairs = zip(mine.devices, uuids, strict=True)
+    return sorted(lane.lock_name(mine.host, device, uuid, queue) for device, uuid in pairs)
 
 
 def _work(
     options: Options,
     settings: Settings,
     mine: Lane,
-    device: gpu.Gpu | None,
+    devices: tuple[gpu.Gpu, ...],
     client: "redis.Redis",
 ) -> None:
     trainer = shlex.split(options.trainer_command) or [sys.executable, "-m", "trainer"]
-    env = visible(mine)
-    probe = None
-    if device:
-        probe = gpu.probe([sys.executable, "-m", "trainer.probe"], without_secrets(env))
-        gpu.demand_kernels(probe)
+    probes = tuple(_probe(index) for index in mine.indices)
     queue = Queue.connect(settings, worker=True)
-    card = _card(settings, mine, device, queue.now())
-    for line in banner.lines(_facts(card, settings, device, probe, client, queue), settings):
+    card = _card(settings, mine, devices, queue.now())
+    lookout = Lookout(lambda: tuple(map(gpu.read, mine.indices)), options.manners)
+    facts = _facts(card, settings, tuple(zip(devices, probes, strict=True)), client, queue)
+    for line in banner.lines(facts, settings, lookout.offer(training=False)):
         print(line, file=sys.stderr)
-    standby = Standby(trainer, env, warm=options.warm)
+    standby = Standby(trainer, visible(mine.indices), warm=options.warm)
     notifier = Notifier(queue, poster_of(settings), by=card.lane, runs=RunsRoot(settings.runs))
-    worker = GpuWorker(queue, client, card, settings, standby, notifier)
+    worker = GpuWorker(queue, client, card, settings, standby, notifier, lookout)
     worker.work(burst=options.burst, max_jobs=options.max_runs)
 
 
-def visible(mine: Lane) -> dict[str, str]:
-    """The one device that a trainer of this lane may see."""
-    index = "" if mine.index is None else str(mine.index)
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": index}
+def _probe(index: int) -> gpu.Probe:
+    """One kernel on this GPU, or a refusal."""
+    env = without_secrets(visible((index,)))
+    found = gpu.probe([sys.executable, "-m", "trainer.probe"], env)
+    gpu.demand_kernels(found)
+    return found
 
 
-def _card(settings: Settings, mine: Lane, device: gpu.Gpu | None, now: float) -> WorkerCard:
+def visible(indices: tuple[int, ...]) -> dict[str, str]:
+    """The devices that a trainer of this lane may see, and no others."""
+    shown = ",".join(map(str, indices))
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": shown}
+
+
+def _card(settings: Settings, mine: Lane, devices: tuple[gpu.Gpu, ...], now: float) -> WorkerCard:
     return WorkerCard(
         lane=mine.name,
         host=mine.host,
@@ -89,8 +109,9 @@ def _card(settings: Settings, mine: Lane, device: gpu.Gpu | None, now: float) ->
         boot_id=host.boot_id(),
         pid=os.getpid(),
         runs_root=RunsRoot(settings.runs).id(),
-        memory_mb=device.memory_mb if device else 0,
-        gpu_name=device.name if device else "",
+        gpus=len(mine.devices),
+        memory_mb=min((device.memory_mb for device in devices), default=0),
+        gpu_name=" + ".join(sorted({device.name for device in devices})),
         versions={"python": platform.python_version(), **versions()},
         user=settings.user,
         started_at=now,
@@ -100,8 +121,7 @@ def _card(settings: Settings, mine: Lane, device: gpu.Gpu | None, now: float) ->
 def _facts(
     card: WorkerCard,
     settings: Settings,
-    device: gpu.Gpu | None,
-    probe: gpu.Probe | None,
+    gpus: tuple[tuple[gpu.Gpu, gpu.Probe], ...],
     client: "redis.Redis",
     queue: Queue,
 ) -> banner.Start:
@@ -112,8 +132,7 @@ def _facts(
         lane=card.lane,
         pid=card.pid,
         versions=card.versions,
-        gpu=device,
-        probe=probe,
+        gpus=gpus,
         redis_place=queue.place.address,
         redis_facts={**client.info("server"), **client.info("persistence")},
         latency_ms=latency_ms,

@@ -157,13 +157,16 @@ def _cells(
     worker: "WorkerView", controls: "Sequence[Control]", runs: dict[str, Run], now: float
 ) -> list[str]:
     card, control, run = worker.card, _standing(worker, controls), runs.get(worker.run)
-    gpu = card.gpu_name + (f" {card.memory_mb / 1024:.0f} GiB" if card.memory_mb else "")
+    several = f"{card.gpus} x " if card.gpus > 1 and card.gpu_name else ""
+    memory = f" {card.memory_mb / 1024:.0f} GiB" if card.memory_mb else ""
+    gpu = several + card.gpu_name + memory
     epochs = f" {run.progress.epoch}/{run.progress.epochs}" if run and run.progress.epochs else ""
     doing = f"{run.id} {run.name} of {run.user}{epochs}" if run else ""
     reasons = [
         f"last seen {_ago(now - worker.seen_at)} ago" if not worker.alive else "",
         _signed(control) if control else "",
         card.busy_with,
+        f"shares {card.shared_with}" if card.shared_with and not card.busy_with else "",
     ]
     why = "; ".join(reason for reason in reasons if reason)
     return [card.lane, gpu, _state(worker, control), doing, why]
@@ -180,6 +183,7 @@ def _record(worker: "WorkerView", controls: "Sequence[Control]") -> dict[str, An
         "memory_mb": card.memory_mb,
         "offer_mb": card.offer_mb,
         "busy_with": card.busy_with,
+        "shared_with": card.shared_with,
         "state": _state(worker, control),
         "alive": worker.alive,
         "seen_at": datetime.fromtimestamp(worker.seen_at, UTC).isoformat(timespec="milliseconds"),

@@ -92,6 +92,7 @@ class Order(Record):
     token: str
     kind: Literal["train", "gather"] = "train"
     parts: tuple[Part, ...] = ()  # of a gather run
+    gpus: int = 1  # with more, the attempt is as many processes, one for each device
     run_dir: str
     attempt_dir: str  # already made, exclusively, by the worker
     data_root: str

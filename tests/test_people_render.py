@@ -242,6 +242,12 @@ def test_results_rank_by_any_metric_that_was_measured() -> None:
             {"workers": [a_worker("0", offer_mb=8192, busy_with="bo's notebook")]},
             "needs 12 GiB; v100:0 offers 8 GiB (bo's notebook)",
         ),
+        (
+            QUEUED,
+            {"memory_mb": 12288},
+            {"workers": [a_worker("0", offer_mb=8192, shared_with="GPU 0: bo's lab.py")]},
+            "needs 12 GiB; v100:0 offers 8 GiB (GPU 0: bo's lab.py)",
+        ),
         (CANCELLED, {}, {}, 'by ana: "wrong split" (checkpoint kept)'),
         (FAILED, {"error": ""}, {}, "cuda_oom"),
         (FINISHED, {}, {}, ""),

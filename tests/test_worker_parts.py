@@ -15,6 +15,7 @@ from support.waiting import wait_until
 from support.workers import FAKE
 
 from queue_worker import banner, gpu, host, lane, standing, sweep
+from queue_worker.admission import Offer
 from queue_worker.child import TURN_LIMIT, Trainer
 from queue_worker.gpu import Probe
 from queue_worker.lane import Lane
@@ -63,10 +64,12 @@ def test_the_last_line_is_the_last_with_something_in_it(tmp_path: Path) -> None:
 def test_a_lane_is_named_by_host_and_gpu() -> None:
     assert Lane.parse("0", "v100") == Lane("v100", "0")
     assert Lane.parse("cpu:2", "box").name == "box:cpu:2"
-    assert (Lane.parse("3").index, Lane.parse("cpu").index) == (3, None)
+    assert (Lane.parse("3").indices, Lane.parse("cpu").indices) == ((3,), ())
 
 
-@pytest.mark.parametrize("text", ["", "gpu", "-1", "0,1", "cpu:", "cpu:x", "0 ", "1" * 9])
+@pytest.mark.parametrize(
+    "text", ["", "gpu", "-1", "0,", "0,cpu", "0,0", "cpu:", "cpu:x", "cpu,cpu", "0 ", "1" * 9]
+)
 def test_a_lane_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--gpu"):
         Lane.parse(text)
@@ -89,14 +92,16 @@ def test_what_keeps_a_worker_back_is_told_with_the_way_out() -> None:
     )
     assert standing.back([host], card) == "drained by bo; worker resume v100 lets it go on"
     assert "queue release --all" in standing.back([every], card)
+    busy = card.model_copy(update={"busy_with": "GPU 0: bo's lab.py"})
+    assert standing.back(others, busy) == "GPU 0: bo's lab.py"
 
 
 def test_one_gpu_of_a_host_has_one_worker_whatever_its_queue(tmp_path: Path) -> None:
-    one = lane.lock_name(Lane("v100", "0"), "GPU-1", "redis://a")
-    assert one == lane.lock_name(Lane("v100", "0"), "GPU-1", "redis://b")
-    assert one != lane.lock_name(Lane("v100", "1"), "GPU-2", "redis://a")
-    cpu = Lane("v100", "cpu")
-    assert lane.lock_name(cpu, "", "redis://a") != lane.lock_name(cpu, "", "redis://b")
+    one = lane.lock_name("v100", "0", "GPU-1", "redis://a")
+    assert one == lane.lock_name("v100", "0", "GPU-1", "redis://b")
+    assert one != lane.lock_name("v100", "1", "GPU-2", "redis://a")
+    on_the_cpu = {lane.lock_name("v100", "cpu", "", f"redis://{queue}") for queue in "ab"}
+    assert len(on_the_cpu) == 2
 
 
 def test_a_lock_is_free_again_the_moment_its_holder_dies(tmp_path: Path) -> None:
@@ -194,8 +199,12 @@ def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) 
         lane="v100:0",
         pid=4121,
         versions={"python": "3.11.7", "torch": "2.10.0", "timm": "1.0.31", "trainq": "0.1.0"},
-        gpu=gpu.Gpu(0, "Tesla V100-SXM2-16GB", "GPU-1", "560.35", 16384, 16179),
-        probe=Probe(torch="2.10.0", sm="sm_70", built_for=("sm_70", "sm_75"), amp="fp16"),
+        gpus=(
+            (
+                gpu.Gpu(0, "Tesla V100-SXM2-16GB", "GPU-1", "560.35", 16384, 16179),
+                Probe(torch="2.10.0", sm="sm_70", built_for=("sm_70", "sm_75"), amp="fp16"),
+            ),
+        ),
         redis_place="redis://10.0.0.5:6379/0",
         redis_facts={"redis_version": "7.4.0", "aof_enabled": 0},
         latency_ms=1.23,
@@ -204,7 +213,9 @@ def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) 
         free_bytes=412 << 30,
         data=tmp_path,
     )
-    said = "\n".join(banner.lines(start, Settings.read({"SLACK_WEBHOOK_URL": "https://hook"})))
+    settings = Settings.read({"SLACK_WEBHOOK_URL": "https://hook"})
+    said = "\n".join(banner.lines(start, settings, Offer(9, shared_with="GPU 0: bo's lab.py")))
+    assert "Shares  GPU 0: bo's lab.py" in said
     for word in ("v100:0", "4121", "V100", "16.0 GiB", "sm_70 kernel test ok", "amp: fp16"):
         assert word in said
     for word in ("Redis 7.4.0", "AOF OFF", "webhook", "412 GiB free", "SIGTERM"):

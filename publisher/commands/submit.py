@@ -21,7 +21,6 @@ from publisher.options import (
     PrintId,
     Seeds,
     TimeLimit,
-    megabytes_of,
     parent_of,
     seconds_of,
 )
@@ -29,6 +28,7 @@ from publisher.plan import Needs, Planned, Wishes, batch_of, new_runs, waiting_f
 from publisher.receipts import nothing_queued, would_lines
 from publisher.sending import send, stay, tell
 from schemas import code
+from schemas.amounts import megabytes_of
 from schemas.config import NOTIFY
 from schemas.errors import UsageError, count
 from schemas.overrides import split_arguments
