@@ -38,6 +38,7 @@ def a_worker(gpu: str, **fields: Any) -> WorkerView:
         draining=fields.pop("draining", False),
         offer_mb=fields.pop("offer_mb", 0),
         busy_with=fields.pop("busy_with", ""),
+        shared_with=fields.pop("shared_with", ""),
     )
     return WorkerView(card=card, **{"seen_at": NOW, "run": "", "alive": True, **fields})
 
