@@ -63,8 +63,12 @@ def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
 
 def load_cells(path: Path | str, overrides: Sequence[str], spread: Spread) -> list[Loaded]:
     """One config, or all cells of a sweep; raises ConfigError with every problem of any."""
-    file = str(path)
-    document = parse(read_text(Path(path)), file)
+    return read_cells(read_text(Path(path)), str(path), overrides, spread)
+
+
+def read_cells(text: str, file: str, overrides: Sequence[str], spread: Spread) -> list[Loaded]:
+    """The same of a text; `file` is what problems call it."""
+    document = parse(text, file)
     single, axes = split_lists(overrides) if spread.lists else (list(overrides), [])
     fixed = apply(document, single)
     axes = [*section_axes(document), *axes]
