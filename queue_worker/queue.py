@@ -24,6 +24,7 @@ controls        hash    <kind>:<scope> -> by, reason, at, value as JSON: holds, 
 bad:<worker> fails:<batch>   list   the last ends that a circuit breaker looks at
 leases:2        zset    running ids by the end of their lease
 worker:<lane>   hash    card, and the last claim: claim_nonce claim_run claim_token claim_job
+edits           zset    runs that are held while somebody edits them, by when that ends
 workers roots   zset    worker lanes, and runs roots, by when they were last seen
 reap:last reap:hold     string  last reap by anyone; nothing expires before
 log:<id>        list    the last lines; log_next in the record is the index after the last one

@@ -70,6 +70,10 @@ class Change(Record):
     after: tuple[Parent, ...] | None = None
     needs_host: LanePart | None = None
     time_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    config: dict[str, Any] | None = None  # with it its digest, and what it was made with
+    digest: str | None = None
+    overrides: tuple[str, ...] | None = None
+    name: Annotated[str, StringConstraints(min_length=1)] | None = None
 
     @classmethod
     def asked(cls, **values: Any) -> Self:
