@@ -34,7 +34,19 @@ LanePart = Annotated[str, StringConstraints(pattern=r"^[^|\x00-\x1f]*$", max_len
 RunId = Annotated[str, StringConstraints(pattern=ID_PATTERN.pattern)]
 
 
-class Submission(Record):
+class Asked(Record):
+    """What a person asks for: a value that cannot be is their mistake, not ours."""
+
+    @classmethod
+    def asked(cls, **values: Any) -> Self:
+        """The values, or what is wrong with them."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UsageError(f"{mistake(error)}; nothing was queued or changed") from error
+
+
+class Submission(Asked):
     """A run to be queued; client-made id and nonce let the door recognise a repeat."""
 
     id: RunId
@@ -63,7 +75,7 @@ class Submission(Record):
     held_reason: str = ""
 
 
-class Change(Record):
+class Change(Asked):
     """What may be changed of a pending run; what is None stays."""
 
     priority: Priority | None = None
@@ -74,14 +86,6 @@ class Change(Record):
     digest: str | None = None
     overrides: tuple[str, ...] | None = None
     name: Annotated[str, StringConstraints(min_length=1)] | None = None
-
-    @classmethod
-    def asked(cls, **values: Any) -> Self:
-        """The change that a person asks for, or what is wrong with it."""
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise UsageError(mistake(error), fix="nothing was changed") from error
 
 
 class Receipt(Record):

@@ -133,12 +133,13 @@ def _rows(values: Mapping[str, Any], above: Key, comments: Mapping[str, str]) ->
             yield f"{indent}{name}:\n"
             yield from _rows(value, key, comments)
         else:
-            row = f"{indent}{name}: {_scalar(value)}"
+            row = f"{indent}{name}: {written(value)}"
             comment = comments.get(dotted(key), "")
             yield f"{row:<{COMMENT_COLUMN}}  # {comment}\n" if comment else f"{row}\n"
 
 
-def _scalar(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value as a config file, or an override, would have it."""
     if isinstance(value, str) and PLAIN.fullmatch(value) and plain_value(value) == value:
         return value
     text = json.dumps(value, ensure_ascii=False)  # YAML does not join the halves of an escape
