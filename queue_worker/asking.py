@@ -6,15 +6,14 @@ Only `queue.py` imports this. The keys are documented there.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from queue_worker.asked import Change, Submission
 from queue_worker.connection import told
 from queue_worker.lineage import parents_elsewhere, parents_first
 from queue_worker.reading import Reading
 from queue_worker.records import (
     BatchCard,
-    Change,
     ControlKind,
     Receipt,
-    Submission,
     batched,
     carried,
     dump,

@@ -46,6 +46,7 @@ from typing import Literal, Self, cast
 import redis
 
 from queue_worker import connection as reach
+from queue_worker.asked import Submission
 from queue_worker.asking import Asking
 from queue_worker.connection import NOWHERE, Place
 from queue_worker.reading import rq_queue_name
@@ -61,7 +62,6 @@ from queue_worker.records import (
     Report,
     Row,
     Share,
-    Submission,
     Verdict,
     WorkerCard,
     WorkerView,
