@@ -40,17 +40,17 @@ def ended(queue: Queue, ending: Ending = FINISHED, **fields: Any) -> str:
 
 
 def test_an_edited_config_is_what_the_worker_gets(queue: Queue) -> None:
-    run_id = submit(queue, digest="old", name="a", preflight={"peak_mb": 900}, memory_mb=900)
+    run_id = submit(queue, digest="old", name="uno", preflight={"peak_mb": 900}, memory_mb=900)
     run = queue.edit(
-        run_id, by="ana", config=OTHER, digest="new", name="b", overrides=["seed=2"], told="seed"
+        run_id, by="ana", config=OTHER, digest="new", name="other", overrides=["seed=2"], told="so"
     )
-    assert (run.config, run.digest, run.name, run.overrides) == (OTHER, "new", "b", ("seed=2",))
+    assert (run.config, run.digest, run.name, run.overrides) == (OTHER, "new", "other", ("seed=2",))
     assert (run.preflight, run.memory_mb) == ({}, 0)
     assert queue.same("old", "new").keys() == {"new"}
-    assert queue.resolve("b") == run_id
+    assert queue.resolve("other") == run_id
     with pytest.raises(NotFound):
-        queue.resolve("a")
-    assert [e.text for e in queue.events(run_id=run_id) if e.kind == "edited"] == ["seed"]
+        queue.resolve("uno")
+    assert [e.text for e in queue.events(run_id=run_id) if e.kind == "edited"] == ["so"]
     assert claim(queue).run.config == OTHER
 
 
