@@ -4,7 +4,7 @@ Only `queue.py` imports this. The keys are documented there.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from queue_worker.asked import Change, Submission
 from queue_worker.connection import told
@@ -137,7 +137,9 @@ class Asking(Reading):
             name=name,
         )
         named = change.model_dump(mode="json", exclude_none=True)
-        fields = {n: dump(v) if isinstance(v, list | dict) else str(v) for n, v in named.items()}
+        texts = {n: dump(v) if isinstance(v, list | dict) else str(v) for n, v in named.items()}
+        if priority is not None:
+            texts["shift"] = ""  # a priority counts from where it was submitted
         return self._asked(
             "edit",
             run_id,
@@ -145,8 +147,18 @@ class Asking(Reading):
             kind="moved" if set(named) == {"priority"} else "edited",
             text=one_line(told)
             or ", ".join(f"{name} {_shown(value)}" for name, value in named.items()),
-            fields={key: carried(text) for key, text in fields.items()},
+            fields={key: carried(text) for key, text in texts.items()},
         )
+
+    @told
+    def move(self, run_id: str, *, by: str, to: Literal["first", "last"]) -> Run:
+        """Before, or behind, all that are in line now, whoever they belong to."""
+        return self._asked("move", run_id, by=by, to=to, other="")
+
+    @told
+    def move_before(self, run_id: str, *, by: str, other: str) -> Run:
+        """To the place just before another pending run."""
+        return self._asked("move", run_id, by=by, to="before", other=other)
 
     @told
     def set_control(
@@ -217,6 +229,11 @@ class Asking(Reading):
             )
         if word == b"orphan":
             raise NotFound(f"there is no run {more[0].decode()} to wait for")
+        if word == b"ended":
+            raise TransitionRefused(
+                f"run {more[0].decode()} is not in line, so nothing can go before it",
+                fix="queue list -s queued",
+            )
         if word == b"circle":
             raise UsageError(f"run {run_id} would wait for itself through {more[0].decode()}")
         if word == b"broken":

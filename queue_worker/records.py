@@ -194,6 +194,8 @@ class Row(Record):
     kind: Kind = "train"
     seq: int = 0
     priority: int = 0
+    shift: int = 0
+    digest: str = ""
     batch: str = ""
     fold: int | None = None
     after: tuple[Parent, ...] = ()
