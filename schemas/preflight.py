@@ -57,9 +57,14 @@ class Preflight(Record):
 
     def peak(self, batch: int, accumulate: int) -> float:
         """The memory that another batch, or another cut of it, would need."""
-        own = -(-batch // self.gpus)
-        kept = self.gradient_mb if accumulate > 1 else 0.0
-        return self.fixed_mb + self.image_mb * -(-own // accumulate) + self.input_mb * own + kept
+        own, at_once = batch // self.gpus, at_once_of(batch, accumulate, self.gpus)
+        kept = self.gradient_mb if own > at_once else 0.0
+        return self.fixed_mb + self.image_mb * at_once + self.input_mb * own + kept
+
+
+def at_once_of(batch: int, accumulate: int, gpus: int) -> int:
+    """Images that go through the model of one process together."""
+    return min(batch // accumulate, batch // gpus)
 
 
 class Answer(Record):
@@ -91,22 +96,20 @@ def judge(seen: Preflight, memory_mb: int) -> Verdict:
 
 
 def largest(seen: Preflight, memory_mb: int) -> int:
-    """The largest batch that fits comfortably, cut into as many parts as the config says."""
-    room = FITS * memory_mb
-    unit = seen.gpus * seen.accumulate
-    kept = seen.peak(unit, seen.accumulate) - seen.peak(0, seen.accumulate)  # of one image a part
-    if kept <= 0 or seen.peak(unit, seen.accumulate) > room:
+    """The largest batch that fits comfortably, cut as the config says and into equal shares."""
+    unit = seen.gpus * seen.accumulate * 2  # mixing wants pairs
+    least, room = seen.peak(unit, seen.accumulate), FITS * memory_mb
+    each = seen.peak(2 * unit, seen.accumulate) - least
+    if least > room or each <= 0:
         return 0
-    images = int((room - seen.peak(0, seen.accumulate)) // kept)
-    return (images - images % 2 if images > 1 else 1) * unit  # mixing wants pairs
+    return unit * (1 + int((room - least) // each))
 
 
 def parts(seen: Preflight, memory_mb: int) -> int:
     """Into how many parts the same batch must be cut to fit comfortably: it stays what it is."""
-    whole = seen.batch_size // seen.gpus
-    cuts = (n for n in range(seen.accumulate, whole + 1) if seen.batch_size % (n * seen.gpus) == 0)
-    room = FITS * memory_mb
-    return next((n for n in cuts if seen.peak(seen.batch_size, n) <= room), 0)
+    batch, room = seen.batch_size, FITS * memory_mb
+    cuts = (n for n in range(seen.accumulate, batch + 1) if batch % n == 0)
+    return next((n for n in cuts if seen.peak(batch, n) <= room), 0)
 
 
 def remedy(seen: Preflight, verdict: Verdict) -> str:

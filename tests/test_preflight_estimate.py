@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from schemas.config import TrainConfig
 from schemas.preflight import Ask
+from trainer import machine
 from trainer import model as models
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
@@ -38,7 +39,7 @@ def config(name: str, size: int = 64, batch: int = 8, **parts: Any) -> TrainConf
 def measured_mb(wanted: TrainConfig, classes: int) -> float:
     """What the allocator says of a real step: all that lay there before, and the most on top."""
     size, batch = wanted.data.img_size, wanted.data.batch_size
-    model = models.create(wanted.model, classes, size)
+    model = machine.place(models.create(wanted.model, classes, size), torch.device("cpu"))
     indices = torch.zeros(batch, dtype=torch.long).numpy()
     learner = Learner(
         wanted,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.config import TrainConfig
-from schemas.preflight import Preflight, declared_mb, judge, key_of, remedy
+from schemas.preflight import Preflight, at_once_of, declared_mb, judge, key_of, remedy
 
 V100 = 16160  # MiB of a card that is sold as 16 GB
 
@@ -38,7 +38,9 @@ def test_what_does_not_fit_names_both_ways_out() -> None:
 def test_parts_of_a_batch_that_is_cut_already_and_shared_between_gpus() -> None:
     needs = seen(26_600, accumulate=2, gpus=2)
     verdict = judge(needs, V100)
-    assert verdict.largest % 4 == 0 and 64 % (verdict.accumulate * 2) == 0
+    assert verdict.largest % 8 == 0 and verdict.accumulate == 4
+    assert at_once_of(64, 2, 2) == 32  # one part: a process has no more than its share
+    assert at_once_of(64, verdict.accumulate, 2) == 16
 
 
 def test_a_model_that_cannot_hold_one_image_is_told_so() -> None:

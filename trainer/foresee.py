@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.components.model import Timm
 from schemas.config import TrainConfig
-from schemas.preflight import CLASSES, Answer, Ask, Preflight
+from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of
 from trainer import model as models
 from trainer.faults import ConfigFault
 from trainer.shadow import Shadow
@@ -103,14 +103,14 @@ def with_memory(seen: Preflight, config: TrainConfig, model: nn.Module) -> Prefl
     """With what a step holds at its peak, and how that grows with the batch."""
     shadow = Shadow(config, model, seen.classes, seen.precision == "amp")
     even = 2 if config.mix.on else 1  # only pairs can be mixed
-    wanted = -(-seen.batch_size // seen.gpus // seen.accumulate)
+    wanted = at_once_of(seen.batch_size, seen.accumulate, seen.gpus)
     images = -(-wanted // even) * even
     fewer = images // 2 // even * even or images + even
     peak = shadow.peak_mb(images)
     each = (peak - shadow.peak_mb(fewer)) / (images - fewer)  # memory is affine in the batch
     shared = seen.gradient_mb if seen.gpus > 1 else 0.0  # buckets that processes add theirs up in
     kept = seen.gradient_mb  # while the next part is learnt from; at most
-    if seen.accumulate > 1:
+    if seen.batch_size // seen.gpus > wanted:
         kept = shadow.peak_mb(images, 2) - peak - images * seen.input_mb
     grown = seen.model_copy(
         update={

@@ -10,7 +10,7 @@ import typer
 
 from schemas.amounts import megabytes_of
 from schemas.errors import TrainqError, UsageError
-from schemas.preflight import Answer, Ask, Preflight, Verdict, judge, remedy
+from schemas.preflight import Answer, Ask, Preflight, Verdict, at_once_of, judge, remedy
 from schemas.source import load
 
 EPILOG = (
@@ -104,7 +104,7 @@ def cut(seen: Preflight) -> str:
     words = [str(seen.batch_size)]
     words += [f"in {seen.accumulate} parts"] if seen.accumulate > 1 else []
     words += [f"on {seen.gpus} GPUs"] if seen.gpus > 1 else []
-    images = -(-seen.batch_size // seen.gpus // seen.accumulate)
+    images = at_once_of(seen.batch_size, seen.accumulate, seen.gpus)
     return ", ".join(words) + (f": {images} at once" if len(words) > 1 else "")
 
 

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from schemas.config import TrainConfig
+from trainer import machine
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
 from trainer.learner import Learner
@@ -58,15 +59,11 @@ class Shadow:
         self.ledger = Ledger()
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         precision: Precision = "fp16" if amp else "fp32"  # bf16 takes as much
-        # fake parameters cannot be converted (torch holds weak references to them): the layout is
-        # chosen before, on the meta device, and the learner's own conversion has nothing to do
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        machine.place(model, torch.device("meta"))  # its layout: fake parameters keep theirs
         with self._fake, self.ledger:
-            placed = model.to_empty(device="cpu")
-            vars(placed)["to"] = lambda *_, **__: placed
             self.learner = Learner(
                 config,
-                placed,
+                model.to_empty(device="cpu"),
                 Plan(Parts.of(np.array([-1, 0]), 0), config.seed, 1, config.train.epochs, 1),
                 classes,
                 device=torch.device("cpu"),  # backward of fake CUDA tensors needs a real context
