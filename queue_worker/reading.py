@@ -151,6 +151,17 @@ class Reading:
         return dict(zip(State, numbers, strict=True))
 
     @told
+    def ended_before(self, at: float) -> Ids:
+        """Every run that ended before then, the oldest first."""
+        found: list[tuple[float, str]] = []
+        for state in sorted(ENDED):
+            pairs = self._connection.zrangebyscore(
+                self._key(f"state:{state}"), "-inf", f"({at:.6f}", withscores=True
+            )
+            found += [(score, run_id.decode(errors="replace")) for run_id, score in pairs]
+        return [run_id for _, run_id in sorted(found)]
+
+    @told
     def states(self, ids: Iterable[str]) -> dict[str, State]:
         """In which state these runs are; ids that name no run are left out."""
         asked = list(dict.fromkeys(ids))

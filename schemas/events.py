@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     SKIPPED = "skipped"
     STARTED_OVER = "started_over"  # its checkpoint is on a runs root that has no worker alive
     QUARANTINED = "quarantined"
+    PRUNED = "pruned"  # old ended runs were forgotten; `run` is empty
     RESTORED = "restored"  # its record was lost with Redis and read from its folder
 
 

@@ -58,6 +58,11 @@ class Settings(BaseModel):
         """A trainer without a beat for this long saves and leaves: 9 s, before the lease does."""
         return self.lease_s * 0.6
 
+    @property
+    def dying_s(self) -> float:
+        """A trainer that lives so long after SIGKILL hangs in the kernel: 30 s."""
+        return self.lease_s * 2
+
     @classmethod
     def read(cls, env: Mapping[str, str], dotenv: Path | None = None) -> "Settings":
         """The settings that this environment and `.env` file say."""
