@@ -87,6 +87,7 @@ class Site:
             "TRAINQ_RUNS": str(self.runs),
             "TRAINQ_LEASE_S": str(LEASE_S),
             "TRAINQ_GRACE_S": "5",
+            "TRAINQ_PREFLIGHT_S": "0",
             "TRAINQ_SLACK_FILE": str(folder / "notices.jsonl"),
             **env,
         }
