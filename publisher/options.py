@@ -57,6 +57,26 @@ class Format(StrEnum):
     ID = "id"
 
 
+class Sheet(StrEnum):
+    """What results may be printed as."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MD = "md"
+    ID = "id"
+
+
+States = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--state", metavar="STATE", help="One state or several: failed,running."),
+]
+Mine = Annotated[bool, typer.Option("--mine", help="Only my runs.")]
+Sort = Annotated[
+    str, typer.Option("--sort", metavar="METRIC", help="Rank by this metric of the best epoch.")
+]
+AsSheet = Annotated[Sheet, typer.Option("-o", "--output", help="What to print.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="What to print.")]
 
 
