@@ -74,11 +74,6 @@ class Sheet(StrEnum):
     ID = "id"
 
 
-States = Annotated[
-    list[str] | None,
-    typer.Option("-s", "--state", metavar="STATE", help="One state or several: failed,running."),
-]
-Mine = Annotated[bool, typer.Option("--mine", help="Only my runs.")]
 Sort = Annotated[
     str, typer.Option("--sort", metavar="METRIC", help="Rank by this metric of the best epoch.")
 ]

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from publisher import console, records
-from publisher.options import Batches, MaybeRuns, Mine, States, states_of
-from publisher.selectors import ALL, selected
+from publisher.options import Batches, MaybeRuns, Mine, States
+from publisher.selectors import choice, selected
 from publisher.tables import as_markdown, columns_of
 from schemas.errors import UsageError, count
 from schemas.rundir import write_atomic
@@ -44,15 +44,11 @@ def export(
 ) -> None:
     from publisher.gathered import run_rows  # reads configs' environments: 0.1 s of imports
 
-    form, wanted = _format(to, output), states_of(states or []) or ALL
+    form = _format(to, output)
+    named = choice(runs, batches, states, mine=mine)
     queue, settings = console.open_queue(), console.settings()
-    user = settings.user
-    if runs or batches:
-        ids = selected(queue, runs or [], batches or [], user, wanted)
-    else:
-        ids = [row.id for row in queue.list(states=wanted, user=user if mine else "")]
-    rows = run_rows(queue, ids, settings.runs)
-    rows = [row for row in rows if row["state"] in wanted and not (mine and row["user"] != user)]
+    meant = named if named.words or named.wide else choice((), everything=True)
+    rows = run_rows(queue, selected(queue, meant, settings.user), settings.runs)
     if form is Export.PARQUET:
         from publisher.frames import parquet
 
