@@ -11,8 +11,18 @@ import typer
 
 from publisher import console
 from publisher.commands.move import stands
-from publisher.options import After, Batches, Yes, parent_of, seconds_of
-from publisher.selectors import question, selected
+from publisher.consent import agree
+from publisher.options import (
+    After,
+    All,
+    Batches,
+    Mine,
+    States,
+    Yes,
+    parent_of,
+    seconds_of,
+)
+from publisher.selectors import choice, selected
 from schemas.errors import TransitionRefused, UsageError
 from schemas.overrides import split_arguments
 from schemas.run import PENDING, Parent
@@ -43,6 +53,9 @@ def edit(
         typer.Argument(metavar="RUN|KEY=VALUE", help="Runs that wait; keys of their configs."),
     ] = None,
     batches: Batches = None,
+    states: States = None,
+    mine: Mine = False,
+    everything: All = False,
     priority: Annotated[
         int | None,
         typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first."),
@@ -72,11 +85,12 @@ def edit(
         **({"needs_host": "" if on == "any" else on} if on else {}),
         **({"time_limit_s": limit_s} if time_limit else {}),
     }
-    ids = selected(queue, words, batches or [], user, PENDING)
+    chosen = choice(words, batches, states, mine=mine, everything=everything)
+    ids = selected(queue, chosen, user, PENDING)
     if not asked:
         _in_an_editor(queue, ids, user, yes=yes)
         return
-    console.confirm(question(queue, ids, user, "edit"), yes=yes)
+    agree(queue, ids, user, "edit", yes=yes)
     edits = {each.run.id: each for each in _edits(queue, ids, overrides, wanted)}
     console.out_each(ids, lambda run_id: _said(queue, _apply(queue, edits[run_id], user)))
 
