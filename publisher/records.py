@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from publisher import snapshot
@@ -18,6 +19,7 @@ from publisher.text import clean
 from schemas.run import ENDED
 
 if TYPE_CHECKING:
+    from publisher.reasons import Reasons
     from queue_worker.queue import BatchView, Control, Row, Share, WorkerView
     from schemas.events import Event
     from schemas.run import Run, State
@@ -196,6 +198,23 @@ def run_record(
     }
 
 
+def why_record(told: Reasons, ahead: int | None) -> dict[str, Any]:
+    """The whole of `queue why --json`."""
+    run = told.run
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "id": run.id,
+        "name": run.name,
+        "state": run.state,
+        "user": run.user,
+        "ahead": ahead,
+        "why": told.why,
+        "workers": [asdict(one) for one in told.workers],
+        "notes": list(told.notes),
+        "commands": list(told.commands),
+    }
+
+
 def event_record(event: Event) -> dict[str, Any]:
     """One event of a run's history."""
     return {**event.model_dump(mode="json", exclude={"run"}), "at": iso(event.at)}
@@ -217,6 +236,8 @@ def as_jsonl(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _at(record: Mapping[str, Any], key: str) -> Any:
+    if key in record:
+        return record[key]
     value: Any = record
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -58,7 +58,7 @@ def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
         what = "this file describes a sweep: many runs, not one"
         fix = "`publisher submit` queues them all, `publisher validate` shows them"
         document.problems.append(document.sweep.place.problem(what, key=SWEEP, help=fix))
-    return _loaded(document, tuple(overrides))
+    return checked(document, tuple(overrides))
 
 
 def load_cells(path: Path | str, overrides: Sequence[str], spread: Spread) -> list[Loaded]:
@@ -93,7 +93,7 @@ def _cells(
         put_all(one, step)
         cell = tuple(override.text for override in step)
         try:
-            found = _loaded(one, (*single, *cell))
+            found = checked(one, (*single, *cell))
         except ConfigError as error:
             problems |= {tuple(each.lines()): each for each in error.problems}
         else:
@@ -108,7 +108,8 @@ def _first_seed(document: Document) -> int:
     return seed if isinstance(seed, int) else 0  # what is wrong with it is said by the model
 
 
-def _loaded(document: Document, overrides: tuple[str, ...]) -> Loaded:
+def checked(document: Document, overrides: tuple[str, ...] = ()) -> Loaded:
+    """The config that a document holds; raises ConfigError with everything that is wrong."""
     config, faults = examine(document.mapping, document.bad)
     problems = [*document.problems, *(_problem(document, fault) for fault in faults)]
     if config is None or problems:
@@ -133,12 +134,13 @@ def _rows(values: Mapping[str, Any], above: Key, comments: Mapping[str, str]) ->
             yield f"{indent}{name}:\n"
             yield from _rows(value, key, comments)
         else:
-            row = f"{indent}{name}: {_scalar(value)}"
+            row = f"{indent}{name}: {written(value)}"
             comment = comments.get(dotted(key), "")
             yield f"{row:<{COMMENT_COLUMN}}  # {comment}\n" if comment else f"{row}\n"
 
 
-def _scalar(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value as a config file, or an override, would have it."""
     if isinstance(value, str) and PLAIN.fullmatch(value) and plain_value(value) == value:
         return value
     text = json.dumps(value, ensure_ascii=False)  # YAML does not join the halves of an escape

@@ -136,10 +136,18 @@ def test_nothing_at_all_is_answered_with_help(desk: Desk, tool: str) -> None:
     assert answer.code == 2 and "Examples:" in answer.err
 
 
-LOOKING = ("list", "show", "logs", "cancel", "hold", "release", "wait", "results")
+LOOKING = (
+    *("list", "show", "why", "logs", "cancel", "hold", "release", "move", "wait", "results"),
+    *("compare", "export"),
+)
 ASKING = ("submit", "validate", "retry", "schema")
 VERBS = [*(f"queue {verb}" for verb in LOOKING), *(f"publisher {verb}" for verb in ASKING)]
-BARE = ("queue list", "queue results", "publisher schema")  # say something when given nothing
+BARE = (
+    "queue list",
+    "queue results",
+    "queue export",
+    "publisher schema",
+)  # say something when given nothing
 
 
 @pytest.mark.parametrize("verb", VERBS)

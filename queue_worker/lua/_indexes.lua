@@ -79,7 +79,7 @@ end
 local INDEXES = {
   runs = 'zset', ids = 'zset', users = 'zset', batches = 'zset', controls = 'hash', ['lanes:2'] = 'set', ['leases:2'] = 'zset', workers = 'zset', roots = 'zset',
   ['notices:open'] = 'zset', quarantine = 'hash', events = 'stream', bell = 'list', ['seq:2'] = 'string',
-  ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string',
+  ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string', edits = 'zset',
 }
 for _, state in ipairs(STATES) do INDEXES['state:' .. state] = 'zset' end
 
@@ -119,11 +119,15 @@ local function count(name, floor)
   return redis.call('INCR', key(name))
 end
 
+-- Microseconds between the places of runs that are submitted or moved together: another one can be
+-- moved between them.
+local APART = 1000
+
 -- The number of the next run: the time, but never one twice or backwards.
 local function next_seq()
   local last = tonumber(redis.call('GET', key('seq:2')) or '')
   last = last or tonumber(redis.call('ZRANGE', key('runs'), -1, -1, 'WITHSCORES')[2] or '0')
-  local seq = math.max(NOW_US, last + 1)
+  local seq = math.max(NOW_US, last + APART)
   redis.call('SET', key('seq:2'), whole(seq))
   return seq
 end
