@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from publisher import console
-from publisher.plan import Batch, Planned
+from publisher.plan import Batch, Needs, Planned
 from publisher.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
 from publisher.watching import ending, follow, until_ended, verdict
 from schemas.errors import IdTaken, QueueUnreachable
@@ -15,6 +15,9 @@ from schemas.run import Parent, new_id, new_nonce
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue, Submission
+
+OWN = [field.name for field in fields(Planned) if field.name not in {"waits", "needs"}]
+NEEDS = [field.name for field in fields(Needs)]
 
 
 def send(
@@ -55,22 +58,12 @@ def _submission(run: Planned, run_id: str, ids: Sequence[str], batch: Batch | No
     """A planned run under its id, waiting for others of the plan under theirs."""
     from queue_worker.queue import Submission
 
-    own = {
-        field.name: getattr(run, field.name)
-        for field in fields(run)
-        if field.name not in {"waits", "needs"}
-    }
     waits = (Parent(id=ids[wait.index], on=wait.on) for wait in run.waits)
-    return Submission.model_validate(
-        {
-            **own,
-            **asdict(run.needs),
-            "id": run_id,
-            "nonce": new_nonce(),
-            "after": (*run.after, *waits),
-            "batch": batch.id if batch else run.batch,
-        }
-    )
+    said = {name: getattr(run, name) for name in OWN} | {
+        name: getattr(run.needs, name) for name in NEEDS
+    }
+    said |= {"id": run_id, "nonce": new_nonce(), "after": (*run.after, *waits)}
+    return Submission.model_validate({**said, "batch": batch.id if batch else run.batch})
 
 
 def tell(
