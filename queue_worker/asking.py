@@ -4,19 +4,18 @@ Only `queue.py` imports this. The keys are documented there.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
+from queue_worker.asked import Change, Submission
 from queue_worker.connection import told
 from queue_worker.lineage import parents_elsewhere, parents_first
 from queue_worker.reading import Reading
 from queue_worker.records import (
     BatchCard,
-    Change,
     ControlKind,
     Receipt,
-    Submission,
     batched,
     dump,
     one_line,
@@ -94,9 +93,10 @@ class Asking(Reading):
         return self._asked("cancel", run_id, by=by, reason=one_line(reason))
 
     @told
-    def hold(self, run_id: str, *, by: str, reason: str = "") -> Run:
-        """Keep a pending run from starting; TransitionRefused once it runs or has ended."""
-        return self._asked("hold", run_id, by=by, reason=one_line(reason))
+    def hold(self, run_id: str, *, by: str, reason: str = "", for_s: float = 0) -> Run:
+        """Keep a pending run from starting; TransitionRefused once it runs or has ended. For the
+        time of an edit it ends by itself, unless somebody held the run before."""
+        return self._asked("hold", run_id, by=by, reason=one_line(reason), for_s=for_s)
 
     @told
     def release(self, run_id: str, *, by: str) -> Run:
@@ -113,20 +113,46 @@ class Asking(Reading):
         after: Sequence[Parent] | None = None,
         needs_host: str | None = None,
         time_limit_s: float | None = None,
+        config: Mapping[str, Any] | None = None,
+        digest: str | None = None,
+        overrides: Sequence[str] | None = None,
+        name: str | None = None,
+        told: str = "",
     ) -> Run:
-        """Change what a pending run asks for; what is None stays."""
+        """Change what a pending run is or asks for; what is None stays. `told` is for the log."""
         change = Change.asked(
-            priority=priority, after=after, needs_host=needs_host, time_limit_s=time_limit_s
+            priority=priority,
+            after=after,
+            needs_host=needs_host,
+            time_limit_s=time_limit_s,
+            config=config,
+            digest=digest,
+            overrides=overrides,
+            name=name,
         )
         named = change.model_dump(mode="json", exclude_none=True)
+        texts = {n: dump(v) if isinstance(v, list | dict) else str(v) for n, v in named.items()}
+        if priority is not None:
+            texts["shift"] = ""  # a priority counts from where it was submitted
         return self._asked(
             "edit",
             run_id,
             by=by,
             kind="moved" if set(named) == {"priority"} else "edited",
-            text=", ".join(f"{name} {_shown(value)}" for name, value in named.items()),
-            fields={n: dump(v) if isinstance(v, list) else str(v) for n, v in named.items()},
+            text=one_line(told)
+            or ", ".join(f"{name} {_shown(value)}" for name, value in named.items()),
+            fields=texts,
         )
+
+    @told
+    def move(self, run_id: str, *, by: str, to: Literal["first", "last"]) -> Run:
+        """Before, or behind, all that are in line now, whoever they belong to."""
+        return self._asked("move", run_id, by=by, to=to, other="")
+
+    @told
+    def move_before(self, run_id: str, *, by: str, other: str) -> Run:
+        """To the place just before another pending run."""
+        return self._asked("move", run_id, by=by, to="before", other=other)
 
     @told
     def set_control(
@@ -165,6 +191,18 @@ class Asking(Reading):
             raise TrainqError(f"the record of run {run.id} cannot be restored: {answer}")
         return bool(answer == "restored")
 
+    @told
+    def prune(
+        self, ids: Sequence[str], before: float, *, by: str, dry_run: bool = False
+    ) -> dict[str, str]:
+        """Forget these runs if they ended before then; of each '' or why it stays."""
+        answers: dict[str, str] = {}
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            flat = self._scripts.run("prune", ids=part, before=before, dry=dry_run, by=by)
+            answers |= {i.decode(): why.decode() for i, why in batched(flat, 2)}
+        return answers
+
     def _asked(self, verb: str, run_id: str, **arguments: Any) -> Run:
         word, *more = self._scripts.run(verb, id=run_id, **arguments)
         if word == b"missing":
@@ -174,8 +212,22 @@ class Asking(Reading):
                 f"run {run_id} is {more[0].decode()}: {verb} is for a run that waits its turn",
                 fix=f"queue show {run_id}",
             )
+        if word == b"edited":
+            raise TransitionRefused(
+                f"run {run_id} is being edited by {more[0].decode()}", fix=f"queue show {run_id}"
+            )
+        if word == b"begun":
+            raise TransitionRefused(
+                f"run {run_id} has begun: its checkpoint is of the config that it has",
+                fix=f"queue cancel {run_id}, then publisher retry {run_id} key=value",
+            )
         if word == b"orphan":
             raise NotFound(f"there is no run {more[0].decode()} to wait for")
+        if word == b"ended":
+            raise TransitionRefused(
+                f"run {more[0].decode()} is not in line, so nothing can go before it",
+                fix="queue list -s queued",
+            )
         if word == b"circle":
             raise UsageError(f"run {run_id} would wait for itself through {more[0].decode()}")
         if word == b"broken":

@@ -12,8 +12,8 @@ seq:2           string  the last run's number: microseconds; a run keeps it, so 
 runs ids        zset    all ids by seq; all ids by name, for prefixes
 state:<state>   zset    ids: queued by place, ended by ended_at, others by seq
 lanes:2         set     names of the lanes that are not empty
-lane:<lane>     zset    queued ids by place = seq - priority * a day; lane = <user>|<GiB>|<gpus>|
-                        <host wish>|<runs root of the checkpoint>|<batch>
+lane:<lane>     zset    queued ids by place = seq - priority * a day + shift; lane = <user>|<GiB>|
+                        <gpus>|<host wish>|<runs root of the checkpoint>|<batch>
 user:<user> name:<name> batch:<batch> digest:<digest>   zset   ids by seq
 children:<id>   set     runs that wait for this one
 users           zset    people, by when they were last charged
@@ -24,6 +24,7 @@ controls        hash    <kind>:<scope> -> by, reason, at, value as JSON: holds, 
 bad:<worker> fails:<batch>   list   the last ends that a circuit breaker looks at
 leases:2        zset    running ids by the end of their lease
 worker:<lane>   hash    card, and the last claim: claim_nonce claim_run claim_token claim_job
+edits           zset    runs that are held while somebody edits them, by when that ends
 workers roots   zset    worker lanes, and runs roots, by when they were last seen
 reap:last reap:hold     string  last reap by anyone; nothing expires before
 log:<id>        list    the last lines; log_next in the record is the index after the last one
@@ -45,6 +46,7 @@ from typing import Literal, Self, cast
 import redis
 
 from queue_worker import connection as reach
+from queue_worker.asked import Submission
 from queue_worker.asking import Asking
 from queue_worker.connection import NOWHERE, Place
 from queue_worker.reading import rq_queue_name
@@ -60,7 +62,6 @@ from queue_worker.records import (
     Report,
     Row,
     Share,
-    Submission,
     Verdict,
     WorkerCard,
     WorkerView,

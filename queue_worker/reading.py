@@ -151,6 +151,17 @@ class Reading:
         return dict(zip(State, numbers, strict=True))
 
     @told
+    def ended_before(self, at: float) -> Ids:
+        """Every run that ended before then, the oldest first."""
+        found: list[tuple[float, str]] = []
+        for state in sorted(ENDED):
+            pairs = self._connection.zrangebyscore(
+                self._key(f"state:{state}"), "-inf", f"({at:.6f}", withscores=True
+            )
+            found += [(score, run_id.decode(errors="replace")) for run_id, score in pairs]
+        return [run_id for _, run_id in sorted(found)]
+
+    @told
     def states(self, ids: Iterable[str]) -> dict[str, State]:
         """In which state these runs are; ids that name no run are left out."""
         asked = list(dict.fromkeys(ids))
@@ -208,23 +219,26 @@ class Reading:
             for digest in digests:
                 pipe.zrevrange(self._key(f"digest:{digest}"), 0, TWINS - 1)
             ids = [_decoded(found) for found in pipe.execute()]
-        runs = self._runs([run_id for some in ids for run_id in some])
+        runs = self.runs([run_id for some in ids for run_id in some])
         return {
             digest: [runs[run_id] for run_id in some if run_id in runs]
             for digest, some in zip(digests, ids, strict=True)
             if some
         }
 
-    def _runs(self, ids: Sequence[str]) -> dict[str, Run]:
-        """Many runs at once; a record that cannot be read is left out."""
-        with self._connection.pipeline(transaction=False) as pipe:
-            for run_id in ids:
-                pipe.hgetall(self._key(f"run:{run_id}"))
-            hashes = pipe.execute(raise_on_error=False)
+    @told
+    def runs(self, ids: Sequence[str]) -> dict[str, Run]:
+        """Many runs at once, without their leases; a record that cannot be read is left out."""
         runs: dict[str, Run] = {}
-        for run_id, fields in zip(ids, hashes, strict=True):
-            with suppress(ValueError, AttributeError):
-                runs[run_id] = run_of(run_id, fields, None)
+        for start in range(0, len(ids), PAGE):
+            page = ids[start : start + PAGE]
+            with self._connection.pipeline(transaction=False) as pipe:
+                for run_id in page:
+                    pipe.hgetall(self._key(f"run:{run_id}"))
+                hashes = pipe.execute(raise_on_error=False)
+            for run_id, fields in zip(page, hashes, strict=True):
+                with suppress(ValueError, AttributeError):
+                    runs[run_id] = run_of(run_id, fields, None)
         return runs
 
     @told
@@ -312,6 +326,11 @@ class Reading:
         rows = self._rows(self._ids(wanted, user, batch, limit, newest_ended_first))
         # a run may have moved on between the two reads; sorting is stable
         return sorted((row for row in rows if row.state in wanted), key=_section)
+
+    @told
+    def rows(self, ids: Iterable[str]) -> Rows:
+        """The rows of exactly these runs, in this order; what has no record is left out."""
+        return self._rows([*ids])
 
     def _rows(self, ids: Ids) -> Rows:
         rows: Rows = []

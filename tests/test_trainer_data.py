@@ -15,6 +15,7 @@ from support.trainers import tiny
 from schemas.components.augment import NoAugment, TimmAugment
 from schemas.components.data import Holdout, KFold, SketchCsv
 from schemas.rundir import RunsRoot
+from trainer.crew import Solo
 from trainer.data import loader, sketch, split, transforms
 from trainer.data.plan import VALIDATION, Plan
 from trainer.data.sketch import Images
@@ -169,7 +170,7 @@ def test_a_class_with_too_few_images_is_one_line(
 def plan(batch: int = 4, epochs: int = 2, every: int = 1) -> Plan:
     parts = split.divide(flat([0] * 12 + [1] * 6 + [2] * 6), Holdout(fraction=0.25), seed=3)
     config = tiny(data__batch_size=batch, train__epochs=epochs, evaluate__every=every)
-    return Plan.of(config, parts)
+    return Plan.of(config, parts, Solo())
 
 
 def test_an_epoch_sees_whole_batches_in_its_own_order_and_all_validation_images() -> None:

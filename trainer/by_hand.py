@@ -1,4 +1,7 @@
-"""`trainer train`: a run without any queue, for people. Torch loads when training begins."""
+"""`trainer train`: a run without any queue, for people. Torch loads when training begins.
+
+The app of the `trainer` command; `trainer preflight` has a room of its own.
+"""
 
 import json
 import logging
@@ -19,6 +22,7 @@ from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump, load
+from trainer import preflight
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -65,6 +69,9 @@ def train(
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
     run_here(order)
+
+
+app.command(epilog=preflight.EPILOG)(preflight.preflight)
 
 
 def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path) -> Order:

@@ -7,8 +7,19 @@ import typer
 from publisher import console
 from publisher.clock import brief
 from publisher.commands.move import stands
-from publisher.options import After, Batches, MaybeRuns, Yes, parent_of, seconds_of
-from publisher.selectors import question, selected
+from publisher.consent import agree
+from publisher.options import (
+    After,
+    All,
+    Batches,
+    MaybeRuns,
+    Mine,
+    States,
+    Yes,
+    parent_of,
+    seconds_of,
+)
+from publisher.selectors import choice, selected
 from schemas.errors import UsageError
 from schemas.run import PENDING, Parent, Run
 
@@ -29,6 +40,9 @@ TimeLimit = Annotated[
 def edit(
     runs: MaybeRuns = None,
     batches: Batches = None,
+    states: States = None,
+    mine: Mine = False,
+    everything: All = False,
     priority: Annotated[
         int | None,
         typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first."),
@@ -56,8 +70,9 @@ def edit(
         **({"needs_host": "" if on == "any" else on} if on else {}),
         **({"time_limit_s": limit_s} if time_limit else {}),
     }
-    ids = selected(queue, runs or [], batches or [], user, PENDING)
-    console.confirm(question(queue, ids, user, "edit"), yes=yes)
+    chosen = choice(runs, batches, states, mine=mine, everything=everything)
+    ids = selected(queue, chosen, user, PENDING)
+    agree(queue, ids, user, "edit", yes=yes)
 
     def edit_one(run_id: str) -> str:
         before = queue.get(run_id)

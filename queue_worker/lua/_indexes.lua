@@ -105,7 +105,7 @@ end
 local INDEXES = {
   runs = 'zset', ids = 'zset', users = 'zset', batches = 'zset', controls = 'hash', ['lanes:2'] = 'set', ['leases:2'] = 'zset', workers = 'zset', roots = 'zset',
   ['notices:open'] = 'zset', quarantine = 'hash', events = 'stream', bell = 'list', ['seq:2'] = 'string',
-  ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string',
+  ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string', edits = 'zset',
 }
 for _, state in ipairs(STATES) do INDEXES['state:' .. state] = 'zset' end
 

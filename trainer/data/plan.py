@@ -6,6 +6,7 @@ from typing import Self
 
 from schemas.config import TrainConfig
 from trainer import randomness
+from trainer.crew import Crew, share
 from trainer.data.split import Parts
 from trainer.faults import ConfigFault
 
@@ -23,13 +24,21 @@ class Plan:
     batch: int
     epochs: int
     evaluate_every: int
+    rank: int = 0  # of those who share each batch
+    ranks: int = 1
 
     @classmethod
-    def of(cls, config: TrainConfig, parts: Parts) -> Self:
+    def of(cls, config: TrainConfig, parts: Parts, crew: Crew) -> Self:
         """The plan of a config, refused when not even one whole batch comes together."""
-        plan = cls(
-            parts, config.seed, config.data.batch_size, config.train.epochs, config.evaluate.every
-        )
+        size, pieces = config.data.batch_size, crew.size * (2 if config.mix.on else 1)
+        if crew.size > 1 and size % pieces:
+            mixed = ", mixed in pairs" if config.mix.on else ""
+            raise ConfigFault(
+                f"a batch of {size} cannot be shared by {crew.size} GPUs{mixed}",
+                fix=f"data.batch_size={size // pieces * pieces + pieces}",
+            )
+        epochs, every = config.train.epochs, config.evaluate.every
+        plan = cls(parts, config.seed, size, epochs, every, crew.rank, crew.size)
         if plan.steps_per_epoch == 0:
             raise ConfigFault(
                 f"a batch of {plan.batch} is more than the {len(parts.train)} training images",
@@ -56,12 +65,13 @@ class Plan:
             images = self.parts.train[randomness.order(self.seed, number, len(self.parts.train))]
             done = step - number * self.steps_per_epoch if number == epoch else 0
             for start in range(done * self.batch, self.steps_per_epoch * self.batch, self.batch):
-                yield [(number, int(image)) for image in images[start : start + self.batch]]
+                batch = images[start : start + self.batch].tolist()
+                yield [(number, image) for image in share(batch, self.rank, self.ranks)]
             if self.evaluates(number):
                 yield from self.validation()
 
     def validation(self) -> Iterator[list[Place]]:
-        """Every validation image once; the last batch may be smaller."""
-        images = self.parts.validate
-        for start in range(0, len(images), self.batch):
-            yield [(VALIDATION, int(image)) for image in images[start : start + self.batch]]
+        """Every validation image once, on one of the ranks; the last batch may be smaller."""
+        images, size = self.parts.validate[self.rank :: self.ranks], self.batch // self.ranks
+        for start in range(0, len(images), size):
+            yield [(VALIDATION, image) for image in images[start : start + size].tolist()]
