@@ -117,6 +117,7 @@ class Asking(Reading):
         digest: str | None = None,
         overrides: Sequence[str] | None = None,
         name: str | None = None,
+        notify: str | None = None,
         told: str = "",
     ) -> Run:
         """Change what a pending run is or asks for; what is None stays. `told` is for the log."""
@@ -129,6 +130,7 @@ class Asking(Reading):
             digest=digest,
             overrides=overrides,
             name=name,
+            notify=notify,
         )
         named = change.model_dump(mode="json", exclude_none=True)
         texts = {n: dump(v) if isinstance(v, list | dict) else str(v) for n, v in named.items()}

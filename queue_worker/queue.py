@@ -46,9 +46,10 @@ from typing import Literal, Self, cast
 import redis
 
 from queue_worker import connection as reach
+from queue_worker import health
 from queue_worker.asked import Submission
 from queue_worker.asking import Asking
-from queue_worker.connection import NOWHERE, Place
+from queue_worker.connection import NOWHERE, Place, told
 from queue_worker.reading import rq_queue_name
 from queue_worker.records import (
     BatchCard,
@@ -73,6 +74,7 @@ from queue_worker.records import (
     rq_time,
     run_of,
 )
+from schemas.diagnosis import Finding
 from schemas.errors import IdTaken, TransitionRefused
 from schemas.run import TOKEN_PATTERN, Wish
 from schemas.settings import Settings
@@ -145,6 +147,11 @@ class Queue(Asking):
             crash_limit=settings.crash_limit,
             place=place,
         )
+
+    @told
+    def health(self) -> list[Finding]:
+        """What a doctor says of the server."""
+        return health.judge(health.examine(self._connection, self.place))
 
     # ---- workers --------------------------------------------------------------------------------
 

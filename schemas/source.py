@@ -65,7 +65,7 @@ def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
         what = "this file describes a sweep: many runs, not one"
         fix = "`publisher submit` queues them all, `publisher validate` shows them"
         document.problems.append(document.sweep.place.problem(what, key=SWEEP, help=fix))
-    return Loaded(_config(document, over), document, over, tuple(overrides))
+    return checked(document, over, tuple(overrides))
 
 
 def load_cells(path: Path | str, overrides: Sequence[str], spread: Spread) -> list[Loaded]:
@@ -115,8 +115,12 @@ def _first_seed(document: Document) -> int:
     return seed if isinstance(seed, int) else 0  # what is wrong with it is said by the model
 
 
+def checked(document: Document, over: Step = (), overrides: tuple[str, ...] = ()) -> Loaded:
+    """The config that a document holds; raises ConfigError with everything that is wrong."""
+    return Loaded(_config(document, over), document, over, overrides)
+
+
 def _config(document: Document, over: Step) -> TrainConfig:
-    """The config of a document with overrides put over it, or every problem of it."""
     whole = _put(document, over)
     config, faults = examine(whole.mapping, whole.bad)
     problems = [*whole.problems, *(_problem(whole, fault) for fault in faults)]

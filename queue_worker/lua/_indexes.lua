@@ -146,12 +146,16 @@ local function count(name, floor)
   return redis.call('INCR', key(name))
 end
 
+-- Microseconds between the places of runs that are submitted or moved together: another one can be
+-- moved between them.
+local APART = 1000
+
 -- The first of the numbers of so many new runs: the time, but never one twice or backwards.
 local function next_seq(number)
   local last = tonumber(redis.call('GET', key('seq:2')) or '')
   last = last or tonumber(redis.call('ZRANGE', key('runs'), -1, -1, 'WITHSCORES')[2] or '0')
-  local seq = math.max(NOW_US, last + 1)
-  redis.call('SET', key('seq:2'), whole(seq + number - 1))
+  local seq = math.max(NOW_US, last + APART)
+  redis.call('SET', key('seq:2'), whole(seq + (number - 1) * APART))
   return seq
 end
 

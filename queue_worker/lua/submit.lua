@@ -42,7 +42,7 @@ local entering, waiting, rings = {}, {}, 0
 for i, submission in ipairs(A.runs) do
   if submission.fresh then
     local id, fields = submission.id, submission.fields
-    fields.seq, seq = whole(seq), seq + 1
+    fields.seq, seq = whole(seq), seq + APART
     fields.config = ARGV[1 + i]
     fields.schema_number, fields.submitted_at, fields.nonce = whole(SCHEMA), seconds(NOW), submission.nonce
     fields.attempt, fields.crashes, fields.stalls = '0', '0', '0'
