@@ -48,7 +48,8 @@ def test_a_doctor_tells_every_setting_with_its_source(
     monkeypatch.chdir(desk.folder)
     Path(".env").write_text("TRAINQ_STALL_S=60\nSLACK_CHANNEL=#birds\n")
     answer = desk.publisher("doctor", COLUMNS="80")
-    rows = {row.split()[0]: row.split(maxsplit=1)[1] for row in answer.out.splitlines() if row}
+    told = [row.split(maxsplit=1) for row in answer.out.splitlines() if row[:1].isupper()]
+    rows = {words[0]: words[-1] for words in told}
     assert rows["TRAINQ_USER"].split() == ["the", "environment", "ana"]
     assert rows["SLACK_CHANNEL"].split() == [".env", "#birds"]
     assert rows["TRAINQ_LEASE_S"].split() == ["default", "15.0"]
