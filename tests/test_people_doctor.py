@@ -90,7 +90,7 @@ def test_a_doctor_asks_slack_by_a_child(desk: Desk, slack: SlackServer) -> None:
     assert found(good.out)["slack"] == "ok" and slack.count("auth.test") == 1
     assert not slack.messages and TOKEN not in good.out
     bad = desk.publisher("doctor", "--json", SLACK_BOT_TOKEN="xoxb-wrong-wrong-wrong", **env)
-    assert found(bad.out)["slack"] == "FAIL" and bad.code == 1
+    assert found(bad.out)["slack"] == "FAIL" and bad.code == 1, bad.out
 
 
 @on_one_server

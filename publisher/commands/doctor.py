@@ -12,7 +12,7 @@ from publisher import console
 from publisher.options import AsJson
 from publisher.text import Line, Piece, line
 from schemas import diagnosis, surroundings
-from schemas.diagnosis import Finding, fail, ok, warn
+from schemas.diagnosis import Finding, Level, fail, ok, warn
 from schemas.errors import QueueUnreachable
 from schemas.settings import Settings, sources, strangers
 
@@ -60,8 +60,8 @@ def _slack(settings: Settings) -> list[Finding]:
         done = subprocess.run(
             command, capture_output=True, timeout=SLACK_LIMIT_S, check=True, text=True
         )
-        return [Finding(**entry) for entry in json.loads(done.stdout)]
-    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+        return [Finding(**{**e, "level": Level(e["level"])}) for e in json.loads(done.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError):
         fix = "on a GPU host: worker doctor"
         return [warn("slack", "cannot be asked from here (slack-sdk comes with the worker)", fix)]
 
