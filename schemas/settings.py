@@ -35,6 +35,7 @@ class Settings(BaseModel):
     runs: Path = Field(Path("runs"), alias="TRAINQ_RUNS")
     data: Path = Field(Path(), alias="TRAINQ_DATA")
     state: Path = Field(Path("~/.local/state/trainq"), alias="TRAINQ_STATE")  # the embedded server
+    cache: Path = Field(Path("~/.cache/trainq"), alias="TRAINQ_CACHE")  # decoded images of a host
     user: str = Field(
         default_factory=getpass.getuser, alias="TRAINQ_USER", pattern=r"^[^|\x00-\x1f]{1,64}$"
     )  # a part of keys and lanes
