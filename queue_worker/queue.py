@@ -66,7 +66,6 @@ from queue_worker.records import (
     Verdict,
     WorkerCard,
     WorkerView,
-    carried,
     dump,
     mistake,
     one_line,
@@ -222,7 +221,7 @@ class Queue(Asking):
             token=token,
             number=report.number,
             fields=fields,
-            log=[carried(line[:LOG_WIDTH]) for line in report.log[-LOG_LINES:]],
+            log=[line[:LOG_WIDTH] for line in report.log[-LOG_LINES:]],
             metrics=[[str(row["epoch"]), dump(row)] for row in report.metrics],
             keep=LOG_LINES,
         )
