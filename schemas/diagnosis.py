@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from schemas.errors import count
+from schemas.settings import Named
 
 SUBJECT = 10  # letters of the column that says what a line is about
 
@@ -51,6 +52,13 @@ def lines(findings: Sequence[Finding], width: int) -> Iterator[str]:
         if found.fix:
             yield from _wrapped(f"{'':{len(head)}}try: ", found.fix, width)
     yield _sum(findings)
+
+
+def listed(settings: Sequence[Named]) -> Iterator[str]:
+    """Every setting, its value and who said it."""
+    width = max(len(one.name) for one in settings)
+    for one in settings:
+        yield f"{one.name:<{width}}  {one.value or '-'}  ({one.source})"
 
 
 def worst(findings: Sequence[Finding]) -> int:
