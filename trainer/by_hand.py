@@ -64,7 +64,7 @@ def train(
         config = load(file, overrides or ()).config
         root = data or (settings.data if "data" in settings.model_fields_set else file.parent)
         run_dir = RunDir(out or settings.runs / (config.name or file.stem))
-        order = prepare(run_dir, config, root.resolve())
+        order = prepare(run_dir, config, root.resolve(), settings.cache.expanduser())
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -74,7 +74,7 @@ def train(
 app.command(epilog=preflight.EPILOG)(preflight.preflight)
 
 
-def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path) -> Order:
+def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path, cache_root: Path) -> Order:
     """A new attempt in the run's folder, which must be of the same config."""
     run_dir.path.mkdir(parents=True, exist_ok=True)
     if run_dir.config.exists():
@@ -89,6 +89,7 @@ def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path) -> Order:
         run_dir=str(run_dir.path.resolve()),
         attempt_dir=str(attempt.path.resolve()),
         data_root=str(data_root),
+        cache_root=str(cache_root.absolute()),
     )
 
 
