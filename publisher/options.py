@@ -63,6 +63,21 @@ class Format(StrEnum):
     ID = "id"
 
 
+class Sheet(StrEnum):
+    """What results may be printed as."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MD = "md"
+    ID = "id"
+
+
+Sort = Annotated[
+    str, typer.Option("--sort", metavar="METRIC", help="Rank by this metric of the best epoch.")
+]
+AsSheet = Annotated[Sheet, typer.Option("-o", "--output", help="What to print.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="What to print.")]
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.components.data import KFold
+from schemas.config import experiment_of
 from schemas.errors import TransitionRefused, UsageError
+from schemas.preflight import Preflight, declared_mb, key_of
 from schemas.run import ENDED, Kind, Parent, Run, State
 from schemas.takeover import Takeover, takeover
 
@@ -91,6 +93,7 @@ class Planned:
     after: tuple[Parent, ...] = ()
     waits: tuple[Wait, ...] = ()  # for others of the plan, which have no id yet
     needs: Needs = Needs()
+    preflight: dict[str, Any] = field(default_factory=dict)
     retry_of: str = ""
     start_from: str = ""
     runs_root: str = ""
@@ -119,15 +122,15 @@ def new_runs(configs: Sequence[Loaded], wishes: Wishes, code: str = "") -> list[
 
 
 def _new_run(loaded: Loaded, wishes: Wishes, code: str) -> Planned:
-    config = loaded.config
+    config, canonical = loaded.config, loaded.config.canonical()
     stem = slug(wishes.name) if wishes.name else config.name or ""
     folds = isinstance(config.data.split, KFold) and bool(loaded.cell)
     return Planned(
         name=cell_name(stem, loaded) if stem else run_name(config, loaded.overrides),
         user=wishes.user,
-        config=config.canonical(),
+        config=canonical,
         overrides=loaded.overrides,
-        digest=config.experiment(),
+        digest=experiment_of(canonical),
         code=code,
         fold=config.data.split.fold if isinstance(config.data.split, KFold) and folds else None,
         priority=wishes.priority,
@@ -142,6 +145,8 @@ def waiting_for(
     planned: Sequence[Planned], parents: Sequence[tuple[str, Literal["ok", "any"]]]
 ) -> list[Planned]:
     """The same plan, to begin when these runs have ended; who waits within it waits already."""
+    if not parents:
+        return list(planned)
     after = tuple(Parent(id=run_id, on=on) for run_id, on in parents)
     return [run if run.waits else replace(run, after=after) for run in planned]
 
@@ -176,7 +181,7 @@ def _named_apart(planned: Sequence[Planned]) -> list[Planned]:
         used[run.name] = times = used.get(run.name, 0) + 1
         suffix = f"-{times}" if times > 1 and len(planned) > 1 else ""
         stem = run.name[: NAME_LENGTH - len(suffix)]
-        apart.append(replace(run, name=stem + suffix))
+        apart.append(replace(run, name=stem + suffix) if suffix else run)
     return apart
 
 
@@ -186,13 +191,12 @@ def batch_of(
     """What the runs of one submit are together; one alone is no batch."""
     if len(planned) < 2:
         return None
-    axes: dict[str, list[Any]] = {}
+    axes: dict[str, dict[str, None]] = {}  # the values of each in order, each once
     for loaded in configs:
         for text in loaded.cell:
             key, _, value = text.partition("=")
-            if value not in axes.setdefault(key, []):
-                axes[key].append(value)
-    varied = {key: values for key, values in axes.items() if len(values) > 1}
+            axes.setdefault(key, {})[value] = None
+    varied: dict[str, list[Any]] = {key: [*v] for key, v in axes.items() if len(v) > 1}
     kind: BatchKind = "sweep" if varied else "files"
     if set(varied) == {"seed"}:
         kind = "seeds"
@@ -216,6 +220,7 @@ def check_ended(run: Run) -> None:
 
 def again(old: Run, loaded: Loaded, user: str, start: Start, code: str = "") -> Planned:
     """A new run from an ended one; its config is the old one under the new overrides."""
+    memory, preflight = foreseen(old, loaded.config.canonical())
     renamed = any(override.startswith("name=") for override in loaded.overrides)
     return Planned(
         name=(loaded.config.name if renamed else None) or next_name(old.name),
@@ -230,11 +235,20 @@ def again(old: Run, loaded: Loaded, user: str, start: Start, code: str = "") -> 
         notify=loaded.config.notify or old.notify,
         batch=old.batch,
         after=old.after,
-        needs=Needs(old.needs_host, old.gpus, old.memory_mb, old.time_limit_s),
+        needs=Needs(old.needs_host, old.gpus, memory, old.time_limit_s),
+        preflight=preflight,
         retry_of=old.id,
         start_from=start.start_from,
         runs_root=start.runs_root,
     )
+
+
+def foreseen(old: Run, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The memory that a retry asks for and why: another shape needs another prediction."""
+    if not old.preflight or key_of(config, old.gpus, ()) == key_of(old.config, old.gpus, ()):
+        return old.memory_mb, old.preflight
+    by_hand = old.memory_mb != declared_mb(Preflight.model_validate(old.preflight))
+    return old.memory_mb if by_hand else 0, {}
 
 
 def wired(planned: Sequence[Planned]) -> list[Planned]:

@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, Literal
 
 from publisher import console
 from publisher.duplicates import refusal, sort_out
-from publisher.plan import Batch, Planned, Wishes, batch_of, waiting_for
+from publisher.plan import Batch, Needs, Planned, Wishes, batch_of, waiting_for
+from publisher.preflight import foresee
 from publisher.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
 from publisher.watching import ending, follow, until_ended, verdict
 from schemas.config import NOTIFY
 from schemas.errors import IdTaken, QueueUnreachable, UsageError
 from schemas.run import Parent, new_id, new_nonce
+from schemas.settings import Settings
 from schemas.source import Loaded
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue, Submission
+    from queue_worker.queue import Queue, Submission, WorkerCard
+
+OWN = [field.name for field in fields(Planned) if field.name not in {"waits", "needs"}]
+NEEDS = [field.name for field in fields(Needs)]
 
 
 def notify_of(text: str, flag: str) -> str:
@@ -37,6 +42,7 @@ def place(
     planned: Sequence[Planned],
     wishes: Wishes,
     after: Sequence[tuple[str, Literal["ok", "any"]]],
+    settings: Settings,
     *,
     again: bool,
     agree: Callable[[Sequence[Planned]], None],
@@ -46,9 +52,15 @@ def place(
     planned = waiting_for(planned, parents)
     if not again:
         planned = _new_ones(queue, planned)
+    planned = foresee(planned, alive(queue), settings)
     agree(planned)
     batch = batch_of(configs, planned, wishes, new_id())
     return send(queue, planned, batch), batch
+
+
+def alive(queue: Queue) -> list[WorkerCard]:
+    """The cards of the workers that could take something."""
+    return [worker.card for worker in queue.workers() if worker.alive]
 
 
 def _new_ones(queue: Queue, planned: Sequence[Planned]) -> list[Planned]:
@@ -98,21 +110,12 @@ def _submission(run: Planned, run_id: str, ids: Sequence[str], batch: Batch | No
     """A planned run under its id, waiting for others of the plan under theirs."""
     from queue_worker.queue import Submission
 
-    own = {
-        field.name: getattr(run, field.name)
-        for field in fields(run)
-        if field.name not in {"waits", "needs"}
-    }
     waits = (Parent(id=ids[wait.index], on=wait.on) for wait in run.waits)
-    said = {
-        **own,
-        **asdict(run.needs),
-        "id": run_id,
-        "nonce": new_nonce(),
-        "after": (*run.after, *waits),
-        "batch": batch.id if batch else run.batch,
+    said = {name: getattr(run, name) for name in OWN} | {
+        name: getattr(run.needs, name) for name in NEEDS
     }
-    return Submission.asked(**said)
+    said |= {"id": run_id, "nonce": new_nonce(), "after": (*run.after, *waits)}
+    return Submission.asked(**{**said, "batch": batch.id if batch else run.batch})
 
 
 def tell(

@@ -61,3 +61,4 @@ class Change(Asked):
     digest: str | None = None
     overrides: tuple[str, ...] | None = None
     name: Annotated[str, StringConstraints(min_length=1)] | None = None
+    notify: str | None = None

@@ -46,9 +46,10 @@ from typing import Literal, Self, cast
 import redis
 
 from queue_worker import connection as reach
+from queue_worker import health
 from queue_worker.asked import Submission
 from queue_worker.asking import Asking
-from queue_worker.connection import NOWHERE, Place
+from queue_worker.connection import NOWHERE, Place, told
 from queue_worker.reading import rq_queue_name
 from queue_worker.records import (
     BatchCard,
@@ -65,7 +66,6 @@ from queue_worker.records import (
     Verdict,
     WorkerCard,
     WorkerView,
-    carried,
     dump,
     mistake,
     one_line,
@@ -74,6 +74,7 @@ from queue_worker.records import (
     rq_time,
     run_of,
 )
+from schemas.diagnosis import Finding
 from schemas.errors import IdTaken, TransitionRefused
 from schemas.run import TOKEN_PATTERN, Wish
 from schemas.settings import Settings
@@ -147,6 +148,11 @@ class Queue(Asking):
             place=place,
         )
 
+    @told
+    def health(self) -> list[Finding]:
+        """What a doctor says of the server."""
+        return health.judge(health.examine(self._connection, self.place))
+
     # ---- workers --------------------------------------------------------------------------------
 
     def announce(self, card: WorkerCard) -> None:
@@ -215,7 +221,7 @@ class Queue(Asking):
             token=token,
             number=report.number,
             fields=fields,
-            log=[carried(line[:LOG_WIDTH]) for line in report.log[-LOG_LINES:]],
+            log=[line[:LOG_WIDTH] for line in report.log[-LOG_LINES:]],
             metrics=[[str(row["epoch"]), dump(row)] for row in report.metrics],
             keep=LOG_LINES,
         )

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from schemas.diagnosis import lines, listed, record, worst
 from schemas.errors import EXIT_CODES, NotFound
 from schemas.run import Run
-from schemas.settings import Settings
+from schemas.settings import Settings, sources
 
 if TYPE_CHECKING:
     from queue_worker.queue import Control, Queue, WorkerView
 
-VERBS = ("list", "drain", "resume")
+VERBS = ("list", "drain", "resume", "doctor")
 SCHEMA_VERSION = 1
 SENTENCE = """Take runs for a GPU, or look at the workers and steer them.
 
@@ -95,6 +96,25 @@ def resume(target: Target) -> None:
     for worker in _of(scope, queue.workers()):
         if left := _standing(worker, queue.controls()):
             print(f"  {worker.card.lane} still takes nothing: {_signed(left)}")
+
+
+@app.command()
+def doctor(
+    gpu: Annotated[str, typer.Option(help="As of worker; without it every GPU of this host.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")] = False,
+) -> None:
+    """Check this host: settings, Redis, Slack, GPUs, torch, systemd. Exit 1 when one fails."""
+    from queue_worker import checkup  # redis, slack-sdk and NVML are not needed for --help
+
+    dotenv = Path(".env")
+    settings, named = Settings.read(os.environ, dotenv), sources(os.environ, dotenv)
+    findings = list(checkup.examine(settings, gpu, os.environ, dotenv))
+    if as_json:
+        told = {"settings": [one._asdict() for one in named], "findings": record(findings)}
+        sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **told}, indent=2) + "\n")
+    else:
+        print("\n".join([*listed(named), "", *lines(findings, shutil.get_terminal_size().columns)]))
+    raise typer.Exit(worst(findings))
 
 
 # ---- who is meant --------------------------------------------------------------------------------

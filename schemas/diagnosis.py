@@ -4,9 +4,13 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from schemas.errors import count
+from schemas.settings import Named
 
+SCHEMA_VERSION = 1
+SETTING, SOURCE = 21, 15  # columns of a table of settings
 SUBJECT = 10  # letters of the column that says what a line is about
 
 
@@ -53,6 +57,13 @@ def lines(findings: Sequence[Finding], width: int) -> Iterator[str]:
     yield _sum(findings)
 
 
+def listed(settings: Sequence[Named]) -> Iterator[str]:
+    """Every setting, its value and who said it."""
+    width = max(len(one.name) for one in settings)
+    for one in settings:
+        yield f"{one.name:<{width}}  {one.value or '-'}  ({one.source})"
+
+
 def worst(findings: Sequence[Finding]) -> int:
     """The exit code: 1 when something does not work."""
     return int(any(found.level is Level.FAIL for found in findings))
@@ -61,6 +72,30 @@ def worst(findings: Sequence[Finding]) -> int:
 def record(findings: Sequence[Finding]) -> list[dict[str, str]]:
     """The same for programs."""
     return [asdict(found) for found in findings]
+
+
+def setting_lines(named: Sequence[Named], width: int) -> Iterator[str]:
+    """Each setting, who said it, and its value; a long value has a line of its own."""
+    for each in named:
+        head = f"{each.name:<{SETTING}} {each.source:<{SOURCE}} "
+        value = each.value or "-"
+        short = len(head + value) <= width
+        yield from [head + value] if short else [head.rstrip(), f"    {value}"]
+
+
+def of_strangers(names: Sequence[str]) -> list[Finding]:
+    """Names in the environment that look like settings."""
+    fix = "look for a typing error in it"
+    return [warn("settings", f"{name} is no setting of trainq", fix) for name in names]
+
+
+def document(named: Sequence[Named], findings: Sequence[Finding]) -> dict[str, Any]:
+    """All of it for programs."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "settings": [each._asdict() for each in named],
+        "findings": record(findings),
+    }
 
 
 def _wrapped(head: str, text: str, width: int) -> list[str]:

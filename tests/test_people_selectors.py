@@ -113,7 +113,7 @@ def test_what_runs_is_not_moved_and_the_others_are(desk: Desk) -> None:
 
 def test_a_batch_moves_in_its_order_and_its_history_says_who(desk: Desk) -> None:
     other = desk.submit()
-    answer = desk.publisher("submit", "good.yaml", "-m", "seed=3,4", "--json", "--again")
+    answer = desk.publisher("submit", str(desk.config), "-m", "seed=3,4", "--json", "--again")
     batch = json.loads(answer.out)
     ids = [run["id"] for run in batch["runs"]]
     assert desk.queue("move", "-b", batch["batch"]["id"], "--first").code == 0

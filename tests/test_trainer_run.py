@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from support.disks import full_disk
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
-from timm.data import resolve_model_data_config
+from timm.data import create_transform, resolve_model_data_config
 
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, Problem
@@ -23,9 +23,10 @@ from schemas.run import Cause
 from schemas.source import dump, load
 from trainer import checkpoint, model
 from trainer.attempt import judge
-from trainer.data import sketch, split, transforms
+from trainer.data import sketch, split
 from trainer.faults import Leave
 
+FILES = {"kind": "files"}
 LIVELY = {
     "augment": {"kind": "timm", "auto_augment": "rand-m9-mstd0.5", "erase": 0.3},
     "mix": {"mixup": 0.2, "cutmix": 0.5},
@@ -128,7 +129,7 @@ def test_a_run_that_was_interrupted_twice_ends_with_the_weights_and_rows_of_one_
 def test_leaving_during_an_evaluation_redoes_it_and_changes_nothing(
     data: Path, tmp_path: Path
 ) -> None:
-    config = tiny()
+    config = tiny(data__pixels=FILES)
     first = order_for(tmp_path / "run", data, config)
     first_of_evaluation = 24 + 4 + 1  # it may leave at every image it looks for, every step, ...
     assert train(first, leave=LeaveAtCheck(first_of_evaluation)).step == 4
@@ -203,13 +204,14 @@ def test_epochs_that_are_not_evaluated_have_no_score_and_the_last_one_always_has
 def test_an_evaluation_counts_every_validation_image_once_and_as_it_is(
     data: Path, tmp_path: Path
 ) -> None:
-    config = tiny(**LIVELY, train__epochs=1)  # 5 images, read as 4 and 1
+    config = tiny(**LIVELY, train__epochs=1, data__pixels=FILES)  # 5 images, read as 4 and 1
     order = order_for(tmp_path / "run", data, config)
     row = train(order).metrics
     net = model.build(config.model, 3, 32, data, config.seed).eval()
     net.load_state_dict(checkpoint.read(folder_of(order).best).weights)
     images = sketch.read(config.data.source, data, lambda: None)
-    see = transforms.validating(32, resolve_model_data_config(net))
+    look = resolve_model_data_config(net) | {"input_size": (3, 32, 32)}
+    see = create_transform(**look, is_training=False)  # timm's own, to normalised numbers
     right, losses = 0, []
     for index in split.divide(images, config.data.split, config.seed).validate:
         with Image.open(images.paths[index]) as file, torch.inference_mode():
@@ -371,7 +373,7 @@ def test_a_batch_that_is_never_whole_is_a_config_error(data: Path, tmp_path: Pat
 def test_a_run_whose_disk_is_full_goes_on_and_after_three_refusals_ends_in_one_line(
     data: Path, tmp_path: Path
 ) -> None:
-    order = order_for(tmp_path / "run", data, tiny(train__save_every_steps=1))
+    order = order_for(tmp_path / "run", data, tiny(train__save_every_steps=1, data__pixels=FILES))
     with full_disk(limit=100_000):  # room for small files, not for weights
         result = train(order)
     assert (result.exit_code, result.cause, result.step) == (ExitCode.CODE, Cause.CODE, 3)

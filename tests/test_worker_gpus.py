@@ -92,6 +92,7 @@ def test_a_process_of_another_container_is_told_as_one_that_we_cannot_see() -> N
 
 def test_a_driver_that_names_nobody_still_tells_the_memory() -> None:
     assert offer("silent") == Offer(12200)
+    assert offer("silent", manners=WAITS).busy_with.endswith("waits until the card is free")
     assert offer("silent", manners=WANTS_12).busy_with == (
         "GPU 0: 20 GB are taken by nobody the driver names; waits until 12 GB are free"
     )

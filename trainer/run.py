@@ -11,7 +11,7 @@ from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
 from trainer import checkpoint, machine, model, start
 from trainer.crew import Crew, Solo
-from trainer.data import loader, sketch, split, transforms
+from trainer.data import loader, pixels, sketch, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
 from trainer.learner import Learner
@@ -30,9 +30,9 @@ def run(
     attempt = run_dir.attempt(order.token)
     data_root = Path(order.data_root)
 
-    def alive() -> None:
+    def alive(**progress: str) -> None:
         leave.check()
-        report.alive()
+        report.alive(**progress)
 
     # machine
     report.doing("starting")
@@ -58,6 +58,10 @@ def run(
         len(parts.validate),
     )
 
+    picture = pixels.pictures(
+        config.data, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
+    )
+
     # model
     found = start.choose(order, config, plan, images.digest, alive)
     report.doing("building the model")
@@ -79,6 +83,7 @@ def run(
         precision=precision,
         micro_batch=micro_batch,
         crew=crew,
+        normal=transforms.Normal(look, device),
     )
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
     LOG.info("trains on %s in %s, %s at a time", where, precision, micro_batch)
@@ -102,6 +107,7 @@ def run(
     # learn
     pictures = loader.Pictures(
         images,
+        picture,
         config.seed,
         transforms.training(config.augment, config.data.img_size, look),
         transforms.validating(config.data.img_size, look),

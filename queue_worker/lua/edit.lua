@@ -64,7 +64,7 @@ if parents then
   if run.state == 'held' then write(A.id, {held_from = from}) else write(A.id, {state = from}) end
 end
 run = record(A.id)
-index(A.id, run)
+index({{id = A.id, run = run}})
 event(A.kind, A.id, A.by, {text = A.text})
 settle(A.id)
 ring(1)

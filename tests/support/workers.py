@@ -85,8 +85,10 @@ class Site:
         self.env = {
             "REDIS_URL": server.url,
             "TRAINQ_RUNS": str(self.runs),
+            "TRAINQ_CACHE": str(folder / "cache"),
             "TRAINQ_LEASE_S": str(LEASE_S),
             "TRAINQ_GRACE_S": "5",
+            "TRAINQ_PREFLIGHT_S": "0",
             "TRAINQ_SLACK_FILE": str(folder / "notices.jsonl"),
             **env,
         }
