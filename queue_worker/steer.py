@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 VERBS = ("list", "drain", "resume", "doctor")
 SCHEMA_VERSION = 1
+SET = " " * 4  # a reason that stands below its worker
 SENTENCE = """Take runs for a GPU, or look at the workers and steer them.
 
   worker --gpu 0       take runs; the same as: worker run --gpu 0"""
@@ -227,7 +229,10 @@ def table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
         if len(cells) + 2 + len(row[4]) <= width:
             lines.append(f"{cells}  {row[4]}".rstrip())
         else:
-            lines += [cells.rstrip(), f"    {row[4]}"]
+            lines.append(cells.rstrip())
+            lines += textwrap.wrap(
+                row[4], max(width, 40), initial_indent=SET, subsequent_indent=SET
+            )
     return lines
 
 
