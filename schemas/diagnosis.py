@@ -57,6 +57,13 @@ def lines(findings: Sequence[Finding], width: int) -> Iterator[str]:
     yield _sum(findings)
 
 
+def listed(settings: Sequence[Named]) -> Iterator[str]:
+    """Every setting, its value and who said it."""
+    width = max(len(one.name) for one in settings)
+    for one in settings:
+        yield f"{one.name:<{width}}  {one.value or '-'}  ({one.source})"
+
+
 def worst(findings: Sequence[Finding]) -> int:
     """The exit code: 1 when something does not work."""
     return int(any(found.level is Level.FAIL for found in findings))

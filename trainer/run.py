@@ -83,6 +83,7 @@ def run(
         precision=precision,
         micro_batch=micro_batch,
         crew=crew,
+        normal=transforms.Normal(look, device),
     )
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
     LOG.info("trains on %s in %s, %s at a time", where, precision, micro_batch)
