@@ -224,6 +224,14 @@ def test_whatever_the_driver_refuses_is_a_reading_with_a_fault(error: str) -> No
     )
 
 
+def test_secrets_of_somebodys_command_line_stay_on_the_host() -> None:
+    words = [sys.executable, "-c", "input()", "--token", "hush", "--key=hush"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        wait_until(lambda: "input()" in host.command(child.pid), what="its command line")
+        said = host.command(child.pid)
+    assert "--token ****" in said and "hush" not in said
+
+
 def test_processes_of_this_host_are_told_with_owner_and_command() -> None:
     mark = sweep.mark("0123abcd")
     child = subprocess.Popen(["sleep", "61"], env={**os.environ, sweep.VARIABLE: str(mark)})
