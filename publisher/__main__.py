@@ -1,7 +1,18 @@
 """The `publisher` command: check configs and put them in the queue."""
 
 from publisher import console
-from publisher.commands import diff, doctor, edit, import_, init, preflight, retry, schema, submit, validate
+from publisher.commands import (
+    diff,
+    doctor,
+    edit,
+    import_,
+    init,
+    preflight,
+    retry,
+    schema,
+    submit,
+    validate,
+)
 
 app = console.desk(
     "Check configs and put them in the queue.",
