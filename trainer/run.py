@@ -10,7 +10,7 @@ from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
 from trainer import checkpoint, machine, model, start
-from trainer.data import loader, sketch, split, transforms
+from trainer.data import check, loader, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
 from trainer.learner import Learner
@@ -40,10 +40,13 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
 
     # data
     report.doing("reading data")
-    images = sketch.read(config.data.source, data_root, alive)
-    parts = split.divide(images, config.data.split, config.seed)
+    images = check.checked(
+        sources.read(config.data, data_root), config.data.on_bad, shared, alive
+    )
+    parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts)
     report.facts |= {"data": images.digest, "split": split.keep(images, parts, shared)}
+    report.facts |= {"skipped_images": len(images.bad)} if images.bad else {}
     LOG.info(
         "data: %s of %s classes, %s train, %s validate",
         count(len(images.paths), "image"),

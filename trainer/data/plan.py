@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
+from schemas.components.data import Sampler, Shuffle
 from schemas.config import TrainConfig
 from trainer import randomness
-from trainer.data.split import Parts
+from trainer.data.sampler import chances
+from trainer.data.split import Indices, Parts
 from trainer.faults import ConfigFault
 
 VALIDATION = -1  # the epoch of a validation image: it is never augmented
@@ -23,12 +27,18 @@ class Plan:
     batch: int
     epochs: int
     evaluate_every: int
+    sampler: Sampler = Shuffle()
 
     @classmethod
     def of(cls, config: TrainConfig, parts: Parts) -> Self:
         """The plan of a config, refused when not even one whole batch comes together."""
         plan = cls(
-            parts, config.seed, config.data.batch_size, config.train.epochs, config.evaluate.every
+            parts,
+            config.seed,
+            config.data.batch_size,
+            config.train.epochs,
+            config.evaluate.every,
+            config.data.sampler,
         )
         if plan.steps_per_epoch == 0:
             raise ConfigFault(
@@ -53,12 +63,22 @@ class Plan:
     def batches(self, epoch: int, step: int) -> Iterator[list[Place]]:
         """Everything still to be read when `epoch` epochs are closed and `step` steps are done."""
         for number in range(epoch, self.epochs):
-            images = self.parts.train[randomness.order(self.seed, number, len(self.parts.train))]
+            images = self.order(number)
             done = step - number * self.steps_per_epoch if number == epoch else 0
             for start in range(done * self.batch, self.steps_per_epoch * self.batch, self.batch):
                 yield [(number, int(image)) for image in images[start : start + self.batch]]
             if self.evaluates(number):
                 yield from self.validation()
+
+    def order(self, epoch: int) -> Indices:
+        """The training images of an epoch, one after the other: it hangs on nothing but these."""
+        train = self.parts.train
+        weights = chances(self.sampler, self.parts)
+        return train[randomness.order(self.seed, epoch, len(train), weights)]
+
+    def class_counts(self, classes: int) -> list[int]:
+        """How many training images each class has."""
+        return [int(n) for n in np.bincount(self.parts.targets[self.parts.train], minlength=classes)]
 
     def validation(self) -> Iterator[list[Place]]:
         """Every validation image once; the last batch may be smaller."""
