@@ -11,6 +11,8 @@ from publisher.clock import DURATION, parse_duration
 from schemas.errors import UsageError
 from schemas.run import State
 
+MOST_SEEDS, MOST_FOLDS, MOST_GPUS, PRIORITIES = 1000, 100, 64, 1000
+
 ONE = "An id, a unique beginning of one, a name, @last or @failed."
 SEVERAL = "Ids, unique beginnings of ids, names, @last, @failed."
 
@@ -29,10 +31,10 @@ Lists = Annotated[
     bool, typer.Option("-m", "--multi", help="A comma divides values: a run for each cell.")
 ]
 Seeds = Annotated[
-    int, typer.Option("--seeds", metavar="N", min=0, max=1000, help="N runs, N seeds.")
+    int, typer.Option("--seeds", metavar="N", min=0, max=MOST_SEEDS, help="N runs, N seeds.")
 ]
 Folds = Annotated[
-    int, typer.Option("--folds", metavar="K", min=0, max=100, help="K folds and their mean.")
+    int, typer.Option("--folds", metavar="K", min=0, max=MOST_FOLDS, help="K folds and their mean.")
 ]
 After = Annotated[
     list[str] | None,
@@ -65,7 +67,7 @@ def states_of(words: Sequence[str]) -> frozenset[State]:
         if name not in STATES:
             near = get_close_matches(name, STATES, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"-s '{name}' is no state", fix=f"{hint}states: {', '.join(STATES)}")
+            raise UsageError(f"'{name}' is no state", fix=f"{hint}states: {', '.join(STATES)}")
     return frozenset(State(name) for name in names)
 
 

@@ -1,7 +1,19 @@
 """The `queue` command: look at runs and steer them."""
 
 from publisher import console
-from publisher.commands import admin, cancel, hold, list, logs, move, release, results, show, wait
+from publisher.commands import (
+    admin,
+    cancel,
+    hold,
+    list,
+    logs,
+    move,
+    release,
+    results,
+    show,
+    wait,
+    why,
+)
 
 app = console.desk(
     "Look at the queue and steer it.",
@@ -11,6 +23,7 @@ app = console.desk(
 )
 console.add(app, "list", list.list_runs, list.HELP, bare=True)
 console.add(app, "show", show.show, show.HELP)
+console.add(app, "why", why.why, why.HELP)
 console.add(app, "logs", logs.logs, logs.HELP)
 console.add(app, "cancel", cancel.cancel, cancel.HELP)
 console.add(app, "hold", hold.hold, hold.HELP)

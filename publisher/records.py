@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from publisher import snapshot
@@ -18,6 +19,7 @@ from publisher.text import clean
 from schemas.run import ENDED
 
 if TYPE_CHECKING:
+    from publisher.reasons import Reasons
     from queue_worker.queue import BatchView, Control, Row, Share, WorkerView
     from schemas.events import Event
     from schemas.run import Run, State
@@ -193,6 +195,23 @@ def run_record(
         "children": {run_id: str(state) for run_id, state in children.items()},
         "events": [event_record(event) for event in events],
         "metrics": list(metrics),
+    }
+
+
+def why_record(told: Reasons, ahead: int | None) -> dict[str, Any]:
+    """The whole of `queue why --json`."""
+    run = told.run
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "id": run.id,
+        "name": run.name,
+        "state": run.state,
+        "user": run.user,
+        "ahead": ahead,
+        "why": told.why,
+        "workers": [asdict(one) for one in told.workers],
+        "notes": list(told.notes),
+        "commands": list(told.commands),
     }
 
 

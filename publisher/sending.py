@@ -1,20 +1,63 @@
-"""Planned runs go through the door, under ids of our own so that a repeat is recognised."""
+"""Planned runs go through the door, under ids of our own so that a repeat is recognised.
+
+`place` is the one way in: the command line and the Python API both take it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from publisher import console
-from publisher.plan import Batch, Planned
+from publisher.duplicates import refusal, sort_out
+from publisher.plan import Batch, Planned, Wishes, batch_of, waiting_for
 from publisher.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
 from publisher.watching import ending, follow, until_ended, verdict
-from schemas.errors import IdTaken, QueueUnreachable
+from schemas.config import NOTIFY
+from schemas.errors import IdTaken, QueueUnreachable, UsageError
 from schemas.run import Parent, new_id, new_nonce
+from schemas.source import Loaded
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue, Submission
+
+
+def notify_of(text: str, flag: str) -> str:
+    """Who is told, or a refusal that shows what it may be."""
+    if text and not re.fullmatch(NOTIFY, text):
+        raise UsageError(f"{flag} '{text}' is nobody", fix="#channel, @me or none")
+    return text
+
+
+def place(
+    queue: Queue,
+    configs: Sequence[Loaded],
+    planned: Sequence[Planned],
+    wishes: Wishes,
+    after: Sequence[tuple[str, Literal["ok", "any"]]],
+    *,
+    again: bool,
+    agree: Callable[[Sequence[Planned]], None],
+) -> tuple[list[Sent], Batch | None]:
+    """What of a plan is new goes into the queue once its parents are found and `agree` agrees."""
+    parents = [(queue.resolve(name, user=wishes.user), end) for name, end in after]
+    planned = waiting_for(planned, parents)
+    if not again:
+        planned = _new_ones(queue, planned)
+    agree(planned)
+    batch = batch_of(configs, planned, wishes, new_id())
+    return send(queue, planned, batch), batch
+
+
+def _new_ones(queue: Queue, planned: Sequence[Planned]) -> list[Planned]:
+    """What has not been done before; a UsageError when that is nothing."""
+    sorted_out = sort_out(planned, queue.same(*{run.digest for run in planned if run.digest}))
+    if not sorted_out.fresh:
+        raise refusal(sorted_out.known)
+    console.talk(sorted_out.notes)
+    return sorted_out.fresh
 
 
 def send(
@@ -61,16 +104,15 @@ def _submission(run: Planned, run_id: str, ids: Sequence[str], batch: Batch | No
         if field.name not in {"waits", "needs"}
     }
     waits = (Parent(id=ids[wait.index], on=wait.on) for wait in run.waits)
-    return Submission.model_validate(
-        {
-            **own,
-            **asdict(run.needs),
-            "id": run_id,
-            "nonce": new_nonce(),
-            "after": (*run.after, *waits),
-            "batch": batch.id if batch else run.batch,
-        }
-    )
+    said = {
+        **own,
+        **asdict(run.needs),
+        "id": run_id,
+        "nonce": new_nonce(),
+        "after": (*run.after, *waits),
+        "batch": batch.id if batch else run.batch,
+    }
+    return Submission.asked(**said)
 
 
 def tell(

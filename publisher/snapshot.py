@@ -32,6 +32,7 @@ class Snapshot:
     batches: Mapping[str, BatchView] = field(default_factory=dict)
     running: Sequence[Row] = ()  # all that run, shown or not: caps count them
     parents: Mapping[str, State] = field(default_factory=dict)  # of the waiting rows
+    line: Sequence[Row] = ()  # for one run's page: the queued runs before it, in their order
 
     @property
     def alive(self) -> list[WorkerView]:

@@ -4,7 +4,7 @@ Only `queue.py` imports this. The keys are documented there.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from queue_worker.connection import told
 from queue_worker.lineage import parents_elsewhere, parents_first
@@ -125,14 +125,27 @@ class Asking(Reading):
             priority=priority, after=after, needs_host=needs_host, time_limit_s=time_limit_s
         )
         named = change.model_dump(mode="json", exclude_none=True)
+        texts = {n: dump(v) if isinstance(v, list) else str(v) for n, v in named.items()}
+        if priority is not None:
+            texts["shift"] = ""  # a priority counts from where it was submitted
         return self._asked(
             "edit",
             run_id,
             by=by,
             kind="moved" if set(named) == {"priority"} else "edited",
             text=", ".join(f"{name} {_shown(value)}" for name, value in named.items()),
-            fields={n: dump(v) if isinstance(v, list) else str(v) for n, v in named.items()},
+            fields=texts,
         )
+
+    @told
+    def move(self, run_id: str, *, by: str, to: Literal["first", "last"]) -> Run:
+        """Before, or behind, all that are in line now, whoever they belong to."""
+        return self._asked("move", run_id, by=by, to=to, other="")
+
+    @told
+    def move_before(self, run_id: str, *, by: str, other: str) -> Run:
+        """To the place just before another pending run."""
+        return self._asked("move", run_id, by=by, to="before", other=other)
 
     @told
     def set_control(
@@ -182,6 +195,11 @@ class Asking(Reading):
             )
         if word == b"orphan":
             raise NotFound(f"there is no run {more[0].decode()} to wait for")
+        if word == b"ended":
+            raise TransitionRefused(
+                f"run {more[0].decode()} is not in line, so nothing can go before it",
+                fix="queue list -s queued",
+            )
         if word == b"circle":
             raise UsageError(f"run {run_id} would wait for itself through {more[0].decode()}")
         if word == b"broken":

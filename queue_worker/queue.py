@@ -12,8 +12,8 @@ seq:2           string  the last run's number: microseconds; a run keeps it, so 
 runs ids        zset    all ids by seq; all ids by name, for prefixes
 state:<state>   zset    ids: queued by place, ended by ended_at, others by seq
 lanes:2         set     names of the lanes that are not empty
-lane:<lane>     zset    queued ids by place = seq - priority * a day; lane = <user>|<GiB>|<gpus>|
-                        <host wish>|<runs root of the checkpoint>|<batch>
+lane:<lane>     zset    queued ids by place = seq - priority * a day + shift; lane = <user>|<GiB>|
+                        <gpus>|<host wish>|<runs root of the checkpoint>|<batch>
 user:<user> name:<name> batch:<batch> digest:<digest>   zset   ids by seq
 children:<id>   set     runs that wait for this one
 users           zset    people, by when they were last charged

@@ -208,23 +208,26 @@ class Reading:
             for digest in digests:
                 pipe.zrevrange(self._key(f"digest:{digest}"), 0, TWINS - 1)
             ids = [_decoded(found) for found in pipe.execute()]
-        runs = self._runs([run_id for some in ids for run_id in some])
+        runs = self.runs([run_id for some in ids for run_id in some])
         return {
             digest: [runs[run_id] for run_id in some if run_id in runs]
             for digest, some in zip(digests, ids, strict=True)
             if some
         }
 
-    def _runs(self, ids: Sequence[str]) -> dict[str, Run]:
-        """Many runs at once; a record that cannot be read is left out."""
-        with self._connection.pipeline(transaction=False) as pipe:
-            for run_id in ids:
-                pipe.hgetall(self._key(f"run:{run_id}"))
-            hashes = pipe.execute(raise_on_error=False)
+    @told
+    def runs(self, ids: Sequence[str]) -> dict[str, Run]:
+        """Many runs at once, without their leases; a record that cannot be read is left out."""
         runs: dict[str, Run] = {}
-        for run_id, fields in zip(ids, hashes, strict=True):
-            with suppress(ValueError, AttributeError):
-                runs[run_id] = run_of(run_id, fields, None)
+        for start in range(0, len(ids), PAGE):
+            page = ids[start : start + PAGE]
+            with self._connection.pipeline(transaction=False) as pipe:
+                for run_id in page:
+                    pipe.hgetall(self._key(f"run:{run_id}"))
+                hashes = pipe.execute(raise_on_error=False)
+            for run_id, fields in zip(page, hashes, strict=True):
+                with suppress(ValueError, AttributeError):
+                    runs[run_id] = run_of(run_id, fields, None)
         return runs
 
     @told

@@ -34,7 +34,19 @@ LanePart = Annotated[str, StringConstraints(pattern=r"^[^|\x00-\x1f]*$", max_len
 RunId = Annotated[str, StringConstraints(pattern=ID_PATTERN.pattern)]
 
 
-class Submission(Record):
+class Asked(Record):
+    """What a person asks for: a value that cannot be is their mistake, not ours."""
+
+    @classmethod
+    def asked(cls, **values: Any) -> Self:
+        """The values, or what is wrong with them."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UsageError(f"{mistake(error)}; nothing was queued or changed") from error
+
+
+class Submission(Asked):
     """A run to be queued; client-made id and nonce let the door recognise a repeat."""
 
     id: RunId
@@ -63,21 +75,13 @@ class Submission(Record):
     held_reason: str = ""
 
 
-class Change(Record):
+class Change(Asked):
     """What may be changed of a pending run; what is None stays."""
 
     priority: Priority | None = None
     after: tuple[Parent, ...] | None = None
     needs_host: LanePart | None = None
     time_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-
-    @classmethod
-    def asked(cls, **values: Any) -> Self:
-        """The change that a person asks for, or what is wrong with it."""
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise UsageError(mistake(error), fix="nothing was changed") from error
 
 
 class Receipt(Record):
@@ -241,6 +245,8 @@ class Row(Record):
     kind: Kind = "train"
     seq: int = 0
     priority: int = 0
+    shift: int = 0
+    digest: str = ""
     batch: str = ""
     fold: int | None = None
     after: tuple[Parent, ...] = ()

@@ -38,6 +38,10 @@ class TrainqError(Exception):
         rows += [f"  try:   {self.fix}"] if self.fix else []
         return rows
 
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook the lines stand for the traceback: IPython asks for this by name."""
+        return self.lines()
+
 
 class UsageError(TrainqError):
     """A flag, a setting or an override makes no sense."""
@@ -51,6 +55,13 @@ class ConfigError(UsageError):
     def __init__(self, problems: "Sequence[Problem]", source: str) -> None:
         super().__init__(f"{count(len(problems), 'error')} in {source}", where=source)
         self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        """The first problem and its place, on one line; `lines` has all of them."""
+        first, more = self.problems[0], len(self.problems) - 1
+        place = f"{first.file}:{first.line}:{first.column}" if first.line else first.file
+        said = f"{place}: {first.message}" + (f" ({first.key})" if first.key else "")
+        return said + (f" and {count(more, 'more error')}" if more else "")
 
     def lines(self) -> list[str]:
         blocks = [block for problem in self.problems for block in [*problem.lines(), ""]]

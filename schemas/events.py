@@ -23,7 +23,7 @@ class EventKind(StrEnum):
     HELD = "held"
     RELEASED = "released"
     READY = "ready"  # everything it waited for has ended
-    MOVED = "moved"  # its priority
+    MOVED = "moved"  # its priority, or its place
     EDITED = "edited"
     CONTROL = "control"  # of a batch, a person, a worker or all; `run` is empty
     PAUSED = "paused"  # a circuit breaker: a worker or a batch is held; `run` is the last straw

@@ -136,6 +136,7 @@ class Run(Record):
     kind: Kind = "train"
     seq: int = 0  # microseconds since the epoch, each run its own: the order of submission
     priority: int = 0
+    shift: int = 0  # microseconds in line that `queue move --first` and its like have added
     config: dict[str, Any]
     overrides: tuple[str, ...] = ()
     digest: str = ""  # of the experiment: the config without seed, name, note and notify

@@ -3,6 +3,7 @@
 runs/<id>/config.yaml run.log result.json last/ best/   for people, from the record, never read
   record.json              the record as it was when the last attempt began or ended, for a rebuild
   attempts/<token>/environment.json events.jsonl metrics.csv result.json run.log
+  attempts/<token>/rank-<n>.json                     of an attempt on several GPUs
   attempts/<token>/checkpoints/step-<k>/ best-<k>/   while it lives; best-<k> holds weights only
   attempts/<token>/best/                             of a finished run
 runs/root-id               the id of the runs root
@@ -112,6 +113,10 @@ class AttemptDir:
         self.log = path / "run.log"
         self.checkpoints = path / "checkpoints"
         self.best = path / "best"
+
+    def rank(self, number: int) -> Path:
+        """What one of several processes says of its end, before the attempt's result is made."""
+        return self.path / f"rank-{number}.json"
 
     @property
     def number(self) -> int:

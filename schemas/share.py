@@ -13,11 +13,11 @@ def decayed(used_s: float, age_s: float, half_life_s: float) -> float:
     return float(used_s * 2 ** (-max(0.0, age_s) / half_life_s))
 
 
-def place(seq: int, priority: int) -> float:
-    """Microseconds; lower goes first among the runs of one person."""
-    return seq - priority * AGEING_S * 1e6
+def place(seq: int, priority: int, shift: int = 0) -> float:
+    """Microseconds; lower goes first among the runs of one person; a move to a place shifts it."""
+    return seq - priority * AGEING_S * 1e6 + shift
 
 
-def rank(seq: int, priority: int, used_s: float, half_life_s: float) -> float:
+def rank(seq: int, priority: int, used_s: float, half_life_s: float, shift: int = 0) -> float:
     """Microseconds; lower goes first among all."""
-    return place(seq, priority) + min(used_s, half_life_s) * 1e6
+    return place(seq, priority, shift) + min(used_s, half_life_s) * 1e6

@@ -63,8 +63,12 @@ def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
 
 def load_cells(path: Path | str, overrides: Sequence[str], spread: Spread) -> list[Loaded]:
     """One config, or all cells of a sweep; raises ConfigError with every problem of any."""
-    file = str(path)
-    document = parse(read_text(Path(path)), file)
+    return read_cells(read_text(Path(path)), str(path), overrides, spread)
+
+
+def read_cells(text: str, file: str, overrides: Sequence[str], spread: Spread) -> list[Loaded]:
+    """The same of a text; `file` is what problems call it."""
+    document = parse(text, file)
     single, axes = split_lists(overrides) if spread.lists else (list(overrides), [])
     fixed = apply(document, single)
     axes = [*section_axes(document), *axes]
@@ -129,12 +133,13 @@ def _rows(values: Mapping[str, Any], above: Key, comments: Mapping[str, str]) ->
             yield f"{indent}{name}:\n"
             yield from _rows(value, key, comments)
         else:
-            row = f"{indent}{name}: {_scalar(value)}"
+            row = f"{indent}{name}: {written(value)}"
             comment = comments.get(dotted(key), "")
             yield f"{row:<{COMMENT_COLUMN}}  # {comment}\n" if comment else f"{row}\n"
 
 
-def _scalar(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value as a config file, or an override, would have it."""
     if isinstance(value, str) and PLAIN.fullmatch(value) and plain_value(value) == value:
         return value
     text = json.dumps(value, ensure_ascii=False)  # YAML does not join the halves of an escape

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from support.runs import a_run, a_worker, claim, submit
 from support.servers import TestServer
 
-from queue_worker.queue import Ending, Queue
-from schemas.run import SCHEMA, State, new_nonce
+from queue_worker.queue import Ending, Queue, TransitionRefused
+from schemas.run import SCHEMA, Cause, State, new_nonce
 from schemas.share import AGEING_S, decayed, place, rank
 
 HALF_LIFE_S = 7 * 86400.0
@@ -137,6 +137,60 @@ def test_a_priority_that_changes_changes_the_place(queue: Queue) -> None:
     assert order(queue) == [second, first]
     told = [e for e in queue.events(run_id=second) if e.kind == "moved"]
     assert [(event.by, event.text) for event in told] == [("bo", "priority 1")]
+
+
+def test_a_move_to_the_front_passes_everybody_whatever_they_have_used(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    light, mine = submit(queue, user="bo"), submit(queue)
+    has_used(connection, "ana", 3600, queue.now())
+    first = queue.move(mine, by="bo", to="first")
+    assert order(queue) == [mine, light]
+    has_used(connection, "ana", 1e9, queue.now())  # nor by what it uses later
+    assert order(queue) == [mine, light]
+    assert queue.move(mine, by="bo", to="first") == first  # a repeat
+    moved = [event for event in queue.events(run_id=mine) if event.kind == "moved"]
+    assert [(event.by, event.text) for event in moved] == [("bo", "first")]
+    assert claim(queue).run.id == mine
+
+
+def test_a_move_to_the_end_is_behind_who_waits_and_before_who_comes(queue: Queue) -> None:
+    mine, old, urgent = submit(queue, priority=3), submit(queue, user="bo"), submit(queue)
+    queue.edit(urgent, by="ana", priority=2)
+    queue.move(mine, by="ana", to="last")
+    assert order(queue) == [urgent, old, mine]
+    later = submit(queue)
+    assert order(queue) == [urgent, old, mine, later]
+    assert queue.position(mine) == 2
+
+
+def test_a_move_before_another_is_kept_by_a_requeue_and_ended_by_a_priority(queue: Queue) -> None:
+    one, two, three = (submit(queue) for _ in range(3))
+    queue.move_before(three, by="bo", other=two)
+    assert order(queue) == [one, three, two]
+    claim(queue)
+    again = claim(queue)
+    queue.end(again.run.id, again.token, Ending(state=State.QUEUED, cause=Cause.DRAINED))
+    assert order(queue) == [three, two]
+    queue.edit(three, by="bo", priority=0)
+    assert order(queue) == [two, three]
+
+
+def test_a_held_run_is_moved_to_where_it_will_stand(queue: Queue) -> None:
+    one, held = submit(queue), submit(queue, held_by="ana")
+    queue.move(held, by="ana", to="first")
+    assert queue.get(held).state is State.HELD
+    queue.release(held, by="ana")
+    assert order(queue) == [held, one]
+
+
+def test_nothing_goes_before_a_run_that_is_not_in_line(queue: Queue) -> None:
+    running, other = submit(queue), submit(queue)
+    claim(queue)
+    with pytest.raises(TransitionRefused, match=running):
+        queue.move_before(other, by="ana", other=running)
+    with pytest.raises(TransitionRefused, match="running"):
+        queue.move(running, by="ana", to="first")
 
 
 def test_records_of_the_first_version_are_taken_over_in_place(

@@ -6,6 +6,7 @@
 import math
 import os
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import hypothesis.strategies as st
 import pytest
@@ -73,6 +74,10 @@ SCOPES = st.sampled_from(
     ]
 )
 ENDS_OF_PARENTS = st.sampled_from(["ok", "any"])
+
+
+def in_line(row: Row) -> tuple[int, int, int]:
+    return row.seq, row.priority, row.shift
 
 
 class Door(RuleBasedStateMachine):
@@ -171,7 +176,32 @@ class Door(RuleBasedStateMachine):
         except TransitionRefused:
             assert before.state not in PENDING
         else:
-            assert after == before.model_copy(update={"priority": priority})
+            assert after == before.model_copy(update={"priority": priority, "shift": 0})
+
+    @rule(submission=runs, to=st.sampled_from(["first", "last"]))
+    def moves(self, submission: Submission, to: Literal["first", "last"]) -> None:
+        before = self.queue.get(submission.id)
+        try:
+            after = self.queue.move(submission.id, by="bo", to=to)
+        except TransitionRefused:
+            assert before.state not in PENDING
+            return
+        assert after == before.model_copy(update={"shift": after.shift})
+        if after.state is State.QUEUED:
+            line = [row.id for row in self.queue.list(states={State.QUEUED})]
+            assert line[0 if to == "first" else -1] == after.id
+
+    @rule(submission=runs, other=runs)
+    def moves_before(self, submission: Submission, other: Submission) -> None:
+        before, target = self.queue.get(submission.id), self.queue.get(other.id)
+        try:
+            after = self.queue.move_before(submission.id, by="bo", other=other.id)
+        except TransitionRefused:
+            assert before.state not in PENDING or target.state not in PENDING
+            return
+        if submission.user == other.user and after != before:
+            places = [place(run.seq, run.priority, run.shift) for run in (after, target)]
+            assert places[0] == places[1] - 1
 
     @rule(submission=runs, parents=st.lists(runs, max_size=2), on=ENDS_OF_PARENTS)
     def changes_parents(
@@ -273,9 +303,9 @@ class Door(RuleBasedStateMachine):
         mine = by_id[run.id]
         for row in fitting:
             if row.user == mine.user:
-                assert place(mine.seq, mine.priority) <= place(row.seq, row.priority)
+                assert place(*in_line(mine)) <= place(*in_line(row))
             ranks = [
-                rank(each.seq, each.priority, used.get(each.user, 0), HALF_LIFE_S)
+                rank(each.seq, each.priority, used.get(each.user, 0), HALF_LIFE_S, each.shift)
                 for each in (mine, row)
             ]
             assert ranks[0] <= ranks[1] + SLACK_US

@@ -136,7 +136,9 @@ def test_nothing_at_all_is_answered_with_help(desk: Desk, tool: str) -> None:
     assert answer.code == 2 and "Examples:" in answer.err
 
 
-LOOKING = ("list", "show", "logs", "cancel", "hold", "release", "wait", "results")
+LOOKING = (
+    *("list", "show", "why", "logs", "cancel", "hold", "release", "move", "wait", "results"),
+)
 ASKING = ("submit", "validate", "retry", "schema")
 VERBS = [*(f"queue {verb}" for verb in LOOKING), *(f"publisher {verb}" for verb in ASKING)]
 BARE = ("queue list", "queue results", "publisher schema")  # say something when given nothing

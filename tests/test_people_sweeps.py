@@ -135,7 +135,7 @@ def test_one_bad_cell_queues_none_and_every_bad_one_is_named(desk: Desk) -> None
 
 
 def test_a_sweep_file_is_no_config_of_one_run(desk: Desk) -> None:
-    with pytest.raises(ConfigError, match="1 error") as caught:
+    with pytest.raises(ConfigError, match="describes a sweep") as caught:
         load(desk.folder / "sweep.yaml")
     assert "this file describes a sweep" in "\n".join(caught.value.lines())
 

@@ -23,7 +23,7 @@ from schemas.run import Cause
 from schemas.source import dump, load
 from trainer import checkpoint, model
 from trainer.attempt import judge
-from trainer.data import sketch, split, transforms
+from trainer.data import sources, split, transforms
 from trainer.faults import Leave
 
 LIVELY = {
@@ -208,7 +208,7 @@ def test_an_evaluation_counts_every_validation_image_once_and_as_it_is(
     row = train(order).metrics
     net = model.build(config.model, 3, 32, data, config.seed).eval()
     net.load_state_dict(checkpoint.read(folder_of(order).best).weights)
-    images = sketch.read(config.data.source, data, lambda: None)
+    images = sources.read(config.data, data)
     see = transforms.validating(32, resolve_model_data_config(net))
     right, losses = 0, []
     for index in split.divide(images, config.data.split, config.seed).validate:

@@ -8,11 +8,13 @@ from trainer import lifeline
 
 
 def main() -> None:
-    """`trainer train ...` for people, `trainer attend --parent PID` for a worker."""
+    """`trainer train ...` for people, `attend --parent PID` for a worker, `rank ...` for both."""
     # read when torch loads; threads that spin while they wait steal the loader's cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1:2] == ["attend"]:
         attend(int(sys.argv[3]))
+    if sys.argv[1:2] == ["rank"]:
+        rank(*sys.argv[2:])
     from trainer.by_hand import app
 
     app()
@@ -25,11 +27,26 @@ def attend(parent: int) -> None:
     lifeline.adopt_orphans()
     from trainer import attend as warm
 
-    code = warm.attend()
+    leave(warm.attend())
+
+
+def rank(leader: str, events: str, wishes: str, order: str) -> None:
+    """One of several processes of an attempt; never returns."""
+    if not lifeline.die_with(int(leader)):
+        os._exit(75)
+    from schemas.events import Order
+    from trainer import ranks
+
+    pipes = int(leader), int(events), int(wishes)
+    leave(ranks.work(*pipes, Order.model_validate_json(order)))
+
+
+def leave(code: int) -> None:
+    """End at once: loader processes and the watch threads end with us."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # loader processes and the watch thread end with us
+    os._exit(code)
 
 
 if __name__ == "__main__":

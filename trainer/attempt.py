@@ -16,6 +16,7 @@ from schemas.run import Cause
 from schemas.rundir import RunDir, write_atomic
 from schemas.source import load
 from trainer import gather
+from trainer.crew import Crew, Solo
 from trainer.faults import Fault, Leave, Leaving
 from trainer.report import Report
 from trainer.run import run
@@ -35,15 +36,15 @@ class End:
     try_this: str = ""
 
 
-def execute(order: Order, report: Report, leave: Leave) -> ExitCode:
+def execute(order: Order, report: Report, leave: Leave, crew: Crew | None = None) -> ExitCode:
     """Run an order to its end and write down how it ended."""
-    began = time.monotonic()
+    began, crew = time.monotonic(), crew or Solo()
     run_dir = RunDir(Path(order.run_dir))
     try:
         if order.kind == "gather":
             gather.run(order, report)
         else:
-            run(load(run_dir.config).config, order, report, leave)
+            run(load(run_dir.config).config, order, report, leave, crew)
         end = End(ExitCode.FINISHED)
     except BaseException as raised:  # the one place where everything ends up, as data
         error = telling(raised)
@@ -65,12 +66,17 @@ def execute(order: Order, report: Report, leave: Leave) -> ExitCode:
         facts=report.facts,
     )
     try:
-        write_atomic(run_dir.attempt(order.token).result, result.model_dump_json(indent=1).encode())
+        if crew.leads or end.cause:  # a helper has nothing to say of an end that is not its own
+            write_atomic(crew.result(run_dir.attempt(order.token)), result_text(result))
     except OSError as error:
         LOG.error("could not write result.json: %s", error)
         if end.code == ExitCode.FINISHED:
             return ExitCode.SAVED  # nobody would believe a finish without a result
     return end.code
+
+
+def result_text(result: Result) -> bytes:
+    return result.model_dump_json(indent=1).encode()
 
 
 def telling(error: BaseException) -> BaseException:

@@ -40,7 +40,7 @@ def attend() -> ExitCode:
 
     import torch  # seconds: done before there is a run that waits for it
 
-    from trainer import snapshot
+    from trainer import ranks, snapshot
     from trainer.attempt import execute
 
     snapshot.take()  # what was imported now is what will run
@@ -52,9 +52,16 @@ def attend() -> ExitCode:
     take_log(attempt.log)
     os.environ.update(order.env)
     os.chdir(attempt.path)
+    relay = ranks.Relay()
+    if order.gpus > 1:
+        single, leave = leave, relay
+        if single.reason:  # asked after the change: a signal may come at any moment
+            relay.ask(single.reason)
     if order.silence_s:
         watcher = threading.Thread(target=watch, args=(0, order.silence_s, leave), daemon=True)
         watcher.start()
+    if order.gpus > 1:
+        return ranks.lead(order, pipe.descriptor, relay)
     report = Report([EventFile(attempt.events), pipe])
     code = execute(order, report, leave)
     pipe.flush(LAST_WORDS_S)

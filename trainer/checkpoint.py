@@ -120,8 +120,8 @@ def attempt_of(folder: Path) -> int:
 class Shelf:
     """The checkpoints of this attempt: the two newest, and the best weights that they speak of."""
 
-    def __init__(self, attempt: AttemptDir) -> None:
-        self.attempt = attempt
+    def __init__(self, attempt: AttemptDir, *, keeps: bool = True) -> None:
+        self.attempt, self.keeps = attempt, keeps  # one of several processes keeps for all
         self.best: int | None = None  # the step of the best weights so far
         self.steps: list[tuple[Path, int | None]] = []  # each with the best as it then was
         self.failures = 0
@@ -146,6 +146,8 @@ class Shelf:
 
     def adopt_best(self, folder: Path) -> bool:
         """Take over the best weights of the attempt, or the run, that this one goes on from."""
+        if not self.keeps:
+            return False
         if why := damage(folder):
             LOG.warning("the best weights so far cannot be taken over: %s", why)
             return False

@@ -11,6 +11,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from schemas.config import TrainConfig
 from trainer import loss, optim, randomness
+from trainer.crew import Crew, Solo
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
 from trainer.faults import Diverged
@@ -35,11 +36,15 @@ class Learner:
         device: torch.device,
         precision: Precision,
         micro_batch: int,
+        crew: Crew | None = None,
     ) -> None:
         self.device, self.precision, self.micro_batch = device, precision, micro_batch
         self.seed, self.lr, self.clip_norm = config.seed, config.optim.lr, config.train.clip_norm
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.criterion = loss.criterion(config.loss, config.mix.on)
+        self.model, self.crew = model, crew or Solo()
+        self.forward = self.crew.wrap(model)
+        self.criterion = loss.criterion(
+            config.loss, config.mix.on, plan.class_counts(classes), device
+        )
         self.optimizer = optim.optimizer(config.optim, self.model)
         self.schedule = optim.schedule(
             config.schedule, self.optimizer, plan.steps, plan.steps_per_epoch
@@ -54,10 +59,11 @@ class Learner:
         images, targets = self.place((images, targets))
         if self.mix:
             images, targets = self.mix(images, targets)
+        self.crew.drift(self.seed, number)
         if not self.model.training:  # asked first: the switch itself walks through all modules
             self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        total = self.backward(images, targets)
+        total = self.crew.mean(self.backward(images, targets))
         healthy = total.isfinite()
         if self.clip_norm:
             self.scaler.unscale_(self.optimizer)
@@ -74,13 +80,16 @@ class Learner:
     def backward(self, images: Tensor, targets: Tensor) -> Tensor:
         """Gradients of the mean loss over the whole batch, some images at a time."""
         total = torch.zeros((), device=self.device)
+        done = 0
         parts = zip(
             *(torch.split(whole, self.micro_batch) for whole in (images, targets)), strict=True
         )
         for part, answers in parts:
-            with self.autocast():
-                share = self.criterion(self.model(part), answers) * (len(part) / len(images))
-            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+            done += len(part)
+            with self.crew.quiet(self.forward, last=done == len(images)):
+                with self.autocast():
+                    share = self.criterion(self.forward(part), answers) * (len(part) / len(images))
+                self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             total += share.detach()
         return total
 

@@ -140,7 +140,7 @@ class Loop:
         loss = self.learner.step(images, targets, self.state.step)
         self.state.tally.add(loss)
         self.state.step += 1
-        self.pace.step(len(images))
+        self.pace.step(len(images) * self.learner.crew.size)
         if self.state.step % self.config.train.log_every == 0:
             self.look()
         self.report.alive(step=self.state.step)
@@ -175,7 +175,8 @@ class Loop:
         self.state.tally.next_epoch()
         self.judge(values)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
-        write_metrics(self.shelf.attempt.metrics, self.state.rows)
+        if self.learner.crew.leads:
+            write_metrics(self.shelf.attempt.metrics, self.state.rows)
         self.report.alive(epoch=self.state.epoch)
         self.report.epoch(
             Epoch(
@@ -197,7 +198,7 @@ class Loop:
     def judge(self, values: dict[str, float]) -> None:
         """A better value counts once its weights are on disk."""
         metric = self.config.evaluate.metric
-        if metric not in values:
+        if metric not in values or not self.learner.crew.leads:
             return
         before = self.state.best
         if not better(metric, values[metric], before.value if before else None):
@@ -210,7 +211,7 @@ class Loop:
 
     def due(self) -> bool:
         """By steps or by time; never twice at the same step."""
-        if self.state.step == self.saved_step:
+        if self.state.step == self.saved_step or not self.learner.crew.leads:
             return False
         every = self.config.train.save_every_steps
         if every and self.state.step % every == 0:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from schemas.rundir import AttemptDir, RunsRoot, write_atomic
 from trainer import snapshot
@@ -29,6 +30,12 @@ PACKAGES = (
 def device() -> torch.device:
     """The one GPU that the worker left visible, or the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def place(model: nn.Module, where: torch.device) -> nn.Module:
+    """The model on its device, laid out as convolutions are fastest."""
+    placed: nn.Module = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
 
 
 def settle_kernels(deterministic: bool) -> None:

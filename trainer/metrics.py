@@ -16,16 +16,19 @@ LOWER_IS_BETTER = frozenset({"loss"})
 @torch.inference_mode()
 def evaluate(learner: Learner, batches: Iterable[Batch]) -> dict[str, float]:
     """Accuracy, macro F1 and plain cross entropy; they stay on the device until the last batch."""
-    guesses, answers = [], []
+    nothing = torch.empty(0, dtype=torch.int64, device=learner.device)
+    guesses, answers = [nothing], [nothing]
     loss = torch.zeros((), dtype=torch.float64, device=learner.device)
     for images, answer in map(learner.place, batches):
         logits = learner.logits(images).float()
         loss += F.cross_entropy(logits, answer, reduction="sum")
         guesses.append(logits.argmax(1))
         answers.append(answer)
-    guessed, true = torch.cat(guesses).cpu(), torch.cat(answers).cpu()
+    mine = loss.item(), torch.cat(guesses).cpu(), torch.cat(answers).cpu()
+    losses, guesses_of, answers_of = zip(*learner.crew.gather(mine), strict=True)
+    guessed, true = torch.cat(guesses_of), torch.cat(answers_of)
     values = {
-        "loss": loss.item() / len(true),
+        "loss": sum(losses) / len(true),
         "accuracy": (guessed == true).double().mean().item(),
         "macro_f1": float(f1_score(true.numpy(), guessed.numpy(), average="macro")),
     }

@@ -10,6 +10,7 @@ from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
 from trainer import checkpoint, machine, model, start
+from trainer.crew import Crew, Solo
 from trainer.data import check, loader, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
@@ -20,8 +21,11 @@ from trainer.report import Report
 LOG = logging.getLogger(__name__)
 
 
-def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None:
+def run(
+    config: TrainConfig, order: Order, report: Report, leave: Leave, crew: Crew | None = None
+) -> None:
     """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
+    crew = crew or Solo()
     run_dir, shared = RunDir(Path(order.run_dir)), RunsRoot(Path(order.runs_root or order.run_dir))
     attempt = run_dir.attempt(order.token)
     data_root = Path(order.data_root)
@@ -36,15 +40,15 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     device = machine.device()
     precision = machine.precision(config.train.precision, order.precision, device)
     micro_batch = order.micro_batch or config.data.batch_size // config.train.accumulate
-    machine.record(attempt, shared, device)
+    micro_batch = min(micro_batch, config.data.batch_size // crew.size)
+    if crew.leads:
+        machine.record(attempt, shared, device)
 
     # data
     report.doing("reading data")
-    images = check.checked(
-        sources.read(config.data, data_root), config.data.on_bad, shared, alive
-    )
+    images = check.checked(sources.read(config.data, data_root), config.data.on_bad, shared, alive)
     parts = split.divide(images, config.data.split, config.seed, data_root)
-    plan = Plan.of(config, parts)
+    plan = Plan.of(config, parts, crew)
     report.facts |= {"data": images.digest, "split": split.keep(images, parts, shared)}
     report.facts |= {"skipped_images": len(images.bad)} if images.bad else {}
     LOG.info(
@@ -69,24 +73,26 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     learner = Learner(
         config,
-        net,
+        machine.place(net, device),
         plan,
         len(images.classes),
         device=device,
         precision=precision,
         micro_batch=micro_batch,
+        crew=crew,
     )
-    LOG.info("trains on %s in %s, %s at a time", machine.describe(device), precision, micro_batch)
+    where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
+    LOG.info("trains on %s in %s, %s at a time", where, precision, micro_batch)
     report.tell(Chosen(precision=precision, micro_batch=micro_batch))
     report.facts |= {
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "precision": precision,
         "micro_batch": micro_batch,
-        "device": machine.describe(device),
+        "device": where,
     }
 
     # where to begin
-    state, shelf = State(Tally(device)), checkpoint.Shelf(attempt)
+    state, shelf = State(Tally(device)), checkpoint.Shelf(attempt, keeps=crew.leads)
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
     report.rows, report.best = state.rows, state.best
@@ -114,6 +120,8 @@ def run(config: TrainConfig, order: Order, report: Report, leave: Leave) -> None
     Loop(config, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
 
     # finish
+    if not crew.leads:
+        return
     report.doing("finishing")
     best = shelf.publish_best() / checkpoint.WEIGHTS
     report.facts |= {

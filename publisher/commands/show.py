@@ -10,10 +10,10 @@ from publisher import console, records
 from publisher.batchpage import BatchPage, batch_lines
 from publisher.options import ONE, AsJson
 from publisher.page import Page, page_lines
+from publisher.scene import scene_of
 from publisher.selectors import batch_at, find_batch
-from publisher.snapshot import Snapshot, why
+from publisher.snapshot import why
 from schemas.errors import NotFound
-from schemas.run import Run, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue
@@ -43,7 +43,7 @@ def show(
         ahead = queue.position(record.id)
         console.out_json(records.run_record(record, ahead, events, metrics, children))
         return
-    seen = _snapshot(queue, record)
+    seen = scene_of(queue, record)
     page = Page(
         run=record,
         now=seen.now,
@@ -57,22 +57,6 @@ def show(
         controls=seen.controls,
     )
     console.out(page_lines(page, console.width()))
-
-
-def _snapshot(queue: Queue, run: Run) -> Snapshot:
-    ahead = queue.position(run.id) if run.state is State.QUEUED else None
-    batch = batch_at(queue, run.batch)
-    return Snapshot(
-        now=queue.now(),
-        rows=[],
-        ahead={} if ahead is None else {run.id: ahead},
-        counts={},
-        workers=queue.workers(),
-        controls=queue.controls(),
-        batches={run.batch: batch} if batch else {},
-        running=queue.list(states={State.RUNNING}),
-        parents=queue.states(parent.id for parent in run.after),
-    )
 
 
 def _show_batch(queue: Queue, word: str, no_run: NotFound, *, as_json: bool) -> None:

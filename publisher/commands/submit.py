@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from publisher import console
 from publisher.configs import all_problems, load_all
-from publisher.duplicates import refusal, sort_out
 from publisher.options import (
+    MOST_GPUS,
+    PRIORITIES,
     After,
     AsJson,
     Folds,
@@ -24,20 +24,15 @@ from publisher.options import (
     parent_of,
     seconds_of,
 )
-from publisher.plan import Needs, Planned, Wishes, batch_of, new_runs, waiting_for
+from publisher.plan import Needs, Planned, Wishes, new_runs
 from publisher.receipts import nothing_queued, would_lines
-from publisher.sending import send, stay, tell
+from publisher.sending import notify_of, place, stay, tell
 from schemas import code
 from schemas.amounts import megabytes_of
-from schemas.config import NOTIFY
 from schemas.errors import UsageError, count
 from schemas.overrides import split_arguments
-from schemas.run import new_id
 from schemas.source import Loaded
 from schemas.sweep import Spread
-
-if TYPE_CHECKING:
-    from queue_worker.queue import Queue
 
 HELP = console.help_text(
     "Check configs and queue a run for each: all of them or none.",
@@ -53,10 +48,13 @@ Words = Annotated[
 ]
 Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="What to call it.")]
 Priority = Annotated[
-    int, typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first.")
+    int,
+    typer.Option(
+        "--priority", metavar="N", min=-PRIORITIES, max=PRIORITIES, help="Higher goes first."
+    ),
 ]
 Gpus = Annotated[
-    int, typer.Option("--gpus", metavar="N", min=1, max=64, help="GPUs that it trains on.")
+    int, typer.Option("--gpus", metavar="N", min=1, max=MOST_GPUS, help="GPUs that it trains on.")
 ]
 Memory = Annotated[str, typer.Option("--memory", metavar="SIZE", help="Of each GPU, as in 12GB.")]
 MaxParallel = Annotated[
@@ -99,7 +97,7 @@ def submit(
     limit, megabytes = seconds_of(time_limit, "--time-limit"), megabytes_of(memory, "--memory")
     needs = Needs(on, gpus, megabytes, limit)
     user = console.settings().user
-    wishes = Wishes(user, name, priority, _known(notify), hold, needs, max_parallel)
+    wishes = Wishes(user, name, priority, notify_of(notify, "--notify"), hold, needs, max_parallel)
     parents = [parent_of(word) for word in after or ()]
     configs = _read(arguments, Spread(lists, seeds, folds))
     planned = new_runs(configs, wishes, code.version())
@@ -110,13 +108,8 @@ def submit(
         console.talk([nothing_queued(planned)])
         return
     queue = console.open_queue()
-    planned = waiting_for(planned, [(queue.resolve(n, user=user), on) for n, on in parents])
-    if not again:
-        planned = _new_ones(queue, planned)
-    if len(planned) > MANY and not yes:
-        _agree(planned)
-    batch = batch_of(configs, planned, wishes, new_id())
-    sent = send(queue, planned, batch)
+    agree = _nothing if yes else _agree
+    sent, batch = place(queue, configs, planned, wishes, parents, again=again, agree=agree)
     tell(queue, sent, batch, print_id=print_id, as_json=as_json)
     stay(queue, sent, following=following, wait=wait)
 
@@ -132,17 +125,14 @@ def _read(arguments: Sequence[str], spread: Spread) -> list[Loaded]:
     return [cell for file in files for cell in loaded[file]]
 
 
-def _new_ones(queue: Queue, planned: Sequence[Planned]) -> list[Planned]:
-    """What has not been done before; a UsageError when that is nothing."""
-    sorted_out = sort_out(planned, queue.same(*{run.digest for run in planned if run.digest}))
-    if not sorted_out.fresh:
-        raise refusal(sorted_out.known)
-    console.talk(sorted_out.notes)
-    return sorted_out.fresh
+def _nothing(planned: Sequence[Planned]) -> None:
+    """Any plan is agreed to."""
 
 
 def _agree(planned: Sequence[Planned]) -> None:
     """Show a long plan and ask; where nobody can answer, refuse."""
+    if len(planned) <= MANY:
+        return
     console.talk([f"{count(len(planned), 'run')} would be queued, such as:"])
     console.talk(would_lines(planned[:MANY], console.width()))
     if not sys.stdin.isatty():
@@ -151,10 +141,3 @@ def _agree(planned: Sequence[Planned]) -> None:
         )
     if not typer.confirm("Queue them?", err=True):
         raise UsageError("nothing was queued")
-
-
-def _known(notify: str) -> str:
-    """The value of `--notify`, or a refusal that shows what it may be."""
-    if notify and not re.fullmatch(NOTIFY, notify):
-        raise UsageError(f"--notify '{notify}' is nobody", fix="#channel, @me or none")
-    return notify

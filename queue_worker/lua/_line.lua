@@ -4,8 +4,8 @@
 -- runs, so it can stand in an index; and whoever waits is passed less and less.
 local AGEING_US = 86400 * 1000000
 
--- Lower goes first; a requeue keeps it.
-local function place(run) return run.seq - run.priority * AGEING_US end
+-- Lower goes first; a requeue keeps it. `shift` is what a move to a place has added.
+local function place(run) return run.seq - run.priority * AGEING_US + run.shift end
 
 -- GPU seconds that somebody used, halved every half-life.
 local function used_by(user)

@@ -30,7 +30,7 @@ end
 local WHOLE = {'seq', 'priority', 'attempt', 'crashes', 'stalls'}
 local OPTIONAL = {gpus = 1, memory_mb = 0, time_limit_s = 0, ran_s = 0, charged_at = 0}
 local FIELDS = {
-  'seq', 'priority', 'attempt', 'crashes', 'stalls',
+  'shift', 'seq', 'priority', 'attempt', 'crashes', 'stalls',
   'gpus', 'memory_mb', 'time_limit_s', 'ran_s', 'charged_at',
   'state', 'schema_number', 'token', 'user', 'needs_host', 'runs_root', 'checkpoint', 'start_from',
   'wish', 'wish_by', 'wish_reason', 'worker', 'nonce', 'name', 'batch', 'ended_at', 'ended_token',
@@ -67,6 +67,8 @@ local function trusted(fields)
     end
     run[name] = number
   end
+  run.shift = run.shift == '' and 0 or tonumber(run.shift)
+  if not run.shift or not (math.abs(run.shift) < 2 ^ 53) then return nil, 'shift is not a number' end
   if math.abs(run.priority) > 1000 then return nil, 'priority is not between -1000 and 1000' end
   if not KNOWN[run.state] then return nil, 'no such state: ' .. string.sub(run.state, 1, 40) end
   if ENDED[run.state] and not tonumber(run.ended_at) then return nil, 'ended_at is not a number' end

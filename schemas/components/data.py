@@ -92,7 +92,7 @@ class Data(Spec):
     sampler: Sampler = Shuffle()
     """Which training images an epoch sees."""
     on_bad: Literal["refuse", "skip"] = "refuse"
-    """Images that are missing, broken or there twice: refuse to begin, or go on without up to 1%."""
+    """Images that are missing, broken or there twice: refuse to begin, or leave up to 1% out."""
     img_size: Annotated[int, Field(strict=True, ge=16, le=2048)] = 224
     """Height and width that the model sees."""
     batch_size: Count = 32

@@ -15,9 +15,7 @@ VALIDATES, TRAINS, LEFT_OUT = 0, -1, -2
 COLUMNS = ("image_path", "index")
 
 
-def read_index_files(
-    split: IndexFiles, images: Images, data_root: Path
-) -> npt.NDArray[np.int64]:
+def read_index_files(split: IndexFiles, images: Images, data_root: Path) -> npt.NDArray[np.int64]:
     """The fold of each of the source's own images: 0 validates, -1 trains, -2 does neither."""
     folds = np.full(images.own, LEFT_OUT)
     train = read_indices(data_root / split.train, images)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import erf, sqrt
 from pathlib import Path
+from typing import Any
 
 from schemas.components.sources import GENDERS, MASKS, Ages, Mask
-from schemas.errors import count
 from trainer.data.images import Row, enumerate_some
 from trainer.data.tables import FIX_ROOT, Line, read_table
 from trainer.faults import DataFault
@@ -74,8 +74,7 @@ def people(folder: Path) -> Iterator[Face]:
             yield Face(who["id"], kind, picture, name, mask, gender, int(who["age"]))
     if strange:
         raise DataFault(
-            f"{folder} holds {count(len(strange), 'name')} that {'is' if len(strange) == 1 else 'are'}"
-            f" no person or picture: {enumerate_some(strange)}",
+            f"{folder} holds what is no person or picture: {enumerate_some(strange)}",
             fix="a person is a folder id_gender_race_age, a picture mask1 to mask5, incorrect_mask "
             "or normal; names that begin with a dot are passed over",
         )
@@ -116,9 +115,9 @@ def named_by(line: Line, faces: list[Face]) -> list[Face]:
     return found
 
 
-def change_of(line: Line) -> dict[str, str | int]:
+def change_of(line: Line) -> dict[str, Any]:
     """The labels that a line sets."""
-    change: dict[str, str | int] = {}
+    change: dict[str, Any] = {}
     for column, words in (("mask", MASKS), ("gender", GENDERS)):
         if word := line[column].lower():
             if word not in words:
@@ -190,7 +189,9 @@ def class_names(source: Mask) -> tuple[str, ...]:
     first, second = source.age_limits
     ages = (f"0to{first - 1}", f"{first}to{second - 1}", f"{second}up")
     every: Mapping[str, tuple[str, ...]] = {
-        "all": tuple(f"{mask}-{gender}-{age}" for mask in MASKS for gender in GENDERS for age in ages),
+        "all": tuple(
+            f"{mask}-{gender}-{age}" for mask in MASKS for gender in GENDERS for age in ages
+        ),
         "mask": MASKS,
         "gender": GENDERS,
         "age": ages,

@@ -9,11 +9,14 @@ import numpy as np
 from schemas.components.data import Sampler, Shuffle
 from schemas.config import TrainConfig
 from trainer import randomness
+from trainer.crew import Crew, share
 from trainer.data.sampler import chances
 from trainer.data.split import Indices, Parts
 from trainer.faults import ConfigFault
 
 VALIDATION = -1  # the epoch of a validation image: it is never augmented
+
+SHUFFLE = Shuffle()
 
 Place = tuple[int, int]  # (epoch, image): all that a sample depends on
 
@@ -27,19 +30,23 @@ class Plan:
     batch: int
     epochs: int
     evaluate_every: int
-    sampler: Sampler = Shuffle()
+    rank: int = 0  # of those who share each batch
+    ranks: int = 1
+    sampler: Sampler = SHUFFLE
 
     @classmethod
-    def of(cls, config: TrainConfig, parts: Parts) -> Self:
+    def of(cls, config: TrainConfig, parts: Parts, crew: Crew) -> Self:
         """The plan of a config, refused when not even one whole batch comes together."""
-        plan = cls(
-            parts,
-            config.seed,
-            config.data.batch_size,
-            config.train.epochs,
-            config.evaluate.every,
-            config.data.sampler,
-        )
+        size, pieces = config.data.batch_size, crew.size * (2 if config.mix.on else 1)
+        if crew.size > 1 and size % pieces:
+            mixed = ", mixed in pairs" if config.mix.on else ""
+            raise ConfigFault(
+                f"a batch of {size} cannot be shared by {crew.size} GPUs{mixed}",
+                fix=f"data.batch_size={size // pieces * pieces + pieces}",
+            )
+        epochs, every = config.train.epochs, config.evaluate.every
+        who, sampler = (crew.rank, crew.size), config.data.sampler
+        plan = cls(parts, config.seed, size, epochs, every, *who, sampler)
         if plan.steps_per_epoch == 0:
             raise ConfigFault(
                 f"a batch of {plan.batch} is more than the {len(parts.train)} training images",
@@ -66,7 +73,8 @@ class Plan:
             images = self.order(number)
             done = step - number * self.steps_per_epoch if number == epoch else 0
             for start in range(done * self.batch, self.steps_per_epoch * self.batch, self.batch):
-                yield [(number, int(image)) for image in images[start : start + self.batch]]
+                batch = images[start : start + self.batch].tolist()
+                yield [(number, image) for image in share(batch, self.rank, self.ranks)]
             if self.evaluates(number):
                 yield from self.validation()
 
@@ -78,10 +86,12 @@ class Plan:
 
     def class_counts(self, classes: int) -> list[int]:
         """How many training images each class has."""
-        return [int(n) for n in np.bincount(self.parts.targets[self.parts.train], minlength=classes)]
+        return [
+            int(n) for n in np.bincount(self.parts.targets[self.parts.train], minlength=classes)
+        ]
 
     def validation(self) -> Iterator[list[Place]]:
-        """Every validation image once; the last batch may be smaller."""
-        images = self.parts.validate
-        for start in range(0, len(images), self.batch):
-            yield [(VALIDATION, int(image)) for image in images[start : start + self.batch]]
+        """Every validation image once, on one of the ranks; the last batch may be smaller."""
+        images, size = self.parts.validate[self.rank :: self.ranks], self.batch // self.ranks
+        for start in range(0, len(images), size):
+            yield [(VALIDATION, image) for image in images[start : start + size].tolist()]

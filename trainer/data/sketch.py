@@ -71,5 +71,3 @@ def class_names(rows: list[Labelled], table: Path) -> tuple[str, ...]:
     if len(class_of) < 2:
         raise DataFault(f"{table} has only one class", fix="learning needs at least two classes")
     return tuple(class_of[target].class_name for target in range(len(class_of)))
-
-

@@ -8,7 +8,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Parts:
     train: Indices
     validate: Indices
     folds: Indices  # in which fold each image validates; -1: in none
-    targets: Indices = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of all images
+    targets: Indices  # of all images
 
 
 @dataclass(frozen=True, slots=True)

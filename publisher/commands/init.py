@@ -1,0 +1,75 @@
+"""`publisher init`: a commented config to begin with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from publisher import console
+from publisher.templates import TEMPLATES
+from schemas.errors import UsageError
+
+HELP = console.help_text(
+    "Write a commented config to begin with; overwrites nothing unless told to.",
+    "publisher init",
+    "publisher init birds.yaml --template small",
+    "publisher init folds.yaml --template kfold --force",
+)
+SHORT = f"Where to begin: {', '.join(TEMPLATES)}."
+
+
+def init(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="[default: TEMPLATE.yaml]")
+    ] = None,
+    template: Annotated[str, typer.Option("--template", metavar="NAME", help=SHORT)] = "sketch",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    from publisher.draft import draft  # the models of a config take a while, --help needs none
+    from schemas.rundir import write_atomic
+
+    if template not in TEMPLATES:
+        known = ", ".join(TEMPLATES)
+        raise UsageError(f"there is no template '{template}'", fix=f"--template {known}")
+    chosen, file = TEMPLATES[template], path or Path(f"{template}.yaml")
+    refuse_to_overwrite(file, force=force)
+    text = draft(chosen.values, [chosen.about])
+    check(text, str(file))
+    write_atomic(file, text.encode())
+    console.out([f"wrote {file}: {chosen.about}"])
+    schema_beside(file)
+    flags = f" {chosen.submit}" if chosen.submit else ""
+    check_it, queue_it = f"publisher validate {file}", f"publisher submit {file}{flags}"
+    console.talk([f"Check it: {check_it}    Queue it: {queue_it}"])
+
+
+def refuse_to_overwrite(file: Path, *, force: bool) -> None:
+    """A file that is there stays, unless somebody says otherwise."""
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder", fix=f"{file / 'config.yaml'}")
+    if not file.parent.is_dir():
+        raise UsageError(f"there is no folder {file.parent}", fix=f"mkdir -p {file.parent}")
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already; nothing was written", fix="--force replaces it")
+
+
+def check(text: str, file: str) -> None:
+    """What is written is valid, or nothing is written: a ConfigError says where it is not."""
+    from schemas.source import read_cells
+    from schemas.sweep import Spread
+
+    read_cells(text, file, (), Spread())
+
+
+def schema_beside(file: Path) -> None:
+    """The schema that the first line of a config names, for the editor; an older one stays."""
+    from publisher.commands.schema import json_schema
+    from publisher.draft import SCHEMA_FILE
+    from schemas.rundir import write_atomic
+
+    schema, text = file.with_name(SCHEMA_FILE), json_schema()
+    if not schema.exists():
+        write_atomic(schema, text.encode())
+        console.talk([f"wrote {schema}: editors complete and check keys with it"])
+    elif schema.read_text(errors="replace") != text:
+        console.talk([f"{schema} is of another version: publisher schema -o {schema}"])

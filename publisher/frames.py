@@ -1,0 +1,37 @@
+"""Rows as pandas tables. The only module of the client that loads pandas, and only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from publisher.tables import TIMES, columns_of
+from schemas.errors import TrainqError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> DataFrame:
+    """A table of these rows; times are times, a missing value is missing."""
+    need("pandas", "tables of runs")
+    import pandas
+
+    table = pandas.DataFrame(list(rows), columns=list(columns) or columns_of(rows))
+    for name in TIMES:
+        if name in table:
+            table[name] = pandas.to_datetime(table[name], utc=True)
+    if "fold" in table:
+        table["fold"] = table["fold"].astype("Int64")  # a run without a fold has none, not NaN
+    return table
+
+
+def need(package: str, what: str) -> None:
+    """One clear line where a package of an extra is not installed."""
+    if find_spec(package) is None:
+        extra = "tables" if package == "pandas" else "parquet"
+        raise TrainqError(
+            f"{what} need {package}, which is not installed here",
+            fix=f"pip install 'trainq[{extra}]'",
+        )

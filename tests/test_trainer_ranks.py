@@ -1,0 +1,190 @@
+"""One attempt as two processes: the same experiment, one voice, one end."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from support.attendants import Attendant
+from support.sketches import draw_sketches
+from support.trainers import folder_of, order_for, result_of, tiny, train
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+from schemas.config import TrainConfig
+from schemas.events import Chosen, Epoch, ExitCode, Order, parse_line
+from schemas.result import Result
+from schemas.run import Cause
+from schemas.rundir import AttemptDir, RunDir
+from trainer import checkpoint, crew, ranks
+from trainer.data.plan import Plan
+from trainer.data.split import Parts
+from trainer.faults import ConfigFault
+
+Start = Callable[[], Attendant]
+# no BatchNorm and no dropout: every image's part of a step is the same wherever it is computed
+STEPS = tiny(
+    model__name="test_vit",
+    data__batch_size=8,
+    train__epochs=30,
+    mix__mixup=0.4,
+    mix__cutmix=1.0,
+    optim__lr=1e-3,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
+
+
+@pytest.fixture
+def attend(tmp_path: Path) -> Iterator[Start]:
+    """Starts trainers as a worker does, and ends those that still live."""
+    started: list[Attendant] = []
+
+    def start() -> Attendant:
+        started.append(Attendant(tmp_path / f"trainer-{len(started)}"))
+        return started[-1]
+
+    yield start
+    for trainer in started:
+        trainer.kill()
+
+
+def give(folder: Path, data: Path, config: TrainConfig, **more: object) -> Order:
+    return order_for(folder, data, config, gpus=2, env={"OMP_NUM_THREADS": "1"}, **more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Order]:
+    """A run that two processes trained from its start to its end."""
+    folder = tmp_path_factory.mktemp("whole")
+    trainer = Attendant(folder / "trainer")
+    order = give(folder / "run", data, STEPS)
+    try:
+        assert trainer.take(order).code() == ExitCode.FINISHED, folder_of(order).log.read_text()
+    finally:
+        trainer.kill()
+    yield order
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path, data: Path, whole: Order) -> None:
+    alone = order_for(tmp_path / "run", data, STEPS)
+    train(alone)
+    one, two = rows(alone), rows(whole)
+    np.testing.assert_allclose(two, one, rtol=1e-5)  # sums in another order: the last bits
+    mine, theirs = (load_file(folder_of(o).best / checkpoint.WEIGHTS) for o in (alone, whole))
+    for name, tensor in mine.items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=1e-4)  # a tenth of a step
+
+
+def test_only_one_of_them_speaks_and_writes(whole: Order) -> None:
+    folder = folder_of(whole)
+    said = [parse_line(line) for line in folder.events.read_bytes().splitlines()]
+    assert [line.epoch for line in said if isinstance(line, Epoch)] == list(range(1, 31))
+    assert folder.log.read_text().count("finished, the best weights") == 1
+    assert [path.name for path in folder.path.glob("rank-*")] == ["rank-0.json"]
+    assert result_of(whole).facts["device"].endswith("and 1 more")
+
+
+def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
+    tmp_path: Path, data: Path, attend: Start, whole: Order
+) -> None:
+    slow = STEPS.model_copy(update={"train": STEPS.train.model_copy(update={"log_every": 1})})
+    first = give(tmp_path / "run", data, slow)
+    trainer = attend().take(first)
+    trainer.next(Chosen)
+    trainer.signal(signal.SIGTERM)
+    assert trainer.code() == ExitCode.SAVED, folder_of(first).log.read_text()
+    saved = result_of(first)
+    assert saved.error == "SIGTERM" and saved.step < 60
+    found = [str(folder) for folder in checkpoint.newest(RunDir(tmp_path / "run"))]
+    second = give(tmp_path / "run", data, slow, resume=found[0] if found else "")
+    assert attend().take(second).code() == ExitCode.FINISHED
+    ends = [result_of(order).facts["final_weights_sha256"] for order in (whole, second)]
+    assert ends[0] == ends[1]
+
+
+# ---- how several ends become one -----------------------------------------------------------------
+
+
+def ended(folder: Path, rank: int, code: ExitCode, cause: Cause | None = None) -> None:
+    result = Result(token="1-00000001", exit_code=code, cause=cause, error=f"said by {rank}")
+    (folder / f"rank-{rank}.json").write_text(result.model_dump_json())
+    os.utime(folder / f"rank-{rank}.json", ns=(0, len(list(folder.glob("rank-*"))) * 10**9))
+
+
+def failed(**codes: int) -> dict[int, ProcessFailure]:
+    return {
+        int(rank[1:]): ProcessFailure(int(rank[1:]), 1, code, "/none")
+        for rank, code in codes.items()
+    }
+
+
+def test_the_end_that_came_first_is_the_end_of_all(tmp_path: Path) -> None:
+    attempt = AttemptDir(tmp_path)
+    ended(tmp_path, 1, ExitCode.DATA, Cause.DATA)  # a broken image
+    ended(tmp_path, 0, ExitCode.CODE, Cause.CODE)  # a connection that its end has closed
+    assert ranks.settle(attempt, failed(r1=3, r0=1)) == ExitCode.DATA
+    assert Result.model_validate_json(attempt.result.read_bytes()).error == "said by 1"
+
+
+def test_what_the_first_rank_saved_is_saved_whoever_was_ended_for_it(tmp_path: Path) -> None:
+    ended(tmp_path, 0, ExitCode.SAVED)
+    assert ranks.settle(AttemptDir(tmp_path), failed(r0=75, r1=-15)) == ExitCode.SAVED
+
+
+def test_ranks_that_could_say_nothing_are_a_crash_without_a_result(tmp_path: Path) -> None:
+    assert ranks.settle(AttemptDir(tmp_path), failed(r0=1, r1=-15)) == ExitCode.CODE
+    assert not AttemptDir(tmp_path).result.exists()
+
+
+def test_a_rank_that_the_kernel_ended_is_no_fault_of_the_code(tmp_path: Path) -> None:
+    ended(tmp_path, 0, ExitCode.CODE, Cause.CODE)  # it only lost its partner
+    child = os.fork()
+    if child == 0:
+        ranks.settle(AttemptDir(tmp_path), failed(r0=1, r1=-9))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+
+
+# ---- who reads what ------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 6), st.integers(1, 12))
+def test_shares_are_the_whole_batch_and_mix_with_their_own(ranks_of: int, pieces: int) -> None:
+    batch = list(range(2 * ranks_of * pieces))
+    shares = [crew.share(batch, rank, ranks_of) for rank in range(ranks_of)]
+    assert sorted(image for share in shares for image in share) == batch
+    for share in shares:
+        assert [len(batch) - 1 - image for image in share] == share[::-1]
+
+
+def test_one_process_reads_every_batch_as_it_is() -> None:
+    for size in (7, 8):
+        assert crew.share(list(range(size)), 0, 1) == list(range(size))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can() -> None:
+    parts = Parts(np.arange(32), np.arange(4), np.arange(0), np.arange(32) % 3)
+    pair = SimpleNamespace(rank=0, size=2)
+    with pytest.raises(ConfigFault, match="a batch of 7 cannot be shared by 2 GPUs") as refused:
+        Plan.of(tiny(data__batch_size=7), parts, pair)
+    assert refused.value.fix == "data.batch_size=8"
+    with pytest.raises(ConfigFault, match="mixed in pairs") as refused:
+        Plan.of(tiny(data__batch_size=6, mix__mixup=0.2), parts, pair)
+    assert refused.value.fix == "data.batch_size=8"
+    assert Plan.of(tiny(data__batch_size=6), parts, pair).ranks == 2
+
+
+def rows(order: Order) -> list[list[float]]:
+    """The curve of an attempt, an epoch a row."""
+    table = folder_of(order).metrics.read_text().splitlines()[1:]
+    return [[float(cell) for cell in row.split(",")] for row in table]

@@ -1,0 +1,63 @@
+"""A run of two devices, from its submission to its end: real commands, two real processes."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.servers import TestServer
+from support.sketches import draw_sketches
+from support.team import Team
+from support.waiting import wait_until
+
+from queue_worker import host
+from schemas.run import State
+
+CONFIG = """\
+model: {name: test_vit}
+data: {source: {root: sketch}, img_size: 32, batch_size: 8, workers: 1}
+train: {epochs: 60, save_every_steps: 4, log_every: 1}
+"""
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Iterator[Team]:
+    server = TestServer(tmp_path / "srv").start()
+    team = Team(server.url, tmp_path / "team")
+    draw_sketches(team.data / "sketch", classes=4, each=16)
+    yield team
+    team.close()
+    server.kill()
+
+
+def ranks(team: Team) -> dict[str, int]:
+    """The processes that train now, by their rank."""
+    found = ((pid, host.environment(pid)) for pid in team.left_over())
+    return {env["RANK"]: pid for pid, env in found if "RANK" in env and rank_itself(pid)}
+
+
+def rank_itself(pid: int) -> bool:
+    """Not one of its loader processes, which have the same environment."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return "RANK" not in host.environment(parent)
+
+
+def test_a_run_of_two_devices_outlives_one_of_its_processes(team: Team) -> None:
+    run_id = team.submit(team.config("wide", CONFIG), "--gpus", "2")
+    worker = team.worker(gpu="cpu,cpu:1")
+    team.until_step(run_id, 4)
+    os.kill(ranks(team)["1"], signal.SIGKILL)
+    again = wait_until(
+        lambda: run if (run := team.get(run_id)).attempt == 2 else None, 30, "attempt 2"
+    )
+    assert again.state is State.RUNNING and again.checkpoint_step >= 4
+    wait_until(lambda: team.get(run_id).progress.step > again.checkpoint_step, 60, "a step")
+    log = team.queue("logs", run_id).stdout
+    assert "and 1 more in fp32, 4 at a time" in log and "goes on from step" in log
+    team.queue("cancel", run_id)
+    run = team.until(run_id, State.CANCELLED)
+    assert run.checkpoint_step > again.checkpoint_step
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert not team.left_over()
