@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from publisher import card, console
 from publisher.frames import frame
+from publisher.gathered import run_rows
 from publisher.given import override_texts, read_config
 from publisher.options import (
     MOST_FOLDS,
@@ -24,7 +25,6 @@ from publisher.options import (
 from publisher.plan import Needs, Planned, Wishes, new_runs
 from publisher.selectors import find_batch
 from publisher.sending import notify_of, place
-from publisher.tables import run_row
 from publisher.watching import last_state_of_line, until_ended, verdict
 from schemas import code
 from schemas.amounts import megabytes_of
@@ -122,9 +122,7 @@ class Client:
         return self._frame([row.id for row in rows])
 
     def _frame(self, ids: Sequence[str]) -> DataFrame:
-        cards = {view.card.lane: view.card.gpu_name for view in self.queue.workers()}
-        runs = self.queue.runs(ids)
-        return frame([run_row(runs[run_id], cards) for run_id in ids if run_id in runs])
+        return frame(run_rows(self.queue, ids, self.settings.runs))
 
     def __repr__(self) -> str:
         return f"<trainq client of {self.settings.user} at {self.queue.place.address}>"

@@ -6,6 +6,7 @@ The one handler of errors of every command; all text of users passes through `te
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -155,6 +156,11 @@ def confirm(what: str, *, yes: bool) -> None:
         raise UsageError(f"this would {what}; nothing was changed", fix="add --yes")
     if not typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
         raise TrainqError("nothing was changed")
+
+
+def editor() -> list[str]:
+    """The program in which somebody edits text, and its arguments."""
+    return shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi") or ["vi"]
 
 
 def tell_now(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher.selectors import batch_at, find_batch
+from publisher.selectors import Choice, batch_at, find_batch
 from schemas.errors import NotFound, UsageError, count
 from schemas.run import PENDING, State
 
@@ -65,10 +65,14 @@ def _worker(queue: Queue, lane: str) -> Scope:
     return Scope(f"worker:{lane}", f"worker {lane}", f"--worker {lane}")
 
 
-def one_kind(runs: Sequence[str], scopes: Sequence[Scope], verb: str) -> None:
-    """Runs by name, or something larger; both at once is more likely a mistake."""
+def one_kind(chosen: Choice, scopes: Sequence[Scope], verb: str) -> None:
+    """Runs one by one, or something larger; both at once is more likely a mistake."""
+    runs = bool(chosen.words) or chosen.wide
     if runs and scopes:
-        raise UsageError(f"{verb} takes runs, or one of -b --user --worker --all, not both")
+        raise UsageError(
+            f"{verb} takes runs, or one of -b --user --worker --all, not both",
+            fix=f"queue {verb} -s STATE or --mine takes runs one by one",
+        )
     if not runs and not scopes:
         raise UsageError("nothing was named", fix=f"queue {verb} RUN ... or -b BATCH")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,22 @@ def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> Dat
     if "fold" in table:
         table["fold"] = table["fold"].astype("Int64")  # a run without a fold has none, not NaN
     return table
+
+
+def parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The same as a parquet file; a column of lists, or of several types, becomes text."""
+    need("pyarrow", "parquet files")
+    table = frame(rows)
+    for name in [name for name in table if table[name].dtype == object]:
+        kinds = {type(value) for value in table[name].dropna()}
+        if len(kinds) > 1 or list in kinds:
+            table[name] = table[name].map(_text, na_action="ignore")
+    data: bytes = table.to_parquet(engine="pyarrow", index=False)
+    return data
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def need(package: str, what: str) -> None:

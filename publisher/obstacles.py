@@ -77,11 +77,16 @@ def misfit(row: Row | Run, card: WorkerCard) -> str:
         return f"needs {row.needs_host}"
     if row.gpus > card.gpus:
         return f"needs {row.gpus} GPUs"
-    if card.offer_mb and row.memory_mb > card.offer_mb:
-        return f"needs {gib(row.memory_mb)}"
+    if 0 < card.offer_mb < claimed_mb(row):
+        return f"needs {gib(claimed_mb(row))}"
     if row.checkpoint_step and row.runs_root != card.runs_root:
         return "its checkpoint is elsewhere"
     return ""
+
+
+def claimed_mb(row: Row | Run) -> int:
+    """The memory that a claim asks for: it knows whole GiB only."""
+    return -(-row.memory_mb // 1024) * 1024
 
 
 def _what_is_missing(row: Row | Run, alive: Sequence[WorkerView]) -> str:
@@ -93,10 +98,10 @@ def _what_is_missing(row: Row | Run, alive: Sequence[WorkerView]) -> str:
     if row.gpus > max(card.gpus for card in cards):
         most = max(card.gpus for card in cards)
         return f"needs {row.gpus} GPUs; no worker holds more than {most}"
-    if all(card.offer_mb and row.memory_mb > card.offer_mb for card in cards):
+    if all(0 < card.offer_mb < claimed_mb(row) for card in cards):
         roomy = max(cards, key=lambda card: card.offer_mb)
         others = roomy.busy_with or roomy.shared_with
-        return f"needs {gib(row.memory_mb)}; {roomy.lane} offers {gib(roomy.offer_mb)}" + (
+        return f"needs {gib(claimed_mb(row))}; {roomy.lane} offers {gib(roomy.offer_mb)}" + (
             f" ({others})" if others else ""
         )
     if all(row.checkpoint_step and row.runs_root != card.runs_root for card in cards):

@@ -23,6 +23,12 @@ Batches = Annotated[
     list[str] | None,
     typer.Option("-b", "--batch", metavar="BATCH", help="All of a batch: its id or name."),
 ]
+Mine = Annotated[bool, typer.Option("--mine", help="My runs: all, or those that -s -b name.")]
+States = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--state", metavar="STATE", help="All in these states: `-s held,failed`."),
+]
+All = Annotated[bool, typer.Option("--all", help="All runs, of everybody.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however many are hit.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept with the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")]
@@ -57,6 +63,21 @@ class Format(StrEnum):
     ID = "id"
 
 
+class Sheet(StrEnum):
+    """What results may be printed as."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MD = "md"
+    ID = "id"
+
+
+Sort = Annotated[
+    str, typer.Option("--sort", metavar="METRIC", help="Rank by this metric of the best epoch.")
+]
+AsSheet = Annotated[Sheet, typer.Option("-o", "--output", help="What to print.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="What to print.")]
 
 

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.components.data import KFold
+from schemas.config import experiment_of
 from schemas.errors import TransitionRefused, UsageError
 from schemas.run import ENDED, Kind, Parent, Run, State
 from schemas.takeover import Takeover, takeover
@@ -119,15 +120,15 @@ def new_runs(configs: Sequence[Loaded], wishes: Wishes, code: str = "") -> list[
 
 
 def _new_run(loaded: Loaded, wishes: Wishes, code: str) -> Planned:
-    config = loaded.config
+    config, canonical = loaded.config, loaded.config.canonical()
     stem = slug(wishes.name) if wishes.name else config.name or ""
     folds = isinstance(config.data.split, KFold) and bool(loaded.cell)
     return Planned(
         name=cell_name(stem, loaded) if stem else run_name(config, loaded.overrides),
         user=wishes.user,
-        config=config.canonical(),
+        config=canonical,
         overrides=loaded.overrides,
-        digest=config.experiment(),
+        digest=experiment_of(canonical),
         code=code,
         fold=config.data.split.fold if isinstance(config.data.split, KFold) and folds else None,
         priority=wishes.priority,
@@ -142,6 +143,8 @@ def waiting_for(
     planned: Sequence[Planned], parents: Sequence[tuple[str, Literal["ok", "any"]]]
 ) -> list[Planned]:
     """The same plan, to begin when these runs have ended; who waits within it waits already."""
+    if not parents:
+        return list(planned)
     after = tuple(Parent(id=run_id, on=on) for run_id, on in parents)
     return [run if run.waits else replace(run, after=after) for run in planned]
 
@@ -176,7 +179,7 @@ def _named_apart(planned: Sequence[Planned]) -> list[Planned]:
         used[run.name] = times = used.get(run.name, 0) + 1
         suffix = f"-{times}" if times > 1 and len(planned) > 1 else ""
         stem = run.name[: NAME_LENGTH - len(suffix)]
-        apart.append(replace(run, name=stem + suffix))
+        apart.append(replace(run, name=stem + suffix) if suffix else run)
     return apart
 
 
@@ -186,13 +189,12 @@ def batch_of(
     """What the runs of one submit are together; one alone is no batch."""
     if len(planned) < 2:
         return None
-    axes: dict[str, list[Any]] = {}
+    axes: dict[str, dict[str, None]] = {}  # the values of each in order, each once
     for loaded in configs:
         for text in loaded.cell:
             key, _, value = text.partition("=")
-            if value not in axes.setdefault(key, []):
-                axes[key].append(value)
-    varied = {key: values for key, values in axes.items() if len(values) > 1}
+            axes.setdefault(key, {})[value] = None
+    varied: dict[str, list[Any]] = {key: [*v] for key, v in axes.items() if len(v) > 1}
     kind: BatchKind = "sweep" if varied else "files"
     if set(varied) == {"seed"}:
         kind = "seeds"

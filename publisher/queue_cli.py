@@ -4,6 +4,8 @@ from publisher import console
 from publisher.commands import (
     admin,
     cancel,
+    compare,
+    export,
     hold,
     list,
     logs,
@@ -31,6 +33,8 @@ console.add(app, "release", release.release, release.HELP)
 console.add(app, "move", move.move, move.HELP)
 console.add(app, "wait", wait.wait, wait.HELP)
 console.add(app, "results", results.results, results.HELP, bare=True)
+console.add(app, "compare", compare.compare, compare.HELP)
+console.add(app, "export", export.export, export.HELP, bare=True)
 app.add_typer(admin.app, name="admin")
 
 

@@ -236,6 +236,8 @@ def as_jsonl(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _at(record: Mapping[str, Any], key: str) -> Any:
+    if key in record:
+        return record[key]
     value: Any = record
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

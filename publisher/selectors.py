@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.errors import NotFound, UsageError, count
+from publisher.options import states_of
+from schemas.errors import NotFound, UsageError
 from schemas.run import State
 
 if TYPE_CHECKING:
     from queue_worker.queue import BatchView, Queue
 
-ASK_ABOVE = 20  # runs that a verb may hit without a question
 NEWEST = 1000  # batches whose names are looked through
 ALL = frozenset(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Runs as they are named on a command line: one by one, or by what they have in common."""
+
+    words: Sequence[str] = ()
+    batches: Sequence[str] = ()
+    states: frozenset[State] = frozenset()
+    mine: bool = False
+    everything: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """Whether runs are meant that are not named."""
+        return bool(self.batches or self.states or self.mine or self.everything)
+
+
+def choice(
+    words: Sequence[str] | None,
+    batches: Sequence[str] | None = None,
+    states: Sequence[str] | None = None,
+    *,
+    mine: bool = False,
+    everything: bool = False,
+) -> Choice:
+    """What the flags of a verb say."""
+    return Choice(words or (), batches or (), states_of(states or ()), mine, everything)
 
 
 def select(queue: Queue, words: Sequence[str], user: str) -> list[str]:
@@ -21,19 +50,20 @@ def select(queue: Queue, words: Sequence[str], user: str) -> list[str]:
     return list(dict.fromkeys(queue.resolve(word, user=user) for word in words))
 
 
-def selected(
-    queue: Queue,
-    words: Sequence[str],
-    batches: Sequence[str],
-    user: str,
-    states: Collection[State] = ALL,
-) -> list[str]:
-    """The runs that are named, and those of the named batches that are in these states."""
-    if not words and not batches:
-        raise UsageError("no run was named", fix="RUN ... or -b BATCH")
-    ids = select(queue, words, user)
-    for word in batches:
-        rows = queue.list(states=states, batch=find_batch(queue, word))
+def selected(queue: Queue, chosen: Choice, user: str, may: Collection[State] = ALL) -> list[str]:
+    """The runs that are named, and those with all that is asked for that the verb may touch."""
+    if not chosen.words and not chosen.wide:
+        raise UsageError("no run was named", fix="RUN ..., -b BATCH, --mine, -s STATE or --all")
+    ids = select(queue, chosen.words, user)
+    if not chosen.wide:
+        return ids
+    wanted = frozenset(may) & (chosen.states or ALL)
+    if not wanted:
+        names = ", ".join(sorted(chosen.states))
+        raise UsageError(f"-s {names}: this verb is not for such runs", fix="queue --help")
+    owner = user if chosen.mine else ""
+    for batch in [find_batch(queue, word) for word in chosen.batches] or [""]:
+        rows = queue.list(states=wanted, user=owner, batch=batch)
         # running ones last: a worker that a cancel frees must not take the next of them
         ids += [row.id for row in sorted(rows, key=lambda row: row.state is State.RUNNING)]
     return list(dict.fromkeys(ids))
@@ -57,17 +87,3 @@ def find_batch(queue: Queue, word: str) -> str:
 def batch_at(queue: Queue, batch_id: str) -> BatchView | None:
     """The batch with exactly this id."""
     return next(iter(queue.batches(batch_id)), None) if batch_id else None
-
-
-def question(queue: Queue, ids: Sequence[str], user: str, verb: str) -> str:
-    """What a verb that hits many would hit, when that is worth a question; else ''."""
-    if len(ids) == 1:
-        return ""
-    others: dict[str, int] = {}
-    for owner in (queue.get(run_id).user for run_id in ids):
-        if owner != user:
-            others[owner] = others.get(owner, 0) + 1
-    whose = ", ".join(f"{number} of {owner}" for owner, number in sorted(others.items()))
-    if len(ids) <= ASK_ABOVE and not others:
-        return ""
-    return f"{verb} {count(len(ids), 'run')}" + (f" ({whose})" if whose else "")

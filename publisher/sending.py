@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from publisher import console
 from publisher.duplicates import refusal, sort_out
-from publisher.plan import Batch, Planned, Wishes, batch_of, waiting_for
+from publisher.plan import Batch, Needs, Planned, Wishes, batch_of, waiting_for
 from publisher.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
 from publisher.watching import ending, follow, until_ended, verdict
 from schemas.config import NOTIFY
@@ -22,6 +22,9 @@ from schemas.source import Loaded
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue, Submission
+
+OWN = [field.name for field in fields(Planned) if field.name not in {"waits", "needs"}]
+NEEDS = [field.name for field in fields(Needs)]
 
 
 def notify_of(text: str, flag: str) -> str:
@@ -98,21 +101,12 @@ def _submission(run: Planned, run_id: str, ids: Sequence[str], batch: Batch | No
     """A planned run under its id, waiting for others of the plan under theirs."""
     from queue_worker.queue import Submission
 
-    own = {
-        field.name: getattr(run, field.name)
-        for field in fields(run)
-        if field.name not in {"waits", "needs"}
-    }
     waits = (Parent(id=ids[wait.index], on=wait.on) for wait in run.waits)
-    said = {
-        **own,
-        **asdict(run.needs),
-        "id": run_id,
-        "nonce": new_nonce(),
-        "after": (*run.after, *waits),
-        "batch": batch.id if batch else run.batch,
+    said = {name: getattr(run, name) for name in OWN} | {
+        name: getattr(run.needs, name) for name in NEEDS
     }
-    return Submission.asked(**said)
+    said |= {"id": run_id, "nonce": new_nonce(), "after": (*run.after, *waits)}
+    return Submission.asked(**{**said, "batch": batch.id if batch else run.batch})
 
 
 def tell(

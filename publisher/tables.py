@@ -14,11 +14,12 @@ from publisher.ranking import numbers
 from publisher.text import clean
 from schemas.run import Run
 
+COMMIT = 12  # characters of a commit
 TIMES = ("submitted_at", "started_at", "ended_at")
 
 
-def run_row(run: Run, cards: Mapping[str, str]) -> dict[str, Any]:
-    """One run; `cards` says what GPU a worker's lane is."""
+def run_row(run: Run, cards: Mapping[str, str], commit: str = "") -> dict[str, Any]:
+    """One run; `cards` says what GPU a worker's lane is, `commit` what its folder wrote down."""
     best = run.best
     ran = (run.ended_at or run.started_at or 0) - (run.started_at or 0)
     return {
@@ -39,6 +40,7 @@ def run_row(run: Run, cards: Mapping[str, str]) -> dict[str, Any]:
         "worker": run.worker,
         "gpu": cards.get(run.worker, ""),
         "code": run.ran_code or run.code,
+        "git": commit[:COMMIT],
         "retry_of": run.retry_of,
         **{name: iso(getattr(run, name)) for name in TIMES},
         "cause": str(run.cause) if run.cause else None,

@@ -3,10 +3,13 @@
 Cards are shared with people: a notebook that holds 20 GB is neither ours nor an error.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 NAMED = 2  # processes that one line names
+SETTLE_S = 5.0  # a card stays free so long before we take it: people run one script after another
+JUST_LEFT = f"others have just left; waits {SETTLE_S:.0f} s whether the card stays free"
+DYING_S = 30.0  # a trainer that has ended may take so long to give its memory back
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,47 +49,111 @@ class Offer:
     memory_mb: int = 0  # 0: no limit is known
     busy_with: str = ""
     shared_with: str = ""  # who else is there, though runs are taken
+    broken: bool = False  # no waiting helps: a person has to mend it
 
 
-def offer(readings: Sequence[Reading], manners: Manners, training: bool) -> Offer:
-    """What these GPUs can take; `training` when a trainer of this worker lives on them."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier looks have shown. Times are of one clock that never jumps."""
+
+    trainers: frozenset[int] = frozenset()  # pids that have borne the mark of a trainer of ours
+    idle_mb: int = 0  # free of the fullest card when nothing of ours trained
+    others_at: float | None = None  # when a worker with manners last had to wait for others
+    left_since: float | None = None  # trainers are there since then, though nothing trains
+
+
+UNSEEN = Past()
+
+
+def look(
+    readings: Sequence[Reading], manners: Manners, *, training: bool, past: Past, now: float
+) -> tuple[Offer, Past]:
+    """What these GPUs can take, and what to remember; `training`: a trainer of ours lives there."""
+    readings = [_recognised(reading, past.trainers) for reading in readings]
+    left = any(_ours(reading) for reading in readings) and not training
+    waits = any(_wait(reading, manners) for reading in readings) and not training
+    free = min((reading.free_mb for reading in readings), default=0)
+    seen = Past(
+        idle_mb=past.idle_mb if training else free,
+        trainers=frozenset(one.pid for reading in readings for one in _ours(reading)),
+        others_at=now if waits else past.others_at,
+        left_since=(past.left_since or now) if left else None,
+    )
+    return offer(readings, manners, training=training, past=seen, now=now), seen
+
+
+def offer(
+    readings: Sequence[Reading],
+    manners: Manners,
+    *,
+    training: bool = False,
+    past: Past = UNSEEN,
+    now: float = 0.0,
+) -> Offer:
+    """What these GPUs can take, in the light of what was seen before."""
     if not readings:
         return Offer()
-    room = min(_room(reading, training) for reading in readings)
-    memory = max(room, 1)  # 0 would mean that no limit is known
-    if reasons := list(_in_the_way(readings, manners, training)):
-        return Offer(memory, busy_with="; ".join(reasons))
-    others = [_others(reading) for reading in readings if _foreign(reading)]
-    return Offer(memory, shared_with="; ".join(others))
+    room = min(_room(reading, training, past.idle_mb) for reading in readings)
+    memory = max(1, room)  # 0 would mean that no limit is known
+    if faults := [_fault(reading) for reading in readings if reading.fault]:
+        return Offer(memory, busy_with="; ".join(faults), broken=True)
+    others = "; ".join(_others(reading) for reading in readings if _foreign(reading))
+    if training:  # whoever else is there now is waited for afterwards
+        return Offer(memory, shared_with=others)
+    left_s = now - (now if past.left_since is None else past.left_since)
+    if left := [_left(reading, left_s) for reading in readings if _ours(reading)]:
+        return Offer(memory, busy_with="; ".join(left), broken=left_s > DYING_S)
+    if waits := [why for reading in readings if (why := _wait(reading, manners))]:
+        return Offer(memory, busy_with="; ".join(waits))
+    if past.others_at is not None and now - past.others_at < SETTLE_S:
+        return Offer(memory, busy_with=JUST_LEFT)
+    return Offer(memory, shared_with=others)
 
 
-def _room(reading: Reading, training: bool) -> int:
+def _recognised(reading: Reading, trainers: frozenset[int]) -> Reading:
+    """A process that dies shows neither its mark nor its command any more: known by its number."""
+    processes = (
+        replace(one, trainer=True) if not one.command and one.pid in trainers else one
+        for one in reading.processes
+    )
+    return replace(reading, processes=tuple(processes))
+
+
+def _room(reading: Reading, training: bool, idle_mb: int) -> int:
     """What is free, and what our own trainer will give back."""
-    ours = sum(process.memory_mb for process in reading.processes if process.trainer)
-    return reading.free_mb + (ours if training else 0)
+    if not training:
+        return reading.free_mb
+    if not any(process.memory_mb for process in reading.processes):
+        return max(reading.free_mb, idle_mb)  # containers name nobody: it was ours to take
+    return reading.free_mb + sum(process.memory_mb for process in _ours(reading))
 
 
-def _in_the_way(readings: Sequence[Reading], manners: Manners, training: bool) -> Iterator[str]:
-    for reading in readings:
-        if reading.fault:
-            yield f"GPU {reading.index} does not answer: {reading.fault}"
-        elif left := [p for p in reading.processes if p.trainer and not training]:
-            yield (
-                f"GPU {reading.index}: {_told(left)} of an earlier run does not die; "
-                "a reboot frees the card"
-            )
-        elif manners.wait and (why := _wait(reading, manners, training)):
-            yield why
+def _fault(reading: Reading) -> str:
+    return f"GPU {reading.index} does not answer: {reading.fault}"
 
 
-def _wait(reading: Reading, manners: Manners, training: bool) -> str:
+def _left(reading: Reading, left_s: float) -> str:
+    """A trainer that should be gone."""
+    told = f"GPU {reading.index}: {_told(_ours(reading))} of an earlier run"
+    if left_s > DYING_S:
+        return f"{told} does not die; a reboot frees the card"
+    return f"{told} is still ending"
+
+
+def _wait(reading: Reading, manners: Manners) -> str:
     """What a worker with manners waits for; empty when it need not."""
     wanted = manners.min_free_mb
-    if wanted and _room(reading, training) < wanted:
+    if not manners.wait or reading.fault:
+        return ""
+    if wanted and reading.free_mb < wanted:
         return f"{_others(reading)}; waits until {gigabytes(wanted)} are free"
     if not wanted and _foreign(reading):
         return f"{_others(reading)}; waits until the card is free"
     return ""
+
+
+def _ours(reading: Reading) -> list[Process]:
+    return [process for process in reading.processes if process.trainer]
 
 
 def _foreign(reading: Reading) -> list[Process]:

@@ -3,20 +3,20 @@
 Only `queue.py` imports this. The keys are documented there.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
+from queue_worker.asked import Change, Submission
 from queue_worker.connection import told
 from queue_worker.lineage import parents_elsewhere, parents_first
 from queue_worker.reading import Reading
 from queue_worker.records import (
     BatchCard,
-    Change,
     ControlKind,
     Receipt,
-    Submission,
     batched,
-    carried,
     dump,
     one_line,
 )
@@ -45,13 +45,27 @@ class Asking(Reading):
             raise ValueError(f"a run of another batch would not wait for {batch.id} to be whole")
         ordered = parents_first(submissions)
         receipts: dict[str, Receipt] = {}
-        for start in range(0, len(ordered), CHUNK):
-            part = ordered[start : start + CHUNK]
-            ahead = ordered if start == 0 else ()
-            last = start + CHUNK >= len(ordered)
-            for receipt in self._submit(part, batch, ahead, last=last):
-                receipts[receipt.id] = receipt
+        for part, answer in self._in_turn(ordered, batch):
+            receipts |= {receipt.id: receipt for receipt in _receipts(part, answer)}
         return [receipts[submission.id] for submission in submissions]
+
+    def _in_turn(
+        self, ordered: Sequence[Submission], batch: BatchCard | None
+    ) -> Iterator[tuple[Sequence[Submission], Any]]:
+        """Every part and the answer to it; the next is made ready while Redis works on this one.
+
+        None is sent before its neighbour's answer was heard: whoever stops here sends no more.
+        """
+        with ThreadPoolExecutor(1) as sender:
+            waits: tuple[Sequence[Submission], Future[Any]] | None = None
+            for part in batched(ordered, CHUNK):
+                ahead = ordered if part[0] is ordered[0] else ()
+                call = self._submit(part, batch, ahead, last=part[-1] is ordered[-1])
+                if waits:
+                    yield waits[0], waits[1].result()
+                waits = part, sender.submit(call)
+            if waits:
+                yield waits[0], waits[1].result()
 
     def _submit(
         self,
@@ -60,18 +74,11 @@ class Asking(Reading):
         ahead: Sequence[Submission],
         *,
         last: bool,
-    ) -> list[Receipt]:
-        runs = [
-            {
-                "id": submission.id,
-                "nonce": submission.nonce,
-                "fields": _submitted(submission),
-                "held": bool(submission.held_by),
-            }
-            for submission in part
-        ]
-        word, *answer = self._scripts.run(
+    ) -> Callable[[], Any]:
+        runs = [{"id": s.id, "nonce": s.nonce, "fields": _submitted(s)} for s in part]
+        return self._scripts.call(
             "submit",
+            [dump(submission.config) for submission in part],
             runs=runs,
             batch={"id": batch.id, "max_parallel": batch.max_parallel} if batch else False,
             card_text=batch.model_dump_json() if batch else "",
@@ -79,20 +86,6 @@ class Asking(Reading):
             ids=[[submission.id, submission.nonce] for submission in ahead],
             parents=parents_elsewhere(ahead),
         )
-        if word == b"taken":
-            run_id = answer[0].decode()
-            fix = "submit again with a new id"
-            raise IdTaken(f"another run has the id {run_id}; nothing was queued", fix=fix)
-        if word == b"orphan":
-            run_id, parent = (text.decode() for text in answer)
-            raise NotFound(
-                f"there is no run {parent}, which {run_id} is to wait for; nothing was queued",
-                fix="queue list shows the runs",
-            )
-        return [
-            Receipt(id=s.id, state=State(state.decode()), ahead=ahead, repeated=bool(repeated))
-            for s, (state, ahead, repeated) in zip(part, batched(answer, 3), strict=True)
-        ]
 
     @told
     def cancel(self, run_id: str, *, by: str, reason: str = "") -> Run:
@@ -100,9 +93,10 @@ class Asking(Reading):
         return self._asked("cancel", run_id, by=by, reason=one_line(reason))
 
     @told
-    def hold(self, run_id: str, *, by: str, reason: str = "") -> Run:
-        """Keep a pending run from starting; TransitionRefused once it runs or has ended."""
-        return self._asked("hold", run_id, by=by, reason=one_line(reason))
+    def hold(self, run_id: str, *, by: str, reason: str = "", for_s: float = 0) -> Run:
+        """Keep a pending run from starting; TransitionRefused once it runs or has ended. For the
+        time of an edit it ends by itself, unless somebody held the run before."""
+        return self._asked("hold", run_id, by=by, reason=one_line(reason), for_s=for_s)
 
     @told
     def release(self, run_id: str, *, by: str) -> Run:
@@ -119,13 +113,27 @@ class Asking(Reading):
         after: Sequence[Parent] | None = None,
         needs_host: str | None = None,
         time_limit_s: float | None = None,
+        config: Mapping[str, Any] | None = None,
+        digest: str | None = None,
+        overrides: Sequence[str] | None = None,
+        name: str | None = None,
+        notify: str | None = None,
+        told: str = "",
     ) -> Run:
-        """Change what a pending run asks for; what is None stays."""
+        """Change what a pending run is or asks for; what is None stays. `told` is for the log."""
         change = Change.asked(
-            priority=priority, after=after, needs_host=needs_host, time_limit_s=time_limit_s
+            priority=priority,
+            after=after,
+            needs_host=needs_host,
+            time_limit_s=time_limit_s,
+            config=config,
+            digest=digest,
+            overrides=overrides,
+            name=name,
+            notify=notify,
         )
         named = change.model_dump(mode="json", exclude_none=True)
-        texts = {n: dump(v) if isinstance(v, list) else str(v) for n, v in named.items()}
+        texts = {n: dump(v) if isinstance(v, list | dict) else str(v) for n, v in named.items()}
         if priority is not None:
             texts["shift"] = ""  # a priority counts from where it was submitted
         return self._asked(
@@ -133,7 +141,8 @@ class Asking(Reading):
             run_id,
             by=by,
             kind="moved" if set(named) == {"priority"} else "edited",
-            text=", ".join(f"{name} {_shown(value)}" for name, value in named.items()),
+            text=one_line(told)
+            or ", ".join(f"{name} {_shown(value)}" for name, value in named.items()),
             fields=texts,
         )
 
@@ -184,6 +193,18 @@ class Asking(Reading):
             raise TrainqError(f"the record of run {run.id} cannot be restored: {answer}")
         return bool(answer == "restored")
 
+    @told
+    def prune(
+        self, ids: Sequence[str], before: float, *, by: str, dry_run: bool = False
+    ) -> dict[str, str]:
+        """Forget these runs if they ended before then; of each '' or why it stays."""
+        answers: dict[str, str] = {}
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            flat = self._scripts.run("prune", ids=part, before=before, dry=dry_run, by=by)
+            answers |= {i.decode(): why.decode() for i, why in batched(flat, 2)}
+        return answers
+
     def _asked(self, verb: str, run_id: str, **arguments: Any) -> Run:
         word, *more = self._scripts.run(verb, id=run_id, **arguments)
         if word == b"missing":
@@ -192,6 +213,15 @@ class Asking(Reading):
             raise TransitionRefused(
                 f"run {run_id} is {more[0].decode()}: {verb} is for a run that waits its turn",
                 fix=f"queue show {run_id}",
+            )
+        if word == b"edited":
+            raise TransitionRefused(
+                f"run {run_id} is being edited by {more[0].decode()}", fix=f"queue show {run_id}"
+            )
+        if word == b"begun":
+            raise TransitionRefused(
+                f"run {run_id} has begun: its checkpoint is of the config that it has",
+                fix=f"queue cancel {run_id}, then publisher retry {run_id} key=value",
             )
         if word == b"orphan":
             raise NotFound(f"there is no run {more[0].decode()} to wait for")
@@ -207,19 +237,35 @@ class Asking(Reading):
         return self.get(run_id)
 
 
+def _receipts(part: Sequence[Submission], answer: Any) -> list[Receipt]:
+    """What became of each, or why none of them was queued."""
+    word, *more = (text.decode() for text in answer)
+    if word == "taken":
+        fix = "submit again with a new id"
+        raise IdTaken(f"another run has the id {more[0]}; nothing was queued", fix=fix)
+    if word == "orphan":
+        raise NotFound(
+            f"there is no run {more[1]}, which {more[0]} is to wait for; nothing was queued",
+            fix="queue list shows the runs",
+        )
+    return [
+        Receipt(id=submission.id, state=State(state), ahead=ahead, repeated=repeated)
+        for submission, (state, ahead, repeated) in zip(part, json.loads(more[0]), strict=True)
+    ]
+
+
 def _submitted(submission: Submission) -> dict[str, str]:
-    """The fields of a new record as text."""
-    return _stored(submission.model_dump(mode="json", exclude={"id", "nonce"}))
+    """The fields of a new record as text, but for the config."""
+    return _stored(submission.model_dump(mode="json", exclude={"id", "nonce", "config"}))
 
 
 def _stored(values: dict[str, Any]) -> dict[str, str]:
     """A record as a hash holds it; what is empty is left out."""
-    texts = {
+    return {
         name: dump(value) if isinstance(value, dict | list) else str(value)
         for name, value in values.items()
         if value not in (None, "", [], {}) or name == "config"
     }
-    return {name: carried(text) for name, text in texts.items()}
 
 
 def _shown(value: object) -> str:

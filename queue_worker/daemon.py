@@ -19,6 +19,7 @@ from rq.worker import BaseWorker
 
 from queue_worker import host, namesake, outcome, rundirs, sweep
 from queue_worker.attempt import Attempt
+from queue_worker.child import Trainer
 from queue_worker.lookout import Lookout
 from queue_worker.notifier import Notifier
 from queue_worker.orders import Prepared, part_of, prepare, read
@@ -70,7 +71,7 @@ class GpuWorker(BaseWorker):
         self.leaving = False
         self._queue, self._settings, self._standby = queue, settings, standby
         self._first_card, self._root = card, RunsRoot(settings.runs)
-        self._limits = Limits(settings.beat_s, settings.stall_s, settings.grace_s)
+        self._limits = Limits(settings.beat_s, settings.stall_s, settings.grace_s, settings.dying_s)
         self._book = Book(self)
         self._tick = Tick(queue, self._book, self.card, self._counts, settings)
         self._notifier, self._silence, self._lookout = notifier, threading.Event(), lookout
@@ -79,6 +80,8 @@ class GpuWorker(BaseWorker):
         self._done = 0  # attempts
         self._wanted: int | None = None
         self._short_of_disk = False
+        self._stuck: Trainer | None = None  # it did not die, and keeps the GPU
+        self._stuck_with = ""
 
     def _set_connection(self, connection: Any) -> Any:
         """RQ would raise the time-out of the whole pool to its own patience."""
@@ -96,6 +99,7 @@ class GpuWorker(BaseWorker):
         try:
             while not self.leaving and self._done != max_jobs:
                 try:
+                    self._look_after_stuck()
                     card = self.card()
                     job = self._claim(card) if self._has_room(card, burst) else None
                     if self._attempt:
@@ -148,6 +152,8 @@ class GpuWorker(BaseWorker):
     def _has_room(self, card: WorkerCard, burst: bool) -> bool:
         """A run that cannot save its checkpoints, or disturbs others, had better not begin."""
         if card.busy_with:
+            if burst and (self._stuck or self._lookout.offer(training=False).broken):
+                raise TrainqError(f"takes no runs: {card.busy_with}")
             return False
         free = host.free_bytes(self._root.path)
         if free >= FREE_BYTES:
@@ -232,9 +238,25 @@ class GpuWorker(BaseWorker):
             if left.code and not last_line(prepared.folder.log):
                 append(prepared.folder.log, trainer.last_words())
             imported = trainer.warm is not None
+            if left.stuck:
+                self._keep(trainer, attempt.run.id)
         finally:
-            trainer.discard()
+            if trainer is not self._stuck:
+                trainer.discard()
         return outcome.judge(attempt.run, self._facts(attempt, prepared, left, oom_kills, imported))
+
+    def _keep(self, trainer: Trainer, run_id: str) -> None:
+        """Nothing of it may be waited for; it is in the way until it ends after all."""
+        self._stuck = trainer
+        self._stuck_with = (
+            f"the trainer of {run_id} (pid {trainer.pid}) hangs in the kernel; a reboot ends it"
+        )
+
+    def _look_after_stuck(self) -> None:
+        """A driver that hung may have let it go."""
+        if self._stuck and self._stuck.ended():
+            self._stuck.discard()
+            self._stuck, self._stuck_with = None, ""
 
     def _parts(self, run: Run) -> tuple[Part, ...] | None:
         """What a gather run sums up, as the records have it now; None when we leave before."""
@@ -268,6 +290,7 @@ class GpuWorker(BaseWorker):
             leaving=self.leaving,
             stalled=left.stalled,
             killed=left.killed,
+            stuck=left.stuck,
             oom_kills=host.oom_kills() - oom_kills,
             imported=imported,
             stepped=heard.beyond(prepared.began_at),
@@ -317,7 +340,7 @@ class GpuWorker(BaseWorker):
             "doing": attempt.run.id if attempt else "",
             "code": code.version(),
             "offer_mb": offer.memory_mb,
-            "busy_with": offer.busy_with,
+            "busy_with": offer.busy_with or self._stuck_with,
             "shared_with": offer.shared_with,
         }
         return self._first_card.model_copy(update=now)

@@ -54,10 +54,25 @@ def look(index: int) -> Gpu:
             free_mb=int(memory.free) >> 20,
         )
     except pynvml.NVMLError as error:
-        raise UsageError(
-            f"--gpu {index}: the NVIDIA driver has no such GPU ({error})",
-            fix="nvidia-smi lists them; --gpu cpu works everywhere",
-        ) from error
+        raise refusal(index, error) from error
+
+
+def refusal(index: int, error: Exception) -> TrainqError:
+    """Why a worker cannot begin: what was asked is wrong, or the driver is, which may mend."""
+    import pynvml
+
+    everywhere = "--gpu cpu works everywhere"
+    if isinstance(error, pynvml.NVMLError_LibraryNotFound):
+        return UsageError(f"--gpu {index}: this host has no NVIDIA driver", fix=everywhere)
+    if isinstance(error, pynvml.NVMLError_InvalidArgument | pynvml.NVMLError_NotFound):
+        return UsageError(
+            f"--gpu {index}: the NVIDIA driver has no such GPU",
+            fix=f"nvidia-smi lists them; {everywhere}",
+        )
+    return TrainqError(
+        f"--gpu {index}: the NVIDIA driver fails: {error}",
+        fix="look at nvidia-smi and dmesg; after an update of the driver only a reboot helps",
+    )
 
 
 def read(index: int) -> Reading:
@@ -87,7 +102,11 @@ def _processes(handle: object, nvml: Any) -> Iterator[Process]:
     """Who computes there; a driver that may not tell (containers, MIG) tells nothing."""
     try:
         found = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except (nvml.NVMLError_NotSupported, nvml.NVMLError_NoPermission):
+    except (
+        nvml.NVMLError_NotSupported,
+        nvml.NVMLError_NoPermission,
+        nvml.NVMLError_FunctionNotFound,  # drivers before 510
+    ):
         return
     for process in found:
         yield Process(

@@ -14,7 +14,9 @@ from typing import IO
 
 from schemas.errors import UsageError
 
-GPU_PATTERN = re.compile(r"^(\d{1,2}(,\d{1,2})*|cpu(:\d{1,3})?(,cpu:\d{1,3})*)$")
+NUMBER = r"(0|[1-9]\d?)"  # `00` would be another name of the same GPU
+ONE_CPU = r"cpu(:[1-9]\d?)?"
+GPU_PATTERN = re.compile(rf"{NUMBER}(,{NUMBER})*|{ONE_CPU}(,{ONE_CPU})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Lane:
     @classmethod
     def parse(cls, gpu: str, host: str = "") -> "Lane":
         lane = cls(host or socket.gethostname(), gpu)
-        if not GPU_PATTERN.match(gpu):
+        if not GPU_PATTERN.fullmatch(gpu):
             raise UsageError(
                 f"--gpu {gpu}: not a GPU of this worker",
                 fix="--gpu 0, --gpu 1 ... for one GPU, --gpu 0,1 for two, "

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from queue_worker.records import Submission
+from queue_worker.asked import Submission
 from schemas.errors import UsageError
 
 
@@ -11,9 +11,10 @@ def parents_first(submissions: Sequence[Submission]) -> list[Submission]:
     """The same runs, none before one that it waits for; UsageError for a circle."""
     by_id = {submission.id: submission for submission in submissions}
     waits = {s.id: {parent.id for parent in s.after if parent.id in by_id} for s in submissions}
+    if not any(waits.values()):
+        return list(submissions)
     try:
-        order = TopologicalSorter(waits).static_order()
-        return [by_id[run_id] for run_id in order] if any(waits.values()) else list(submissions)
+        return [by_id[run_id] for run_id in TopologicalSorter(waits).static_order()]
     except CycleError as error:
         names = " -> ".join(by_id[run_id].name for run_id in error.args[1])
         raise UsageError(f"these runs wait for each other: {names}") from error

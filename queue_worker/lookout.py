@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from queue_worker import admission
-from queue_worker.admission import Manners, Offer, Reading
+from queue_worker.admission import Manners, Offer, Past, Reading
 
 PATIENCE_S = 1.0  # for one look; a healthy driver answers within milliseconds
 SILENT_S = 10.0  # without an answer the driver counts as hanging
@@ -14,29 +14,44 @@ Readings = tuple[Reading, ...]
 
 
 class Lookout:
-    """The last that the driver said, and what follows for the next run."""
+    """The last that the driver said, and what follows for the next run. Any thread may ask."""
 
     def __init__(self, look: Callable[[], Readings], manners: Manners) -> None:
         self._look, self._manners = look, manners
-        self._asked, self._answered = threading.Event(), threading.Event()
-        self._readings: Readings = ()
-        self._answered_at = time.monotonic()
+        self._turn = threading.Condition()
+        self._asked = self._answered = 0  # looks
+        self._waits_since: float | None = None  # for an answer
+        self._readings: Readings | None = None
+        self._past = Past()
         threading.Thread(target=self._watch, name="lookout", daemon=True).start()
 
     def offer(self, *, training: bool) -> Offer:
-        """What the GPUs can take now, by a look that is as fresh as the driver allows."""
-        self._answered.clear()
-        self._asked.set()
-        self._answered.wait(PATIENCE_S)
-        silence = time.monotonic() - self._answered_at
-        if silence > SILENT_S:
-            return Offer(1, busy_with=f"the GPU driver has not answered for {silence:.0f} s")
-        return admission.offer(self._readings, self._manners, training)
+        """What the GPUs can take now, by a look that began after this question."""
+        with self._turn:
+            self._asked += 1
+            mine = self._asked
+            self._waits_since = self._waits_since or time.monotonic()
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._answered >= mine, PATIENCE_S)
+            return self._decide(time.monotonic(), training)
+
+    def _decide(self, now: float, training: bool) -> Offer:
+        silence = now - (self._waits_since or now)
+        if self._readings is None or silence > SILENT_S:
+            said = f"the GPU driver has not answered for {silence:.0f} s"
+            return Offer(1, busy_with=said, broken=silence > SILENT_S)
+        found, self._past = admission.look(
+            self._readings, self._manners, training=training, past=self._past, now=now
+        )
+        return found
 
     def _watch(self) -> None:
         while True:
-            self._asked.wait()
-            self._asked.clear()
-            self._readings = self._look()
-            self._answered_at = time.monotonic()
-            self._answered.set()
+            with self._turn:
+                self._turn.wait_for(lambda: self._asked > self._answered)
+                number = self._asked
+            readings = self._look()
+            with self._turn:
+                self._readings, self._answered = readings, number
+                self._waits_since = time.monotonic() if self._asked > number else None
+                self._turn.notify_all()

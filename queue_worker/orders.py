@@ -50,6 +50,7 @@ def prepare(
         run_dir=str(run_dir.path.absolute()),
         attempt_dir=str(folder.path.absolute()),
         data_root=str(settings.data.absolute()),
+        cache_root=str(settings.cache.expanduser().absolute()),
         runs_root=str(root.path.absolute()),
         resume=resume,
         init_from="" if resume else _inside(root.path, run.start_from),

@@ -37,6 +37,7 @@ class Facts:
     leaving: bool = False  # the worker itself was asked to go
     stalled: bool = False
     killed: bool = False  # by us, because it did not leave in time
+    stuck: bool = False  # in the kernel: not even SIGKILL ended it
     imported: bool = True  # it came so far as to wait for its order
     stepped: bool = False  # it did a step of its own
     saved_step: int = 0  # of its last checkpoint, or of the one that it began from
@@ -67,6 +68,9 @@ def _decide(run: Run, facts: Facts) -> Ending:
         )
     if facts.code >= 0 and facts.code != ExitCode.SAVED:
         return _own_fault(run, facts)
+    if facts.stuck and not facts.wish and not facts.leaving:
+        error = "the trainer hangs in the kernel, not even SIGKILL ended it: the host or its GPU"
+        return Ending(state=State.QUEUED, cause=Cause.GPU_FAULT, crashed=True, error=error)
     if facts.stalled:
         return _stalled(run)
     if facts.wish is Wish.TIMEOUT:

@@ -24,6 +24,7 @@ controls        hash    <kind>:<scope> -> by, reason, at, value as JSON: holds, 
 bad:<worker> fails:<batch>   list   the last ends that a circuit breaker looks at
 leases:2        zset    running ids by the end of their lease
 worker:<lane>   hash    card, and the last claim: claim_nonce claim_run claim_token claim_job
+edits           zset    runs that are held while somebody edits them, by when that ends
 workers roots   zset    worker lanes, and runs roots, by when they were last seen
 reap:last reap:hold     string  last reap by anyone; nothing expires before
 log:<id>        list    the last lines; log_next in the record is the index after the last one
@@ -45,8 +46,10 @@ from typing import Literal, Self, cast
 import redis
 
 from queue_worker import connection as reach
+from queue_worker import health
+from queue_worker.asked import Submission
 from queue_worker.asking import Asking
-from queue_worker.connection import NOWHERE, Place
+from queue_worker.connection import NOWHERE, Place, told
 from queue_worker.reading import rq_queue_name
 from queue_worker.records import (
     BatchCard,
@@ -60,11 +63,9 @@ from queue_worker.records import (
     Report,
     Row,
     Share,
-    Submission,
     Verdict,
     WorkerCard,
     WorkerView,
-    carried,
     dump,
     mistake,
     one_line,
@@ -73,6 +74,7 @@ from queue_worker.records import (
     rq_time,
     run_of,
 )
+from schemas.diagnosis import Finding
 from schemas.errors import IdTaken, TransitionRefused
 from schemas.run import TOKEN_PATTERN, Wish
 from schemas.settings import Settings
@@ -146,6 +148,11 @@ class Queue(Asking):
             place=place,
         )
 
+    @told
+    def health(self) -> list[Finding]:
+        """What a doctor says of the server."""
+        return health.judge(health.examine(self._connection, self.place))
+
     # ---- workers --------------------------------------------------------------------------------
 
     def announce(self, card: WorkerCard) -> None:
@@ -214,7 +221,7 @@ class Queue(Asking):
             token=token,
             number=report.number,
             fields=fields,
-            log=[carried(line[:LOG_WIDTH]) for line in report.log[-LOG_LINES:]],
+            log=[line[:LOG_WIDTH] for line in report.log[-LOG_LINES:]],
             metrics=[[str(row["epoch"]), dump(row)] for row in report.metrics],
             keep=LOG_LINES,
         )

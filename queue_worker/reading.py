@@ -151,6 +151,17 @@ class Reading:
         return dict(zip(State, numbers, strict=True))
 
     @told
+    def ended_before(self, at: float) -> Ids:
+        """Every run that ended before then, the oldest first."""
+        found: list[tuple[float, str]] = []
+        for state in sorted(ENDED):
+            pairs = self._connection.zrangebyscore(
+                self._key(f"state:{state}"), "-inf", f"({at:.6f}", withscores=True
+            )
+            found += [(score, run_id.decode(errors="replace")) for run_id, score in pairs]
+        return [run_id for _, run_id in sorted(found)]
+
+    @told
     def states(self, ids: Iterable[str]) -> dict[str, State]:
         """In which state these runs are; ids that name no run are left out."""
         asked = list(dict.fromkeys(ids))
@@ -315,6 +326,11 @@ class Reading:
         rows = self._rows(self._ids(wanted, user, batch, limit, newest_ended_first))
         # a run may have moved on between the two reads; sorting is stable
         return sorted((row for row in rows if row.state in wanted), key=_section)
+
+    @told
+    def rows(self, ids: Iterable[str]) -> Rows:
+        """The rows of exactly these runs, in this order; what has no record is left out."""
+        return self._rows([*ids])
 
     def _rows(self, ids: Ids) -> Rows:
         rows: Rows = []

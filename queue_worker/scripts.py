@@ -4,7 +4,8 @@ Knows how a script is called, not what any of them means.
 """
 
 import json
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -25,11 +26,17 @@ class Scripts:
 
     def run(self, name: str, **arguments: Any) -> Any:
         """Run `lua/<name>.lua`; its arguments travel as one JSON object."""
+        return self.call(name, (), **arguments)()
+
+    def call(self, name: str, texts: Sequence[str], **arguments: Any) -> Callable[[], Any]:
+        """A call that is ready to be sent; long texts travel beside the JSON, as they are."""
         script = self._loaded.get(name)
         if script is None:
             script = self._connection.register_script(source(name))
             self._loaded[name] = script
-        return script(keys=[self._prefix], args=[json.dumps({**self._always, **arguments})])
+        whole = json.dumps({**self._always, **arguments}, ensure_ascii=False)
+        sent = [text.encode(errors="replace") for text in (whole, *texts)]  # as Lua can carry it
+        return partial(script, keys=[self._prefix], args=sent)
 
 
 @cache

@@ -8,6 +8,7 @@ import logging
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http.client import HTTPException, InvalidURL
 from socket import gaierror
 from types import MappingProxyType
@@ -60,6 +61,15 @@ def user_ids(text: str) -> dict[str, str]:
     pairs = (pair.partition("=") for pair in text.split(","))
     found = {name.strip(): value.strip() for name, _, value in pairs}
     return {name: value for name, value in found.items() if USER_ID.fullmatch(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What Slack says of a token."""
+
+    name: str
+    team: str
+    scopes: frozenset[str]  # none: it did not say
 
 
 class Bot:
@@ -152,6 +162,19 @@ class Bot:
             outcome = judge(error)
             fix = f": {outcome.fix}" if isinstance(outcome, Refused) and outcome.fix else ""
             return f"{self._channel or 'no SLACK_CHANNEL'}, but {outcome.why}{fix}"
+
+    def about(self) -> About | Later | Refused:
+        """Who we are to Slack, and what we may do there."""
+        try:
+            reply = self._client.auth_test()
+        except FAULTS as error:
+            return judge(error)
+        granted = reply.headers.get("x-oauth-scopes") or reply.headers.get("X-OAuth-Scopes") or ""
+        return About(
+            name=str(reply.get("user", "")),
+            team=str(reply.get("team", "")),
+            scopes=frozenset(scope.strip() for scope in granted.split(",") if scope.strip()),
+        )
 
     def _open(self, channel: str) -> None:
         """The direct conversation with `@U012`; Slack gives the same one every time."""

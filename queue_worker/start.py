@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import redis
 
 from queue_worker import banner, connection, gpu, host, lane
-from queue_worker.admission import Manners
+from queue_worker.admission import Manners, gigabytes
 from queue_worker.child import without_secrets
 from queue_worker.daemon import GpuWorker
 from queue_worker.lane import Lane
@@ -49,6 +49,7 @@ def run(options: Options, settings: Settings) -> None:
     if options.manners.wait and not mine.indices:
         raise UsageError("--wait-for-gpu needs a GPU to wait for", fix=f"not with --gpu {mine.gpu}")
     devices = tuple(gpu.look(index) for index in mine.indices)
+    _demand_room(options.manners.min_free_mb, devices)
     client, place = connection.connect(settings, worker=True, announce=log.info)
     with ExitStack() as held, client:
         for name in _locks(mine, devices, f"{place.address} {settings.prefix}"):
@@ -57,6 +58,17 @@ def run(options: Options, settings: Settings) -> None:
             _work(options, settings, mine, devices, client)
         except (redis.RedisError, OSError) as error:
             raise connection.unreachable(error, place) from error
+
+
+def _demand_room(min_free_mb: int, devices: tuple[gpu.Gpu, ...]) -> None:
+    """Refuse to wait for what no card has."""
+    for device in devices:
+        if min_free_mb > device.memory_mb:
+            wanted, all_of_it = map(gigabytes, (min_free_mb, device.memory_mb))
+            raise UsageError(
+                f"GPU {device.index} has {all_of_it}: {wanted} will never be free",
+                fix="--min-free-mem says what a run needs at least",
+            )
 
 
 def _locks(mine: Lane, devices: tuple[gpu.Gpu, ...], queue: str) -> list[str]:

@@ -27,6 +27,7 @@ class Limits:
     beat_s: float
     stall_s: float
     grace_s: float
+    dying_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Exit:
     code: int  # negative: a signal
     stalled: bool
     killed: bool  # by us, after its grace was over
+    stuck: bool = False  # in the kernel: it lives on, and nothing of it may be waited for
 
 
 class Watch:
@@ -58,22 +60,32 @@ class Watch:
         self._beat_at = 0.0
         self._asked = ""  # "leave", "stall" or "fence"; each is asked once
         self._deadline: float | None = None
-        self._killed = False
+        self._killed_at: float | None = None
 
     def run(self) -> Exit:
-        """Until the trainer has ended and everything it said is heard."""
+        """Until the trainer has ended and everything it said is heard, or not even SIGKILL helps.
+
+        The end of one that hangs in the kernel can be told all the same: it will never do a step
+        again, and what it might still write is fenced.
+        """
         turn_s = min(TURN_S, self.limits.beat_s / 2)
-        while not self.trainer.ended():
+        while not (ended := self.trainer.ended()) and not self._hopeless():
             self._hear(turn_s)
             now = time.monotonic()
             self._notice_own_absence(now)
             self._beat(now)
             self._ask(now)
             self._enforce(now)
-        code = self.trainer.collect()
+        code = self.trainer.collect() if ended else -signal.SIGKILL
         self._hear(0)
         self.attempt.write(self._tail.lines(rest=True))
-        return Exit(code, stalled=self._asked == "stall", killed=self._killed)
+        killed = self._killed_at is not None
+        return Exit(code, stalled=self._asked == "stall", killed=killed, stuck=not ended)
+
+    def _hopeless(self) -> bool:
+        """A GPU driver that hangs keeps its processes from dying."""
+        killed_at = self._killed_at
+        return killed_at is not None and time.monotonic() - killed_at > self.limits.dying_s
 
     def _hear(self, timeout_s: float) -> None:
         lines = self.trainer.hear(timeout_s)
@@ -119,6 +131,6 @@ class Watch:
 
     def _enforce(self, now: float) -> None:
         if self._deadline is not None and now >= self._deadline:
-            self._killed = True
+            self._killed_at = self._killed_at or now
             self._deadline = now + 2 * self.limits.beat_s  # again, should it be stuck in the kernel
             self.trainer.kill()

@@ -5,7 +5,7 @@ Reading files, overrides and caret errors is `schemas.source`; here is only what
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -72,15 +72,13 @@ class TrainConfig(Spec):
         """Plain JSON values with every default filled in."""
         return self.model_dump(mode="json")
 
-    def digest(self, *, without: Collection[str] = ()) -> str:
+    def digest(self) -> str:
         """The same for the same config, however its file was written."""
-        kept = {name: value for name, value in self.canonical().items() if name not in without}
-        text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest_of(self.canonical())
 
     def experiment(self) -> str:
         """The same for runs that differ in their seed, or in what is said about them."""
-        return self.digest(without=SAID)[:16]
+        return experiment_of(self.canonical())
 
     def contradictions(self) -> list[Contradiction]:
         """What no single key can know to be wrong."""
@@ -91,3 +89,14 @@ class TrainConfig(Spec):
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),
         ]
+
+
+def experiment_of(canonical: Mapping[str, Any]) -> str:
+    """The digest of an experiment, for who has the canonical values already."""
+    return digest_of({name: v for name, v in canonical.items() if name not in SAID})[:16]
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """The same for the same values, in whatever order."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -52,9 +52,12 @@ class UsageError(TrainqError):
 class ConfigError(UsageError):
     """A config has problems. They are shown all at once; nothing was queued."""
 
-    def __init__(self, problems: "Sequence[Problem]", source: str) -> None:
+    def __init__(
+        self, problems: "Sequence[Problem]", source: str, *, so: str = "nothing was queued"
+    ) -> None:
         super().__init__(f"{count(len(problems), 'error')} in {source}", where=source)
         self.problems = tuple(problems)
+        self.so = so
 
     def __str__(self) -> str:
         """The first problem and its place, on one line; `lines` has all of them."""
@@ -65,7 +68,7 @@ class ConfigError(UsageError):
 
     def lines(self) -> list[str]:
         blocks = [block for problem in self.problems for block in [*problem.lines(), ""]]
-        return [*blocks, f"{self.what}; nothing was queued."]
+        return [*blocks, f"{self.what}; {self.so}."]
 
 
 class NotFound(TrainqError):

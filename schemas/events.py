@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     SKIPPED = "skipped"
     STARTED_OVER = "started_over"  # its checkpoint is on a runs root that has no worker alive
     QUARANTINED = "quarantined"
+    PRUNED = "pruned"  # old ended runs were forgotten; `run` is empty
     RESTORED = "restored"  # its record was lost with Redis and read from its folder
 
 
@@ -96,6 +97,7 @@ class Order(Record):
     run_dir: str
     attempt_dir: str  # already made, exclusively, by the worker
     data_root: str
+    cache_root: str = ""  # absolute; decoded images are kept there; empty: with the runs
     resume: str = ""  # absolute path of a checkpoint folder; empty: from step 0
     runs_root: str = ""  # absolute; what runs share is kept there; empty: in the run folder
     init_from: str = ""  # of a retry: absolute path of the old run's checkpoint

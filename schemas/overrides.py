@@ -17,9 +17,12 @@ _QUOTED_OR_FLOW = ("[", "{", '"', "'")
 _SWEEP = re.compile(r",\S")  # a list for a sweep has no spaces: the shell would cut it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Override:
-    """One override: the key, and its value as a tree whose place is the override's text."""
+    """One override: the key, and its value as a tree whose place is the override's text.
+
+    Equal to itself alone: what a sweep makes of an override is found again by it, at no cost.
+    """
 
     text: str
     key: Key
@@ -36,16 +39,15 @@ def split_arguments(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     return files, overrides
 
 
-def apply(document: Document, texts: Sequence[str]) -> list[Override]:
-    """Put overrides over a document; those that could be read."""
+def read_all(document: Document, texts: Sequence[str]) -> tuple[Override, ...]:
+    """Overrides to put over a document, which notes what cannot be read."""
     read: list[Override] = []
     for text in texts:
         try:
             read.append(read_override(text))
         except ConfigError as error:
             document.note(error.problems)
-    put_all(document, read)
-    return read
+    return tuple(read)
 
 
 def put_all(document: Document, overrides: Sequence[Override]) -> None:

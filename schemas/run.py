@@ -77,7 +77,7 @@ class Wish(StrEnum):
 
 def new_id() -> str:
     """A fresh run id, the same everywhere: folder, Slack, W&B."""
-    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+    return "".join(ID_ALPHABET[byte % 32] for byte in secrets.token_bytes(ID_LENGTH))
 
 
 def new_nonce() -> str:

@@ -1,19 +1,28 @@
 """Every setting, its default and its meaning; read once from the environment and `.env`.
 
 Nothing else in trainq reads the environment. Flags win over the environment, the environment over
-`.env`, `.env` over the defaults here; `sources` remembers which it was.
+`.env`, `.env` over the defaults here; `sources` tells which it was.
 """
 
 import getpass
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from schemas.errors import UsageError
 
+NO_SETTINGS = {"TRAINQ_TRAINER"}  # the mark that trainers inherit
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Named(NamedTuple):
+    """A setting as people see it."""
+
+    name: str
+    value: str  # secrets are masked
+    source: str
 
 
 class Settings(BaseModel):
@@ -26,6 +35,7 @@ class Settings(BaseModel):
     runs: Path = Field(Path("runs"), alias="TRAINQ_RUNS")
     data: Path = Field(Path(), alias="TRAINQ_DATA")
     state: Path = Field(Path("~/.local/state/trainq"), alias="TRAINQ_STATE")  # the embedded server
+    cache: Path = Field(Path("~/.cache/trainq"), alias="TRAINQ_CACHE")  # decoded images of a host
     user: str = Field(
         default_factory=getpass.getuser, alias="TRAINQ_USER", pattern=r"^[^|\x00-\x1f]{1,64}$"
     )  # a part of keys and lanes
@@ -58,6 +68,11 @@ class Settings(BaseModel):
         """A trainer without a beat for this long saves and leaves: 9 s, before the lease does."""
         return self.lease_s * 0.6
 
+    @property
+    def dying_s(self) -> float:
+        """A trainer that lives so long after SIGKILL hangs in the kernel: 30 s."""
+        return self.lease_s * 2
+
     @classmethod
     def read(cls, env: Mapping[str, str], dotenv: Path | None = None) -> "Settings":
         """The settings that this environment and `.env` file say."""
@@ -70,6 +85,27 @@ class Settings(BaseModel):
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
             raise UsageError(f"{name}: {first['msg']}", where="the environment or .env") from error
+
+
+def sources(env: Mapping[str, str], dotenv: Path | None = None) -> list[Named]:
+    """Every setting with its value and who said it."""
+    settings, said = Settings.read(env, dotenv), _dotenv(dotenv) if dotenv else {}
+    return [
+        Named(
+            alias,
+            "" if (value := getattr(settings, name)) is None else str(value),
+            "the environment" if env.get(alias) else ".env" if said.get(alias) else "default",
+        )
+        for name, field in Settings.model_fields.items()
+        if (alias := field.alias)
+    ]
+
+
+def strangers(env: Mapping[str, str], dotenv: Path | None = None) -> list[str]:
+    """Names that look like settings of ours but are none: most likely typing errors."""
+    known = {field.alias for field in Settings.model_fields.values()} | NO_SETTINGS
+    said = {**(_dotenv(dotenv) if dotenv else {}), **env}
+    return sorted(name for name in said if name.startswith("TRAINQ_") and name not in known)
 
 
 def _dotenv(path: Path) -> dict[str, str]:

@@ -6,17 +6,18 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from schemas.cells import Cells
 from schemas.config import TrainConfig
 from schemas.document import SWEEP, Document, parse, plain_value, read_text
 from schemas.errors import ConfigError, Problem
 from schemas.explain import Fault, examine
 from schemas.keys import Key, dotted
-from schemas.overrides import apply, put_all
+from schemas.overrides import put_all, read_all
 from schemas.sweep import (
     Spread,
     Step,
@@ -36,13 +37,19 @@ UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML w
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A config, the values as they were written, and where each value of the config is from."""
+    """A config, and how it was written."""
 
     config: TrainConfig
-    mapping: dict[str, Any]
-    origins: dict[str, str]  # "optim.lr": "birds.yaml:7", "override: optim.lr=1", or "default"
+    document: Document
+    over: Step  # the overrides that were put over it
     overrides: tuple[str, ...]
     cell: tuple[str, ...] = ()  # those of the overrides that make it differ from its neighbours
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where each value is from: `birds.yaml:7`, `override: optim.lr=1`, or `default`."""
+        whole = _put(self.document, self.over)
+        return {dotted(key): _origin(whole, key) for key in _leaves(self.config.canonical())}
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
@@ -53,12 +60,12 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
 def read(text: str, file: str, overrides: Sequence[str] = ()) -> Loaded:
     """The config of a text; `file` is what problems call it."""
     document = parse(text, file)
-    apply(document, overrides)
+    over = read_all(document, overrides)
     if document.sweep:
         what = "this file describes a sweep: many runs, not one"
         fix = "`publisher submit` queues them all, `publisher validate` shows them"
         document.problems.append(document.sweep.place.problem(what, key=SWEEP, help=fix))
-    return _loaded(document, tuple(overrides))
+    return checked(document, over, tuple(overrides))
 
 
 def load_cells(path: Path | str, overrides: Sequence[str], spread: Spread) -> list[Loaded]:
@@ -70,36 +77,36 @@ def read_cells(text: str, file: str, overrides: Sequence[str], spread: Spread) -
     """The same of a text; `file` is what problems call it."""
     document = parse(text, file)
     single, axes = split_lists(overrides) if spread.lists else (list(overrides), [])
-    fixed = apply(document, single)
+    fixed = read_all(document, single)
+    whole = _put(document, fixed)
     axes = [*section_axes(document), *axes]
     if spread.seeds:
-        axes.append(seeds_axis(_first_seed(document), spread.seeds))
+        axes.append(seeds_axis(_first_seed(whole), spread.seeds))
     if spread.folds:
         axes.append(folds_axis(spread.folds))
     own = [each for each in fixed if not (spread.seeds and each.key == SEED)]  # --seeds counts on
-    document.problems += refuse_twice(axes, own)
-    if document.problems and axes:
-        raise ConfigError(sorted(document.problems, key=_order), file)
-    return _cells(document, single, cells(axes), file)
+    problems = [*whole.problems, *refuse_twice(axes, own)]
+    if problems and axes:
+        raise ConfigError(sorted(problems, key=_order), file)
+    return _cells(document, fixed, cells(axes), tuple(single))
 
 
 def _cells(
-    document: Document, single: Sequence[str], steps: Sequence[Step], file: str
+    document: Document, fixed: Step, steps: Sequence[Step], single: tuple[str, ...]
 ) -> list[Loaded]:
+    shared = Cells(document)
     loaded: list[Loaded] = []
     problems: dict[tuple[str, ...], Problem] = {}
     for step in steps:
-        one = document.copy()
-        put_all(one, step)
-        cell = tuple(override.text for override in step)
+        over, cell = (*fixed, *step), tuple(override.text for override in step)
         try:
-            found = _loaded(one, (*single, *cell))
+            config = shared.config(over) or _config(document, over)
         except ConfigError as error:
             problems |= {tuple(each.lines()): each for each in error.problems}
         else:
-            loaded.append(replace(found, cell=cell))
+            loaded.append(Loaded(config, document, over, (*single, *cell), cell))
     if problems:
-        raise ConfigError(sorted(problems.values(), key=_order), file)
+        raise ConfigError(sorted(problems.values(), key=_order), document.file)
     return loaded
 
 
@@ -108,13 +115,24 @@ def _first_seed(document: Document) -> int:
     return seed if isinstance(seed, int) else 0  # what is wrong with it is said by the model
 
 
-def _loaded(document: Document, overrides: tuple[str, ...]) -> Loaded:
-    config, faults = examine(document.mapping, document.bad)
-    problems = [*document.problems, *(_problem(document, fault) for fault in faults)]
+def checked(document: Document, over: Step = (), overrides: tuple[str, ...] = ()) -> Loaded:
+    """The config that a document holds; raises ConfigError with everything that is wrong."""
+    return Loaded(_config(document, over), document, over, overrides)
+
+
+def _config(document: Document, over: Step) -> TrainConfig:
+    whole = _put(document, over)
+    config, faults = examine(whole.mapping, whole.bad)
+    problems = [*whole.problems, *(_problem(whole, fault) for fault in faults)]
     if config is None or problems:
-        raise ConfigError(sorted(problems, key=_order), document.file)
-    origins = {dotted(key): _origin(document, key) for key in _leaves(config.canonical())}
-    return Loaded(config, document.mapping, origins, overrides)
+        raise ConfigError(sorted(problems, key=_order), whole.file)
+    return config
+
+
+def _put(document: Document, over: Step) -> Document:
+    whole = document.copy()
+    put_all(whole, over)
+    return whole
 
 
 def dump(values: Mapping[str, Any], comments: Mapping[str, str] = MappingProxyType({})) -> bytes:

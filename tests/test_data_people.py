@@ -166,7 +166,7 @@ def test_a_slip_of_the_pen_in_a_table_is_one_line(people: Path, row: str, proble
 
 def test_a_split_by_image_scores_far_above_ours_by_person(tmp_path: Path) -> None:
     """Who was seen in training is known by wall, skin and shirt; the age of a stranger is not."""
-    data = draw_people(tmp_path / "data", people=48)
+    data = draw_people(tmp_path / "data", people=36)
     scores = {}
     for by in ("auto", "image_leaking_persons"):
         config = tiny(
@@ -176,8 +176,8 @@ def test_a_split_by_image_scores_far_above_ours_by_person(tmp_path: Path) -> Non
             data__batch_size=16,
             optim__lr=3e-3,
             augment__kind="none",
-            train__epochs=6,
-            evaluate__every=6,
+            train__epochs=5,
+            evaluate__every=5,
         )
         scores[by] = train(order_for(tmp_path / by, data, config)).metrics["macro_f1"]
     assert scores["image_leaking_persons"] > 0.85

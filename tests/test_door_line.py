@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import redis
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.runs import a_run, a_worker, claim, submit
 from support.servers import TestServer
@@ -95,6 +95,7 @@ def test_use_is_halved_every_half_life(queue: Queue, connection: redis.Redis) ->
     assert decayed(1000, 2 * HALF_LIFE_S, HALF_LIFE_S) == 250
 
 
+@settings(deadline=None)  # a machine that is busy is no fault of the claim
 @given(
     people=st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(-3, 3), st.integers(0, 400_000)),
@@ -220,3 +221,13 @@ def test_an_older_worker_leaves_what_a_newer_client_wrote(
     assert queue.claim(a_worker(), new_nonce()) is None
     assert queue.get(newer).state is State.QUEUED
     assert connection.hget(f"trainq:run:{newer}", "charm") == b"strange"
+
+
+def test_runs_of_one_submit_stand_far_enough_apart_for_others_between_them(queue: Queue) -> None:
+    one, two, three = (receipt.id for receipt in queue.submit([a_run() for _ in range(3)]))
+    for _ in range(2):
+        queue.move_before(three, by="bo", other=two)
+        assert order(queue) == [one, three, two]
+    last = submit(queue)
+    queue.move_before(last, by="bo", other=two)
+    assert order(queue) == [one, three, last, two]

@@ -201,7 +201,7 @@ class Door(RuleBasedStateMachine):
             return
         if submission.user == other.user and after != before:
             places = [place(run.seq, run.priority, run.shift) for run in (after, target)]
-            assert places[0] == places[1] - 1
+            assert places[0] < places[1]
 
     @rule(submission=runs, parents=st.lists(runs, max_size=2), on=ENDS_OF_PARENTS)
     def changes_parents(

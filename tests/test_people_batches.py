@@ -182,7 +182,7 @@ def test_a_moved_run_goes_first(desk: Desk) -> None:
     first, last = desk.submit(), desk.submit()
     said = f"{last} resnet10t: priority 0 -> 5, next\n"
     assert desk.queue("move", last, "--priority", "5").out == said
-    assert "has priority 5 already" in desk.queue("move", last, "--priority", "5").out
+    assert "stands there already" in desk.queue("move", last, "--priority", "5").out
     assert desk.queue("list", "-o", "id").out.split() == [last, first]
     assert claim(desk.door).run.id == last
     answer = desk.queue("move", last, first, "--priority", "1")

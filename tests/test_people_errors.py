@@ -138,10 +138,16 @@ def test_nothing_at_all_is_answered_with_help(desk: Desk, tool: str) -> None:
 
 LOOKING = (
     *("list", "show", "why", "logs", "cancel", "hold", "release", "move", "wait", "results"),
+    *("compare", "export"),
 )
 ASKING = ("submit", "validate", "retry", "schema")
 VERBS = [*(f"queue {verb}" for verb in LOOKING), *(f"publisher {verb}" for verb in ASKING)]
-BARE = ("queue list", "queue results", "publisher schema")  # say something when given nothing
+BARE = (
+    "queue list",
+    "queue results",
+    "queue export",
+    "publisher schema",
+)  # say something when given nothing
 
 
 @pytest.mark.parametrize("verb", VERBS)

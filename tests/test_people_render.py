@@ -249,6 +249,12 @@ def test_results_rank_by_any_metric_that_was_measured() -> None:
             {"workers": [a_worker("0", offer_mb=8192, shared_with="GPU 0: bo's lab.py")]},
             "needs 12 GiB; v100:0 offers 8 GiB (GPU 0: bo's lab.py)",
         ),
+        (
+            QUEUED,
+            {"memory_mb": 32256},
+            {"workers": [a_worker("0", offer_mb=32476)]},
+            "needs 32 GiB; v100:0 offers 31.7 GiB",
+        ),  # 31.5 GiB would fit, but a claim knows whole ones only
         (CANCELLED, {}, {}, 'by ana: "wrong split" (checkpoint kept)'),
         (FAILED, {"error": ""}, {}, "cuda_oom"),
         (FINISHED, {}, {}, ""),

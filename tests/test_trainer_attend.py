@@ -169,7 +169,8 @@ def test_a_fenced_trainer_is_gone_at_once_and_saves_nothing(
 def test_a_trainer_that_cannot_reach_a_step_boundary_is_gone_soon_after_the_silence(
     attend: Start, tmp_path: Path
 ) -> None:
-    order = give(tmp_path, draw_sketches(tmp_path / "data"), silence_s=PATIENCE_S)
+    config = tiny(train__epochs=10_000, data__pixels={"kind": "files"})
+    order = give(tmp_path, draw_sketches(tmp_path / "data"), config, silence_s=PATIENCE_S)
     trainer = attend().take(order)
     trainer.next(Epoch)
     for image in (tmp_path / "data").glob("train/*/*"):

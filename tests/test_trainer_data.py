@@ -14,9 +14,10 @@ from support.trainers import tiny
 
 from schemas.components.augment import NoAugment, TimmAugment
 from schemas.components.data import Data, Holdout, KFold
+from schemas.components.pixels import Files
 from schemas.rundir import RunsRoot
 from trainer.crew import Solo
-from trainer.data import check, loader, sources, split, transforms
+from trainer.data import check, loader, pixels, sources, split, transforms
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION, Plan
 from trainer.faults import ConfigFault, DataFault
@@ -204,9 +205,10 @@ def test_a_batch_larger_than_the_training_part_names_both_numbers() -> None:
 
 def pictures(folder: Path, **augment: object) -> loader.Pictures:
     spec = TimmAugment.model_validate({"auto_augment": "rand-m9-mstd0.5", "erase": 0.5, **augment})
-    return loader.Pictures(
-        read(folder), 5, transforms.training(spec, 32, LOOK), transforms.validating(32, LOOK)
-    )
+    images = read(folder)
+    picture = pixels.pictures(Data(pixels=Files()), images, folder, lambda what: None)
+    ways = transforms.training(spec, 32, LOOK), transforms.validating(32, LOOK)
+    return loader.Pictures(images, picture, 5, *ways)
 
 
 def sample(dataset: loader.Pictures, epoch: int, index: int) -> torch.Tensor:

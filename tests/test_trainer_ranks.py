@@ -69,7 +69,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Orde
     trainer = Attendant(folder / "trainer")
     order = give(folder / "run", data, STEPS)
     try:
-        assert trainer.take(order).code() == ExitCode.FINISHED, folder_of(order).log.read_text()
+        assert trainer.take(order).code(90) == ExitCode.FINISHED, folder_of(order).log.read_text()
     finally:
         trainer.kill()
     yield order
@@ -102,12 +102,12 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
     trainer = attend().take(first)
     trainer.next(Chosen)
     trainer.signal(signal.SIGTERM)
-    assert trainer.code() == ExitCode.SAVED, folder_of(first).log.read_text()
+    assert trainer.code(90) == ExitCode.SAVED, folder_of(first).log.read_text()
     saved = result_of(first)
     assert saved.error == "SIGTERM" and saved.step < 60
     found = [str(folder) for folder in checkpoint.newest(RunDir(tmp_path / "run"))]
     second = give(tmp_path / "run", data, slow, resume=found[0] if found else "")
-    assert attend().take(second).code() == ExitCode.FINISHED
+    assert attend().take(second).code(90) == ExitCode.FINISHED
     ends = [result_of(order).facts["final_weights_sha256"] for order in (whole, second)]
     assert ends[0] == ends[1]
 

@@ -26,6 +26,7 @@ from trainer.attempt import judge
 from trainer.data import sources, split, transforms
 from trainer.faults import Leave
 
+FILES = {"kind": "files"}
 LIVELY = {
     "augment": {"kind": "timm", "auto_augment": "rand-m9-mstd0.5", "erase": 0.3},
     "mix": {"mixup": 0.2, "cutmix": 0.5},
@@ -128,9 +129,9 @@ def test_a_run_that_was_interrupted_twice_ends_with_the_weights_and_rows_of_one_
 def test_leaving_during_an_evaluation_redoes_it_and_changes_nothing(
     data: Path, tmp_path: Path
 ) -> None:
-    config = tiny()
+    config = tiny(data__pixels=FILES)
     first = order_for(tmp_path / "run", data, config)
-    first_of_evaluation = 24 + 4 + 1  # it may leave at every image it looks for, every step, ...
+    first_of_evaluation = 24 + 24 + 4 + 1  # at every image it looks for and into, every step, ...
     assert train(first, leave=LeaveAtCheck(first_of_evaluation)).step == 4
     assert json.loads((newest(first) / "meta.json").read_text())["epoch"] == 0
     second = order_for(tmp_path / "run", data, config, resume=str(newest(first)))
@@ -203,7 +204,7 @@ def test_epochs_that_are_not_evaluated_have_no_score_and_the_last_one_always_has
 def test_an_evaluation_counts_every_validation_image_once_and_as_it_is(
     data: Path, tmp_path: Path
 ) -> None:
-    config = tiny(**LIVELY, train__epochs=1)  # 5 images, read as 4 and 1
+    config = tiny(**LIVELY, train__epochs=1, data__pixels=FILES)  # 5 images, read as 4 and 1
     order = order_for(tmp_path / "run", data, config)
     row = train(order).metrics
     net = model.build(config.model, 3, 32, data, config.seed).eval()
@@ -371,7 +372,7 @@ def test_a_batch_that_is_never_whole_is_a_config_error(data: Path, tmp_path: Pat
 def test_a_run_whose_disk_is_full_goes_on_and_after_three_refusals_ends_in_one_line(
     data: Path, tmp_path: Path
 ) -> None:
-    order = order_for(tmp_path / "run", data, tiny(train__save_every_steps=1))
+    order = order_for(tmp_path / "run", data, tiny(train__save_every_steps=1, data__pixels=FILES))
     with full_disk(limit=100_000):  # room for small files, not for weights
         result = train(order)
     assert (result.exit_code, result.cause, result.step) == (ExitCode.CODE, Cause.CODE, 3)

@@ -1,24 +1,29 @@
 """What a worker takes on GPUs that it shares with people: readings, the decision, the lookout."""
 
+import ctypes
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import pynvml
 import pytest
 from support.driver import Driver
 from support.waiting import wait_until
 from support.workers import Site
 
 from queue_worker import admission, gpu, host, lane, lookout, start, sweep
-from queue_worker.admission import Manners, Offer, Process, Reading
+from queue_worker.admission import UNSEEN, Manners, Offer, Process, Reading
 from queue_worker.lane import Lane
 from queue_worker.lookout import Lookout
+from schemas.errors import UsageError
 from schemas.run import State
 
+PTRACE_SEIZE = 0x4206
 SHARES, WAITS = Manners(), Manners(wait=True)
 WANTS_12 = Manners(wait=True, min_free_mb=12 * 1024)
 
@@ -46,7 +51,7 @@ def recorded(name: str, index: int = 0) -> Reading:
 
 def offer(*names: str, manners: Manners = SHARES, training: bool = False) -> Offer:
     readings = [recorded(name, index) for index, name in enumerate(names)]
-    return admission.offer(readings, manners, training)
+    return admission.offer(readings, manners, training=training)
 
 
 def test_an_empty_card_is_offered_whole() -> None:
@@ -102,22 +107,113 @@ def test_our_own_trainer_is_nobody_to_wait_for_and_gives_its_memory_back() -> No
     assert offer("trainer", manners=WAITS, training=True) == Offer(20480 + 12000)
 
 
+def looks(*times: tuple[float, str, bool], manners: Manners = SHARES) -> list[Offer]:
+    """What follows for one card at these times, from these readings, with or without a trainer."""
+    past, found = UNSEEN, []
+    for now, name, training in times:
+        seen, past = admission.look(
+            [recorded(name)], manners, training=training, past=past, now=now
+        )
+        found.append(seen)
+    return found
+
+
 def test_a_trainer_that_outlived_its_run_keeps_the_worker_from_its_card() -> None:
-    assert offer("trainer").busy_with == (
-        "GPU 0: trainq's python -m trainer attend (pid 7000, 12 GB) of an earlier run does not "
-        "die; a reboot frees the card"
+    soon, late, gone = looks(
+        (100, "trainer", False), (131, "trainer", False), (132, "empty", False)
     )
+    whose = "GPU 0: trainq's python -m trainer attend (pid 7000, 12 GB) of an earlier run"
+    assert (soon.busy_with, soon.broken) == (f"{whose} is still ending", False)
+    assert (late.busy_with, late.broken) == (
+        f"{whose} does not die; a reboot frees the card",
+        True,
+    )
+    assert gone == Offer(32476)
+
+
+def test_a_trainer_that_dies_is_known_though_it_shows_neither_mark_nor_command() -> None:
+    before, after = looks((0, "trainer", True), (1, "dying", False), manners=WAITS)
+    assert before.busy_with == ""
+    assert after.busy_with == "GPU 0: trainq's process (pid 7000, 12 GB) of an earlier run " + (
+        "is still ending"
+    )
+    alone = looks((0, "dying", False), manners=WAITS)[0]
+    assert alone.busy_with.endswith("waits until the card is free")  # nobody knows whose it was
+
+
+def test_a_card_that_others_have_just_left_must_stay_free_for_a_while() -> None:
+    busy, just, again, anew, free = looks(
+        (0, "notebook", False),
+        (2, "empty", False),
+        (4, "notebook", False),
+        (8.9, "empty", False),
+        (9, "empty", False),
+        manners=WAITS,
+    )
+    assert busy.busy_with.endswith("waits until the card is free")
+    assert again.busy_with == busy.busy_with
+    assert (
+        just.busy_with
+        == anew.busy_with
+        == ("others have just left; waits 5 s whether the card stays free")
+    )
+    assert free == Offer(32476)
+
+
+def test_a_card_that_was_free_all_the_time_is_taken_between_runs_at_once() -> None:
+    *_, idle = looks((0, "empty", False), (1, "trainer", True), (2, "empty", False), manners=WAITS)
+    assert idle == Offer(32476)
+
+
+def test_whoever_comes_while_we_train_is_named_and_waited_for_afterwards() -> None:
+    during = offer("notebook", manners=WAITS, training=True)
+    assert during.busy_with == "" and during.shared_with.startswith("GPU 0: bo's")
+
+
+def test_a_driver_that_names_nobody_leaves_the_card_to_the_trainer_that_is_there() -> None:
+    for driver in ("silent", "container"):
+        _, during = looks((0, "empty", False), (1, driver, True), manners=WANTS_12)
+        assert (during.memory_mb, during.busy_with) == (32476, "")
+
+
+def test_a_lost_gpu_is_told_while_it_trains_too() -> None:
+    assert offer("lost", training=True).broken
 
 
 def test_several_cards_offer_what_the_fullest_has_and_tell_of_each() -> None:
     found = offer("empty", "notebook", manners=WAITS)
     assert found.memory_mb == 12200
     assert found.busy_with.startswith("GPU 1: bo's")
-    assert offer("lost", "notebook", manners=WAITS).busy_with.count("GPU") == 3
+    both = offer("crowded", "notebook", manners=WAITS).busy_with
+    assert both.startswith("GPU 0: bo's python lab.py") and "; GPU 1: bo's" in both
+    lost = offer("notebook", "lost", manners=WAITS)
+    assert (lost.busy_with, lost.broken) == ("GPU 1 does not answer: GPU is lost", True)
 
 
 def test_the_cpu_has_no_limit() -> None:
     assert offer() == Offer()
+
+
+def test_a_driver_too_old_to_name_processes_still_tells_the_memory() -> None:
+    facts = {"memory": {"total": 1 << 35, "free": 1 << 34}}
+    read = gpu.reading_of(0, Driver(facts | {"processes_error": "NVMLError_FunctionNotFound"}))
+    assert (read.free_mb, read.processes, read.fault) == (16384, (), "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("LibraryNotFound", 2, "this host has no NVIDIA driver"),
+        ("InvalidArgument", 2, "has no such GPU"),
+        ("DriverNotLoaded", 1, "the NVIDIA driver fails: Driver Not Loaded"),
+        ("GpuIsLost", 1, "GPU is lost"),
+        ("LibRmVersionMismatch", 1, "version mismatch"),
+    ],
+)
+def test_only_a_start_that_can_never_succeed_is_final(error: str, code: int, said: str) -> None:
+    refusal = gpu.refusal(0, getattr(pynvml, f"NVMLError_{error}")())
+    assert refusal.exit_code == code  # systemd starts a worker again, unless it left with 2
+    assert said in refusal.what and "--gpu 0" in refusal.what
 
 
 @pytest.mark.parametrize("error", ["init_error", "handle_error", "memory_error"])
@@ -162,9 +258,54 @@ def stuck() -> Iterator[threading.Event]:
 
 def test_the_lookout_looks_afresh_each_time() -> None:
     cards = [recorded("notebook"), recorded("empty")]
-    watched = Lookout(lambda: (cards.pop(0),), WAITS)
-    assert watched.offer(training=False).busy_with
+    watched = Lookout(lambda: (cards.pop(0),), SHARES)
+    assert watched.offer(training=False).shared_with
     assert watched.offer(training=False) == Offer(32476)
+
+
+def test_the_lookout_answers_by_a_look_that_began_after_the_question(
+    stuck: threading.Event,
+) -> None:
+    begun, answers = threading.Event(), list[Offer]()
+    cards = [recorded("notebook"), recorded("empty")]
+
+    def look() -> tuple[Reading, ...]:
+        begun.set()
+        stuck.wait()
+        return (cards.pop(0),)
+
+    watched = Lookout(look, WAITS)
+    first = threading.Thread(target=lambda: watched.offer(training=True))
+    second = threading.Thread(target=lambda: answers.append(watched.offer(training=True)))
+    first.start()
+    assert begun.wait(5)  # the first look is under way: it says nothing of what comes after it
+    second.start()
+    wait_until(lambda: watched._asked == 2, what="the second question")
+    stuck.set()
+    for thread in (first, second):
+        thread.join(5)
+    assert [answer.memory_mb for answer in answers] == [32476]
+
+
+def test_a_driver_that_was_not_asked_for_long_is_not_called_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookout, "SILENT_S", 0.01)
+    slow = threading.Event()
+    watched = Lookout(lambda: (slow.wait(0.02), (recorded("empty"),))[1], SHARES)
+    assert watched.offer(training=False) == Offer(32476)
+    slow.wait(0.03)
+    assert watched.offer(training=False) == Offer(32476)
+
+
+def test_nothing_is_taken_before_the_driver_has_answered_once(
+    stuck: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "PATIENCE_S", 0.05)
+    watched = Lookout(lambda: (stuck.wait(), ())[1], SHARES)
+    assert "has not answered" in watched.offer(training=False).busy_with
+    stuck.set()
+    wait_until(lambda: watched.offer(training=False) == Offer(), what="the driver's answer")
 
 
 def test_a_driver_that_hangs_keeps_neither_the_worker_nor_its_beats(
@@ -204,6 +345,13 @@ def test_every_gpu_of_a_lane_is_locked_in_one_order() -> None:
     assert cpu == [lane.lock_name("box", device, "", "q") for device in ("cpu:1", "cpu")]
 
 
+def test_nobody_waits_for_more_than_a_card_has() -> None:
+    cards = (gpu.Gpu(0, "V100", "GPU-9", "560", 32768, 30000),)
+    start._demand_room(32768, cards)
+    with pytest.raises(UsageError, match="GPU 0 has 32 GB: 40 GB will never be free"):
+        start._demand_room(40960, cards)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
@@ -230,7 +378,7 @@ def test_only_a_worker_of_two_takes_runs_of_two(site: Site) -> None:
         ("--gpu cpu --wait-for-gpu", "--wait-for-gpu needs a GPU to wait for"),
         ("--gpu 0 --min-free-mem 12G", "--min-free-mem says what to wait for"),
         ("--gpu 0 --wait-for-gpu --min-free-mem 12Q", "'12Q' is no amount of memory"),
-        ("--gpu 7", "--gpu 7: the NVIDIA driver has no such GPU"),
+        ("--gpu 7", "--gpu 7: "),  # no driver here, no such GPU elsewhere
     ],
 )
 def test_a_worker_that_is_asked_for_nonsense_says_so_in_one_line(flags: str, said: str) -> None:
@@ -243,3 +391,46 @@ def test_a_worker_that_is_asked_for_nonsense_says_so_in_one_line(flags: str, sai
     )
     assert (asked.returncode, asked.stdout) == (2, "")
     assert said in asked.stderr.splitlines()[0] and "Traceback" not in asked.stderr
+
+
+# ---- what SIGKILL cannot end ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def immortal() -> Iterator[Callable[[int], None]]:
+    """Makes a process outlive SIGKILL in its parent's eyes, as one does that hangs in a driver.
+
+    The dead child of a parent stays with its tracer until that one has seen it.
+    """
+    libc, held = ctypes.CDLL(None, use_errno=True), []
+
+    def hold(pid: int) -> None:
+        if libc.ptrace(PTRACE_SEIZE, pid, None, None):
+            pytest.skip(f"this host lets nobody trace: {os.strerror(ctypes.get_errno())}")
+        held.append(pid)
+
+    yield hold
+    for pid in held:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def test_a_trainer_that_not_even_sigkill_ends_gives_its_run_back_and_keeps_its_worker_from_more(
+    tmp_path: Path, immortal: Callable[[int], None]
+) -> None:
+    site = Site(tmp_path, TRAINQ_STALL_S="0.5")
+    try:
+        worker = site.worker("cpu", "--no-warm").ready()
+        run_id = site.submit("steps=9 hang=3 first")
+        site.at_step(run_id, 2)
+        (trainer,) = worker.trainers()
+        immortal(trainer.pid)
+        back = f"put back {run_id} (gpu_fault): the trainer hangs in the kernel"
+        wait_until(lambda: back in worker.said(), what="its way back")
+        stuck = f"takes no runs: the trainer of {run_id} (pid {trainer.pid}) hangs in the kernel"
+        wait_until(lambda: stuck in worker.said(), what="the worker's word")
+        assert site.queue.get(run_id).state is State.QUEUED
+        os.waitpid(trainer.pid, 0)  # the driver lets it go after all
+        assert site.ended(run_id).state is State.FINISHED
+    finally:
+        site.close()

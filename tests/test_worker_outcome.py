@@ -14,6 +14,7 @@ from schemas.run import Best, Cause, Progress, Run, State, Wish
 TOKEN = "2-0123abcd"
 CANCEL = {"wish": Wish.CANCEL, "wish_by": "bo"}
 DRAIN = {"wish": Wish.DRAIN, "wish_by": "bo", "wish_reason": "new disk"}
+STUCK = {"code": -9, "killed": True, "stuck": True}
 TIMEOUT = {"wish": Wish.TIMEOUT}
 
 
@@ -30,6 +31,15 @@ def a_result(code: int = 0, **fields: Any) -> Result:
 @pytest.mark.parametrize(
     ("facts", "state", "cause"),
     [
+        # not even SIGKILL ended it: the host is to blame, unless a person was first
+        (
+            {**STUCK, "stalled": True},
+            State.QUEUED,
+            Cause.GPU_FAULT,
+        ),
+        ({**STUCK, **CANCEL}, State.CANCELLED, Cause.CANCELLED),
+        ({**STUCK, **DRAIN}, State.QUEUED, Cause.DRAINED),
+        ({**STUCK, **TIMEOUT}, State.FAILED, Cause.TIMEOUT),
         # it ended by itself
         ({"code": 0, "result": a_result()}, State.FINISHED, None),
         ({"code": 0}, State.FAILED, Cause.CODE),

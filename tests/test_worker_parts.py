@@ -68,7 +68,25 @@ def test_a_lane_is_named_by_host_and_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "gpu", "-1", "0,", "0,cpu", "0,0", "cpu:", "cpu:x", "cpu,cpu", "0 ", "1" * 9]
+    "text",
+    [
+        "",
+        "gpu",
+        "-1",
+        "0,",
+        "0,cpu",
+        "0,0",
+        "00",
+        "0,00",
+        "0\n",
+        "cpu:0",
+        "cpu:01",
+        "cpu:",
+        "cpu:x",
+        "cpu,cpu",
+        "0 ",
+        "1" * 9,
+    ],
 )
 def test_a_lane_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--gpu"):

@@ -46,13 +46,13 @@ def rank_itself(pid: int) -> bool:
 def test_a_run_of_two_devices_outlives_one_of_its_processes(team: Team) -> None:
     run_id = team.submit(team.config("wide", CONFIG), "--gpus", "2")
     worker = team.worker(gpu="cpu,cpu:1")
-    team.until_step(run_id, 4)
+    team.until_step(run_id, 4, 90)
     os.kill(ranks(team)["1"], signal.SIGKILL)
     again = wait_until(
-        lambda: run if (run := team.get(run_id)).attempt == 2 else None, 30, "attempt 2"
+        lambda: run if (run := team.get(run_id)).attempt == 2 else None, 60, "attempt 2"
     )
     assert again.state is State.RUNNING and again.checkpoint_step >= 4
-    wait_until(lambda: team.get(run_id).progress.step > again.checkpoint_step, 60, "a step")
+    wait_until(lambda: team.get(run_id).progress.step > again.checkpoint_step, 90, "a step")
     log = team.queue("logs", run_id).stdout
     assert "and 1 more in fp32, 4 at a time" in log and "goes on from step" in log
     team.queue("cancel", run_id)

@@ -1,4 +1,7 @@
-"""`trainer train`: a run without any queue, for people. Torch loads when training begins."""
+"""`trainer train`: a run without any queue, for people. Torch loads when training begins.
+
+The app of the `trainer` command; `trainer preflight` has a room of its own.
+"""
 
 import json
 import logging
@@ -19,6 +22,7 @@ from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump, load
+from trainer import preflight
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -60,14 +64,17 @@ def train(
         config = load(file, overrides or ()).config
         root = data or (settings.data if "data" in settings.model_fields_set else file.parent)
         run_dir = RunDir(out or settings.runs / (config.name or file.stem))
-        order = prepare(run_dir, config, root.resolve())
+        order = prepare(run_dir, config, root.resolve(), settings.cache.expanduser())
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
     run_here(order)
 
 
-def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path) -> Order:
+app.command(epilog=preflight.EPILOG)(preflight.preflight)
+
+
+def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path, cache_root: Path) -> Order:
     """A new attempt in the run's folder, which must be of the same config."""
     run_dir.path.mkdir(parents=True, exist_ok=True)
     if run_dir.config.exists():
@@ -82,6 +89,7 @@ def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path) -> Order:
         run_dir=str(run_dir.path.resolve()),
         attempt_dir=str(attempt.path.resolve()),
         data_root=str(data_root),
+        cache_root=str(cache_root.absolute()),
     )
 
 

@@ -11,7 +11,7 @@ from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
 from trainer import checkpoint, machine, model, start
 from trainer.crew import Crew, Solo
-from trainer.data import check, loader, sources, split, transforms
+from trainer.data import check, loader, pixels, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
 from trainer.learner import Learner
@@ -30,9 +30,9 @@ def run(
     attempt = run_dir.attempt(order.token)
     data_root = Path(order.data_root)
 
-    def alive() -> None:
+    def alive(**progress: str) -> None:
         leave.check()
-        report.alive()
+        report.alive(**progress)
 
     # machine
     report.doing("starting")
@@ -57,6 +57,10 @@ def run(
         len(images.classes),
         len(parts.train),
         len(parts.validate),
+    )
+
+    picture = pixels.pictures(
+        config.data, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
     )
 
     # model
@@ -102,6 +106,7 @@ def run(
     # learn
     pictures = loader.Pictures(
         images,
+        picture,
         config.seed,
         transforms.training(config.augment, config.data.img_size, look),
         transforms.validating(config.data.img_size, look),

@@ -62,9 +62,9 @@ def not_taken(name: str) -> Iterator[str]:
             yield f"-{option}"
 
 
-def patch(name: str, size: int) -> int:
+def patch(model: nn.Module) -> int:
     """What a stem that cuts whole patches cuts: pixels that do not fill one are lost unseen."""
-    convolutions = (part for part in build(name, size).modules() if isinstance(part, nn.Conv2d))
+    convolutions = (part for part in model.modules() if isinstance(part, nn.Conv2d))
     if (stem := next(convolutions, None)) and stem.kernel_size == stem.stride:
         return stem.stride[0] if stem.stride[0] >= LARGE_PATCH else 1
     return 1
@@ -86,7 +86,7 @@ def sizes(name: str) -> str:
     runs = partial(fits, name)
     if not runs(default):
         return "?"
-    lost = patch(name, default)
+    lost = patch(build(name, default))
     for step in (*STEPS, default):
         others = [size for size in (default + step, default - step, default + 3 * step) if size]
         if step % lost == default % step == 0 and all(map(runs, others)):

@@ -170,6 +170,7 @@ def environment() -> dict[str, str]:
     ours = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "TRAINQ_STATE": str(DEMO / "state"),
+        "TRAINQ_CACHE": str(DEMO / "cache"),
         "TRAINQ_RUNS": str(DEMO / "runs"),
         "TRAINQ_DATA": str(DEMO / "data"),
         "TRAINQ_SLACK_FILE": str(DEMO / "slack.jsonl"),

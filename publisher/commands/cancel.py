@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from publisher import console
-from publisher.options import Batches, MaybeRuns, Reason, Yes
-from publisher.selectors import ALL, question, selected
+from publisher.consent import agree
+from publisher.options import All, Batches, MaybeRuns, Mine, Reason, States, Yes
+from publisher.selectors import ALL, choice, selected
 from publisher.watching import ending, until_ended
 from schemas.run import ENDED, Run, State, Wish
 
@@ -21,6 +22,9 @@ HELP = console.help_text(
 def cancel(
     runs: MaybeRuns = None,
     batches: Batches = None,
+    states: States = None,
+    mine: Mine = False,
+    everything: All = False,
     reason: Reason = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Return when they have really ended.")
@@ -28,10 +32,11 @@ def cancel(
     yes: Yes = False,
 ) -> None:
     queue, user = console.open_queue(), console.settings().user
-    ids = selected(queue, runs or [], batches or [], user, ALL - ENDED)
+    chosen = choice(runs, batches, states, mine=mine, everything=everything)
+    ids = selected(queue, chosen, user, ALL - ENDED)
     if not ids:
         console.talk(["nothing of it is left to cancel"])
-    console.confirm(question(queue, ids, user, "cancel"), yes=yes)
+    agree(queue, ids, user, "cancel", yes=yes)
     for run_id in ids:
         before = queue.get(run_id)
         console.out([told(before, queue.cancel(run_id, by=user, reason=reason))])

@@ -1,22 +1,43 @@
-"""`publisher edit`: change what pending runs ask for."""
+"""`publisher edit`: change what pending runs are and ask for, on the line or in an editor."""
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from publisher import console
-from publisher.clock import brief
 from publisher.commands.move import stands
-from publisher.options import After, Batches, MaybeRuns, Yes, parent_of, seconds_of
-from publisher.selectors import question, selected
-from schemas.errors import UsageError
-from schemas.run import PENDING, Parent, Run
+from publisher.consent import agree
+from publisher.options import (
+    After,
+    All,
+    Batches,
+    Mine,
+    States,
+    Yes,
+    parent_of,
+    seconds_of,
+)
+from publisher.selectors import choice, selected
+from schemas.errors import TransitionRefused, UsageError
+from schemas.overrides import split_arguments
+from schemas.run import PENDING, Parent
+
+if TYPE_CHECKING:
+    from publisher.editing import Edit
+    from queue_worker.queue import Queue
 
 HELP = console.help_text(
-    "Change what pending runs wait for and ask for.",
-    "publisher edit 7f3k2q --after 7f3k2p:any",
+    "Change runs that wait: keys of their configs, what they wait and ask for. With nothing to\n"
+    "change on the line it opens them in $EDITOR; they are held for 15 minutes meanwhile.",
+    "publisher edit -b lr-sweep",
+    "publisher edit 7f3k2q 7f3k2r train.epochs=30 optim.lr=3e-4",
     "publisher edit -b lr-sweep --no-after --time-limit 8h",
-    "publisher edit 7f3k2q --on any --time-limit none",
+    "publisher edit 7f3k2q --after 7f3k2p:any --on any",
 )
 On = Annotated[
     str, typer.Option("--on", metavar="HOST[:GPU]|any", help="Run only there, or anywhere.")
@@ -27,8 +48,14 @@ TimeLimit = Annotated[
 
 
 def edit(
-    runs: MaybeRuns = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN|KEY=VALUE", help="Runs that wait; keys of their configs."),
+    ] = None,
     batches: Batches = None,
+    states: States = None,
+    mine: Mine = False,
+    everything: All = False,
     priority: Annotated[
         int | None,
         typer.Option("--priority", metavar="N", min=-1000, max=1000, help="Higher goes first."),
@@ -41,45 +68,84 @@ def edit(
 ) -> None:
     if after and no_after:
         raise UsageError("--after and --no-after exclude each other")
+    words, overrides = split_arguments(arguments or ())
     limit_s = 0.0 if time_limit == "none" else seconds_of(time_limit, "--time-limit")
-    wanted = [parent_of(word) for word in after or ()]
-    if not (after or no_after or on or time_limit) and priority is None:
+    named = [parent_of(word) for word in after or ()]
+    asked = bool(after or no_after or on or time_limit or overrides) or priority is not None
+    if not asked and not (yes or sys.stdin.isatty()):
         raise UsageError(
-            "nothing was said to change",
-            fix="--priority N, --after RUN, --no-after, --on HOST or --time-limit 8h",
+            "nothing was said to change, and there is no terminal for an editor",
+            fix="key=value, --priority N, --after RUN, --no-after, --on HOST or --time-limit 8h",
         )
     queue, user = console.open_queue(), console.settings().user
-    parents = [Parent(id=queue.resolve(name, user=user), on=end) for name, end in wanted]
-    changes: dict[str, Any] = {
+    parents = tuple(Parent(id=queue.resolve(name, user=user), on=end) for name, end in named)
+    wanted: dict[str, Any] = {
         **({"priority": priority} if priority is not None else {}),
         **({"after": parents} if after or no_after else {}),
         **({"needs_host": "" if on == "any" else on} if on else {}),
         **({"time_limit_s": limit_s} if time_limit else {}),
     }
-    ids = selected(queue, runs or [], batches or [], user, PENDING)
-    console.confirm(question(queue, ids, user, "edit"), yes=yes)
-
-    def edit_one(run_id: str) -> str:
-        before = queue.get(run_id)
-        run = queue.edit(run_id, by=user, **changes)
-        return f"{run_id} {run.name}: {difference(before, run)}{stands(queue, run)}"
-
-    console.out_each(ids, edit_one)
-
-
-def difference(before: Run, after: Run) -> str:
-    """`priority 0 -> 5; time limit none -> 8h00m`."""
-    old, new = asked(before), asked(after)
-    told = [f"{key} {old[key]} -> {new[key]}" for key in old if old[key] != new[key]]
-    return "; ".join(told) or "nothing changed"
+    chosen = choice(words, batches, states, mine=mine, everything=everything)
+    ids = selected(queue, chosen, user, PENDING)
+    if not asked:
+        _in_an_editor(queue, ids, user, yes=yes)
+        return
+    agree(queue, ids, user, "edit", yes=yes)
+    edits = {each.run.id: each for each in _edits(queue, ids, overrides, wanted)}
+    console.out_each(ids, lambda run_id: _said(queue, _apply(queue, edits[run_id], user)))
 
 
-def asked(run: Run) -> dict[str, str]:
-    """What can be edited, in words."""
-    parents = " ".join(p.id + (":any" if p.on == "any" else "") for p in run.after)
-    return {
-        "priority": str(run.priority),
-        "after": parents or "none",
-        "on": run.needs_host or "any host",
-        "time limit": brief(run.time_limit_s) if run.time_limit_s else "none",
-    }
+def _edits(
+    queue: Queue, ids: Sequence[str], overrides: Sequence[str], wanted: dict[str, Any]
+) -> list[Edit]:
+    """All of them are checked before the first is made."""
+    from publisher.editing import edit_of
+    from schemas.source import read  # with all models of a config
+
+    runs = [queue.get(run_id) for run_id in ids]
+    texts = [(run, json.dumps(run.config, indent=1)) for run in runs]
+    return [
+        edit_of(run, wanted, read(text, f"run {run.id}", overrides) if overrides else None)
+        for run, text in texts
+    ]
+
+
+def _apply(queue: Queue, change: Edit, user: str) -> Edit:
+    from publisher.editing import demand_unchanged
+
+    now = queue.get(change.run.id)
+    demand_unchanged(change.run, now)
+    if change or now.state not in PENDING:  # the door says why it may not be edited
+        values = dict(change.values) or {"priority": now.priority}
+        queue.edit(now.id, by=user, told=change.told, **values)
+    return change
+
+
+def _said(queue: Queue, change: Edit) -> str:
+    run = queue.get(change.run.id)
+    return f"{run.id} {run.name}: {change.told or 'nothing changed'}{stands(queue, run)}"
+
+
+def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> None:
+    from publisher.handwork import agreed, edits_by_hand, held
+    from publisher.worksheet import MOST
+
+    if len(ids) > MOST:
+        fix = "key=value changes any number of runs"
+        raise UsageError(f"{len(ids)} runs are too many for an editor, {MOST} at most", fix=fix)
+    made: dict[str, Edit] = {}
+    refused: list[TransitionRefused] = []
+    with held(queue, ids, user) as (runs, until):
+        if not runs:
+            raise UsageError("none of these runs waits any more; nothing was changed")
+        edits = edits_by_hand(queue, runs, until, user)
+        for each in edits if agreed(edits, yes=yes) else ():
+            try:
+                made[each.run.id] = _apply(queue, each, user)
+            except TransitionRefused as refusal:
+                refused.append(refusal)
+    console.out(_said(queue, each) for each in made.values())
+    for told in refused[:-1]:
+        console.tell_error(told)
+    if refused:
+        raise refused[-1]

@@ -1,6 +1,7 @@
 """`queue hold`: keep runs from starting: some, a batch, a person's, a worker's, or all."""
 
 from publisher import console
+from publisher.consent import agree
 from publisher.controls import (
     Everything,
     Lane,
@@ -10,9 +11,9 @@ from publisher.controls import (
     question_of,
     scopes_of,
 )
-from publisher.options import Batches, MaybeRuns, Reason, Yes
-from publisher.selectors import question, select
-from schemas.run import State
+from publisher.options import Batches, MaybeRuns, Mine, Reason, States, Yes
+from publisher.selectors import choice, selected
+from schemas.run import PENDING, State
 
 HELP = console.help_text(
     "Keep pending runs from starting; they keep their place, and what runs goes on.",
@@ -28,12 +29,15 @@ def hold(
     owner: User = "",
     lane: Lane = "",
     everything: Everything = False,
+    states: States = None,
+    mine: Mine = False,
     reason: Reason = "",
     yes: Yes = False,
 ) -> None:
     queue, user = console.open_queue(), console.settings().user
     scopes = scopes_of(queue, batches or [], owner, lane, everything)
-    one_kind(runs or [], scopes, "hold")
+    chosen = choice(runs, states=states, mine=mine)
+    one_kind(chosen, scopes, "hold")
     for scope in scopes:
         console.confirm(question_of(queue, scope, user, "hold"), yes=yes)
     for scope in scopes:
@@ -47,6 +51,6 @@ def hold(
             return f"{run_id} {after.name}: already held by {before.held_by}"
         return f"{run_id} {after.name}: held until: queue release {run_id}"
 
-    ids = select(queue, runs or [], user)
-    console.confirm(question(queue, ids, user, "hold"), yes=yes)
+    ids = selected(queue, chosen, user, PENDING) if not scopes else []
+    agree(queue, ids, user, "hold", yes=yes)
     console.out_each(ids, hold_one)

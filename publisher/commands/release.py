@@ -1,9 +1,10 @@
 """`queue release`: let held runs go on; lift the hold of a batch, a person, a worker, or all."""
 
 from publisher import console
+from publisher.consent import agree
 from publisher.controls import Everything, Lane, User, one_kind, released_line, scopes_of
-from publisher.options import Batches, MaybeRuns, Yes
-from publisher.selectors import question, select
+from publisher.options import Batches, MaybeRuns, Mine, States, Yes
+from publisher.selectors import choice, selected
 from schemas.run import State
 
 HELP = console.help_text(
@@ -20,11 +21,14 @@ def release(
     owner: User = "",
     lane: Lane = "",
     everything: Everything = False,
+    states: States = None,
+    mine: Mine = False,
     yes: Yes = False,
 ) -> None:
     queue, user = console.open_queue(), console.settings().user
     scopes = scopes_of(queue, batches or [], owner, lane, everything)
-    one_kind(runs or [], scopes, "release")
+    chosen = choice(runs, states=states, mine=mine)
+    one_kind(chosen, scopes, "release")
     for scope in scopes:
         lifted = queue.clear_control("hold", scope.name, by=user)
         console.out([released_line(queue, scope, lifted=lifted)])
@@ -38,6 +42,6 @@ def release(
         place = f", {ahead} ahead" if ahead is not None else ""
         return f"{run_id} {after.name}: released, {after.state}{place}"
 
-    ids = select(queue, runs or [], user)
-    console.confirm(question(queue, ids, user, "release"), yes=yes)
+    ids = selected(queue, chosen, user, {State.HELD}) if not scopes else []
+    agree(queue, ids, user, "release", yes=yes)
     console.out_each(ids, release_one)

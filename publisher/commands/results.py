@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from publisher import console, records, render
-from publisher.options import AsJson, Format, Output, chosen
+from publisher.options import AsJson, AsSheet, Batches, Mine, Sheet, Sort
 from publisher.ranking import Result, ranked, result_of
 from publisher.selectors import find_batch
-from publisher.spread import SPREAD_KEYS, cells_of, group_record, groups_of, spread_lines
+from publisher.spread import (
+    SPREAD_KEYS,
+    cells_of,
+    group_record,
+    group_row,
+    groups_of,
+    metrics_of,
+    spread_lines,
+)
+from publisher.tables import as_markdown
 from schemas.errors import UsageError
-from schemas.run import State
+from schemas.run import Run, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue
@@ -21,64 +31,67 @@ HELP = console.help_text(
     "Show finished runs with the best first, and failed ones below them.",
     "queue results",
     "queue results -b lr-sweep --sort macro_f1",
-    "queue results -o csv > results.csv",
+    "queue results --mean --mine -o csv > results.csv",
 )
 SHOWN = frozenset({State.FINISHED, State.FAILED})
 
 
 def results(
-    sort: Annotated[
-        str, typer.Option("--sort", metavar="METRIC", help="Rank by this metric of the best epoch.")
-    ] = "",
-    batch: Annotated[
-        str,
-        typer.Option("-b", "--batch", metavar="BATCH", help="Mean and spread of each experiment."),
-    ] = "",
-    output: Output = Format.TABLE,
+    sort: Sort = "",
+    batches: Batches = None,
+    mean: Annotated[
+        bool, typer.Option("--mean", help="Experiments: mean and spread over seeds and folds.")
+    ] = False,
+    mine: Mine = False,
+    output: AsSheet = Sheet.TABLE,
     as_json: AsJson = False,
 ) -> None:
-    queue = console.open_queue()
-    if batch:
-        _of_batch(queue, find_batch(queue, batch), sort, chosen(output, as_json))
+    queue, form = console.open_queue(), Sheet.JSON if as_json else output
+    user = console.settings().user if mine else ""
+    if batches or mean:
+        chosen = [find_batch(queue, word) for word in batches or ()]
+        rows = [row for batch in chosen or [""] for row in queue.list(batch=batch, user=user)]
+        found = queue.runs([row.id for row in rows])
+        _experiments([*found.values()], sort, form, chosen)
         return
-    found = _found(queue, sort)
-    known = {result.best.metric for result in found if result.best}
-    if sort and found and sort not in known:
+    ranking = _found(queue, sort, user)
+    known = {result.best.metric for result in ranking if result.best}
+    if sort and ranking and sort not in known:
         raise UsageError(f"no run has a metric '{sort}'", fix=f"--sort {_metrics(queue)}")
-    _print(ranked(found), queue.now(), chosen(output, as_json))
+    _print(ranked(ranking), queue.now(), form)
 
 
-def _found(queue: Queue, metric: str) -> list[Result]:
-    rows = queue.list(states=SHOWN)
+def _found(queue: Queue, metric: str, user: str) -> list[Result]:
+    rows = queue.list(states=SHOWN, user=user)
     if not metric:
         return [result_of(row) for row in rows]
-    return [result_of(row, metric, queue.get(row.id).result) for row in rows]
+    runs = queue.runs([row.id for row in rows])
+    return [result_of(row, metric, runs[row.id].result) for row in rows if row.id in runs]
 
 
-def _of_batch(queue: Queue, batch: str, metric: str, form: Format) -> None:
-    """Every run of the batch counts, also one that has no value yet."""
-    runs = [(row, queue.get(row.id)) for row in queue.list(batch=batch)]
-    cells = cells_of((result_of(row, metric, run.result), run.config) for row, run in runs)
-    if metric and not any(cell.result.best for cell in cells):
-        known = {row.best.metric for row, _ in runs if row.best}
-        fix = f"--sort {' | '.join(sorted(known))}" if known else ""
-        raise UsageError(f"no run of it has a metric '{metric}'", fix=fix)
-    groups = groups_of(cells)
-    told = [group_record(group) for group in groups]
+def _experiments(runs: Sequence[Run], metric: str, form: Sheet, batches: Sequence[str]) -> None:
+    """Every run counts, also one that has no value yet."""
+    cells = cells_of(runs)
+    if metric and metric not in (known := metrics_of(cells)):
+        fix = f"--sort {' | '.join(known)}" if known else ""
+        raise UsageError(f"none of these runs has a metric '{metric}'", fix=fix)
+    groups = groups_of(cells, metric)
     match form:
-        case Format.TABLE:
+        case Sheet.TABLE:
             console.out(spread_lines(groups, console.width()))
-            if failed := [c.row.id for c in cells if c.row.state is State.FAILED]:
+            if failed := [c.run.id for c in cells if c.run.state is State.FAILED]:
                 console.talk([f"why it failed: queue show {failed[0]}"])
-        case Format.JSON:
-            head = {"schema_version": records.SCHEMA_VERSION, "batch": batch}
-            console.out_json({**head, "experiments": told})
-        case Format.JSONL:
-            console.out_raw(records.as_jsonl(told))
-        case Format.CSV:
-            console.out_raw(records.as_csv(told, SPREAD_KEYS))
-        case Format.ID:
-            console.out([cell.row.id for group in groups for cell in group.cells])
+        case Sheet.JSON:
+            head = {"schema_version": records.SCHEMA_VERSION, "batch": " ".join(batches)}
+            console.out_json({**head, "experiments": [group_record(group) for group in groups]})
+        case Sheet.JSONL:
+            console.out_raw(records.as_jsonl(group_record(group) for group in groups))
+        case Sheet.CSV:
+            console.out_raw(records.as_csv(map(group_row, groups), SPREAD_KEYS))
+        case Sheet.MD:
+            console.out_raw(as_markdown([group_row(group) for group in groups], SPREAD_KEYS))
+        case Sheet.ID:
+            console.out([cell.run.id for group in groups for cell in group.cells])
 
 
 def _metrics(queue: Queue) -> str:
@@ -87,16 +100,18 @@ def _metrics(queue: Queue) -> str:
     return " | ".join(sorted(names)) or "(no run has measured anything yet)"
 
 
-def _print(results: list[Result], now: float, form: Format) -> None:
+def _print(results: list[Result], now: float, form: Sheet) -> None:
     rows = [records.result_record(result) for result in results]
     match form:
-        case Format.TABLE:
+        case Sheet.TABLE:
             console.out(render.results_lines(results, now, console.width()))
-        case Format.JSON:
+        case Sheet.JSON:
             console.out_json({"schema_version": records.SCHEMA_VERSION, "results": rows})
-        case Format.JSONL:
+        case Sheet.JSONL:
             console.out_raw(records.as_jsonl(rows))
-        case Format.CSV:
+        case Sheet.CSV:
             console.out_raw(records.as_csv(rows, records.RESULT_KEYS))
-        case Format.ID:
+        case Sheet.MD:
+            console.out_raw(as_markdown(rows, records.RESULT_KEYS))
+        case Sheet.ID:
             console.out([result.row.id for result in results])

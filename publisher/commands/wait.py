@@ -6,9 +6,10 @@ import typer
 
 from publisher import console
 from publisher.clock import parse_duration
-from publisher.options import Batches, MaybeRuns
-from publisher.selectors import selected
+from publisher.options import All, Batches, MaybeRuns, Mine, States
+from publisher.selectors import ALL, choice, selected
 from publisher.watching import ending, until_ended, verdict
+from schemas.run import ENDED
 
 HELP = console.help_text(
     "Wait until runs have ended; the exit code says how.",
@@ -21,6 +22,9 @@ HELP = console.help_text(
 def wait(
     runs: MaybeRuns = None,
     batches: Batches = None,
+    states: States = None,
+    mine: Mine = False,
+    everything: All = False,
     timeout: Annotated[
         str, typer.Option("--timeout", metavar="TIME", help="Give up after 45s, 30m, 2h, 1h30m.")
     ] = "",
@@ -28,7 +32,10 @@ def wait(
 ) -> None:
     limit_s = parse_duration(timeout) if timeout else None
     queue = console.open_queue()
-    ids = selected(queue, runs or [], batches or [], console.settings().user)
+    chosen = choice(runs, batches, states, mine=mine, everything=everything)
+    ids = selected(queue, chosen, console.settings().user, ALL if batches else ALL - ENDED)
+    if not ids:
+        console.talk(["nothing of it is left to wait for"])
     ended = until_ended(queue, ids, limit_s=limit_s, first=first)
     console.out(ending(run) for run in ended)
     if error := verdict(ended):

@@ -16,11 +16,39 @@ end
 
 local mend
 
-local function enter_lane(id, run)
+-- Members for sorted sets, {name = {score, id, ...}}: many go in with one call each.
+local MOST = 2000
+local function add(sets, name, score, id)
+  local entries = sets[name] or {}
+  entries[#entries + 1], entries[#entries + 2], sets[name] = score, id, entries
+end
+
+local function enter(sets)
+  local broken = false
+  for name, entries in pairs(sets) do
+    broken = expect(name, 'zset') or broken
+    for i = 1, #entries, MOST do
+      redis.call('ZADD', key(name), unpack(entries, i, math.min(i + MOST - 1, #entries)))
+    end
+  end
+  if broken then mend() end
+end
+
+local function add_state(sets, id, run)
+  local score = whole(run.seq)
+  if run.state == 'queued' then score = whole(place(run)) end
+  if ENDED[run.state] then score = run.ended_at end
+  add(sets, 'state:' .. run.state, score, id)
+  if run.state ~= 'queued' then return end
   local lane = lane_of(run)
-  if expect('lane:' .. lane, 'zset') then mend() end
-  redis.call('ZADD', key('lane:' .. lane), whole(place(run)), id)
-  redis.call('SADD', key('lanes:2'), lane)
+  if not sets['lane:' .. lane] then redis.call('SADD', key('lanes:2'), lane) end
+  add(sets, 'lane:' .. lane, score, id)
+end
+
+local function enter_state(id, run)
+  local sets = {}
+  add_state(sets, id, run)
+  enter(sets)
 end
 
 local function leave_lane(id, lane)
@@ -29,34 +57,30 @@ local function leave_lane(id, lane)
   if redis.call('EXISTS', key('lane:' .. lane)) == 0 then redis.call('SREM', key('lanes:2'), lane) end
 end
 
-local function enter_state(id, run)
-  local score = whole(run.seq)
-  if run.state == 'queued' then score = whole(place(run)) end
-  if ENDED[run.state] then score = run.ended_at end
-  redis.call('ZADD', key('state:' .. run.state), score, id)
-  if run.state == 'queued' then enter_lane(id, run) end
-end
-
 local function leave_state(id, run)
   redis.call('ZREM', key('state:' .. run.state), id)
   if run.state == 'queued' then leave_lane(id, lane_of(run)) end
 end
 
--- Everything that is derived from the record alone; a submit makes it, `mend` makes it again.
-local function index(id, run)
-  redis.call('ZADD', key('runs'), whole(run.seq), id)
-  redis.call('ZADD', key('ids'), 0, id)
-  for _, what in ipairs({'user', 'name', 'batch', 'digest'}) do
-    if run[what] ~= '' then
-      expect(what .. ':' .. run[what], 'zset')
-      redis.call('ZADD', key(what .. ':' .. run[what]), whole(run.seq), id)
+-- Everything that is derived from the records alone: a submit makes it, `mend` makes it again.
+local function index(runs)
+  local sets, users = {}, {}
+  for _, each in ipairs(runs) do
+    local id, run = each.id, each.run
+    local seq = whole(run.seq)
+    add(sets, 'runs', seq, id)
+    add(sets, 'ids', '0', id)
+    for _, what in ipairs({'user', 'name', 'batch', 'digest'}) do
+      if run[what] ~= '' then add(sets, what .. ':' .. run[what], seq, id) end
     end
+    for _, parent in ipairs(parents_of(run.after)) do
+      redis.call('SADD', key('children:' .. parent.id), id)
+    end
+    users[run.user] = true
+    add_state(sets, id, run)
   end
-  redis.call('ZADD', key('users'), 'NX', seconds(NOW), run.user)
-  for _, parent in ipairs(parents_of(run.after)) do
-    redis.call('SADD', key('children:' .. parent.id), id)
-  end
-  enter_state(id, run)
+  for user in pairs(users) do redis.call('ZADD', key('users'), 'NX', seconds(NOW), user) end
+  enter(sets)
 end
 
 -- An index was of the wrong type and has been set aside: make all of them again from the records.
@@ -65,21 +89,23 @@ function mend()
   for _, state in ipairs(STATES) do
     for _, id in ipairs(redis.call('ZRANGE', key('state:' .. state), 0, -1)) do ids[#ids + 1] = id end
   end
+  local runs = {}
   for _, id in ipairs(ids) do
     local run = record(id)
     if run and redis.call('HEXISTS', key('quarantine'), id) == 0 then
-      index(id, run)
+      runs[#runs + 1] = {id = id, run = run}
       if run.state == 'running' and not redis.call('ZSCORE', key('leases:2'), id) then
         redis.call('ZADD', key('leases:2'), seconds(NOW + (A.lease or 60)), id)
       end
     end
   end
+  index(runs)
 end
 
 local INDEXES = {
   runs = 'zset', ids = 'zset', users = 'zset', batches = 'zset', controls = 'hash', ['lanes:2'] = 'set', ['leases:2'] = 'zset', workers = 'zset', roots = 'zset',
   ['notices:open'] = 'zset', quarantine = 'hash', events = 'stream', bell = 'list', ['seq:2'] = 'string',
-  ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string',
+  ['notices:seq'] = 'string', ['reap:last'] = 'string', ['reap:hold'] = 'string', edits = 'zset',
 }
 for _, state in ipairs(STATES) do INDEXES['state:' .. state] = 'zset' end
 
@@ -90,14 +116,15 @@ if broken then mend() end
 -- Version 1 sets aside whatever it cannot read in its `lanes` and `leases`, so nothing of ours stands
 -- there. What its clients queue is taken over; what its workers run is theirs, and their leases count.
 local function take_over(lane)
-  local ids = redis.pcall('ZRANGE', key('lane:' .. lane), 0, -1)
+  local ids, runs = redis.pcall('ZRANGE', key('lane:' .. lane), 0, -1), {}
   for _, id in ipairs(ids) do
     local run = record(id)
     if run and run.state == 'queued' and readable(run) then
       write(id, {schema_number = whole(SCHEMA)})
-      index(id, run)
+      runs[#runs + 1] = {id = id, run = run}
     end
   end
+  index(runs)
   redis.call('DEL', key('lane:' .. lane))
 end
 
@@ -119,22 +146,27 @@ local function count(name, floor)
   return redis.call('INCR', key(name))
 end
 
--- The number of the next run: the time, but never one twice or backwards.
-local function next_seq()
+-- Microseconds between the places of runs that are submitted or moved together: another one can be
+-- moved between them.
+local APART = 1000
+
+-- The first of the numbers of so many new runs: the time, but never one twice or backwards.
+local function next_seq(number)
   local last = tonumber(redis.call('GET', key('seq:2')) or '')
   last = last or tonumber(redis.call('ZRANGE', key('runs'), -1, -1, 'WITHSCORES')[2] or '0')
-  local seq = math.max(NOW_US, last + 1)
-  redis.call('SET', key('seq:2'), whole(seq))
+  local seq = math.max(NOW_US, last + APART)
+  redis.call('SET', key('seq:2'), whole(seq + (number - 1) * APART))
   return seq
 end
 
 -- How many queued runs go before each of these, whoever serves them. Runs of one submit stand close
 -- together: of a lane in which nobody stands between their first and their last, one count serves all.
--- Else a chunk of a batch would cost its runs times the lanes there are.
+-- Else a chunk of a batch would cost its runs times the lanes there are. A place that is not given is
+-- looked up.
 local function ahead_of(runs)
   local ranks, ahead, lowest, highest = {}, {}, math.huge, -math.huge
   for i, each in ipairs(runs) do
-    local at = tonumber(redis.call('ZSCORE', key('lane:' .. lane_of(each.run)), each.id) or '')
+    local at = each.place or tonumber(redis.call('ZSCORE', key('lane:' .. lane_of(each.run)), each.id) or '')
     ranks[i], ahead[i] = (at or place(each.run)) + penalty(each.run.user), 0
     lowest, highest = math.min(lowest, ranks[i]), math.max(highest, ranks[i])
   end

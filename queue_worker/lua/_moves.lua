@@ -85,6 +85,14 @@ function conclude(id, run, state, fields, by, told)
   ended_now, settling = {}, false
 end
 
+-- A held run goes on from where it was held.
+local function let_go(id, run, by)
+  redis.call('ZREM', key('edits'), id)
+  move(id, run, run.held_from == 'waiting' and 'waiting' or 'queued', {held_by = '', held_reason = ''})
+  event('released', id, by)
+  settle(id)
+end
+
 -- ---- controls ---------------------------------------------------------------------------------------
 
 local function control(what) return redis.call('HGET', key('controls'), what) end

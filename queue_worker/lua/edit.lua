@@ -1,13 +1,19 @@
--- Change what a pending run asks for: its priority, its parents, where it runs, for how long.
+-- Change what a pending run is or asks for: its config and name, its priority, its parents, where it
+-- runs, for how long. A run that has begun keeps its config: its checkpoint is of that one.
 -- reads   run:<id> controls
--- writes  run:<id>, state and lane indexes, children:<parent>, events, history:<id>, bell
+-- writes  run:<id>, state and lane indexes, name:<name> digest:<digest> children:<parent>, events, history:<id>, bell
 -- args    id by text kind: moved or edited, fields: {...}
--- answer  {"ok"} | {"missing"} | {"broken", reason} | {"refused", state} | {"orphan", parent} | {"circle", parent}
+-- answer  {"ok"} | {"missing"} | {"broken", reason} | {"refused", state} | {"orphan", parent} | {"circle", parent} |
+--         {"begun"}
 
 local run, reason = record(A.id)
 if redis.call('EXISTS', run_key(A.id)) == 0 then return {'missing'} end
 if not run then return {'broken', reason} end
 if not PENDING[run.state] then return {'refused', run.state} end
+if A.fields.config and run.attempt > 0 then return {'begun'} end
+if A.fields.config and (redis.call('HGET', run_key(A.id), 'preflight') or '') ~= '' then
+  A.fields.preflight, A.fields.memory_mb = '', '0' -- predicted from the old config
+end
 
 -- Would one of these parents wait for us, itself or through its own parents?
 local function circle(parents)
@@ -46,6 +52,9 @@ end
 if not changed then return {'ok'} end -- a repeat
 
 leave_state(A.id, run)
+for _, what in ipairs({'name', 'digest'}) do
+  if A.fields[what] then redis.call('ZREM', key(what .. ':' .. run[what]), A.id) end
+end
 for _, parent in ipairs(parents and parents_of(run.after) or {}) do
   redis.call('SREM', key('children:' .. parent.id), A.id)
 end
@@ -55,7 +64,7 @@ if parents then
   if run.state == 'held' then write(A.id, {held_from = from}) else write(A.id, {state = from}) end
 end
 run = record(A.id)
-index(A.id, run)
+index({{id = A.id, run = run}})
 event(A.kind, A.id, A.by, {text = A.text})
 settle(A.id)
 ring(1)

@@ -24,7 +24,8 @@ local function first()
     local lane = lane_parts(name)
     local lowest = lane and outermost(name, 'ZRANGE')
     local margin = lane and lane.user ~= run.user and A.half_life * 1000000 or 0
-    if lowest then wanted = math.min(wanted, lowest - margin - 1) end
+    local passed = lowest and wanted < lowest - margin
+    if lowest and not passed then wanted = lowest - margin - APART end
   end
   return wanted
 end
@@ -35,16 +36,31 @@ local function last()
   for _, name in ipairs(redis.call('SMEMBERS', key('lanes:2'))) do
     local lane = lane_parts(name)
     local highest = lane and outermost(name, 'ZREVRANGE')
-    if highest then wanted = math.max(wanted, highest + penalty(lane.user) - penalty(run.user) + 1) end
+    local behind = highest and highest + penalty(lane.user) - penalty(run.user)
+    if highest and wanted <= behind then wanted = behind + APART end
   end
   return wanted
+end
+
+-- Between another run and the one that goes before it; where there is no room, before that one too.
+local function before(other)
+  local rank, gap = place(other) + penalty(other.user), 2 * APART
+  for _, name in ipairs(redis.call('SMEMBERS', key('lanes:2'))) do
+    local lane = lane_parts(name)
+    local below = lane and '(' .. whole(rank - penalty(lane.user))
+    local found = lane and redis.pcall('ZREVRANGEBYSCORE', key('lane:' .. name), below, '-inf',
+      'WITHSCORES', 'LIMIT', 0, 2)
+    local score = found and not found.err and tonumber(found[found[1] == A.id and 4 or 2])
+    if score then gap = math.min(gap, rank - penalty(lane.user) - score) end
+  end
+  return rank - penalty(run.user) - math.max(math.floor(gap / 2), 1)
 end
 
 local wanted
 if A.to == 'before' then
   local other = record(A.other)
   if not other or not PENDING[other.state] then return {'ended', A.other} end
-  wanted = place(other) + penalty(other.user) - penalty(run.user) - 1
+  wanted = before(other)
 else
   wanted = A.to == 'first' and first() or last()
 end

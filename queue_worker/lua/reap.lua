@@ -3,8 +3,8 @@
 --
 -- Outage rule: while Redis, or everybody, was away no lease could be renewed. After a gap between two
 -- reaps nothing expires for 1.2 leases, so that those who still train can say so.
--- reads   run:<id> leases workers worker:<lane>
--- writes  run:<id>, state and lane indexes, leases, reap:last reap:hold roots workers, events,
+-- reads   run:<id> leases edits workers worker:<lane>
+-- writes  run:<id>, state and lane indexes, leases, edits, reap:last reap:hold roots workers, events,
 --         history:<id>, notices:open, quarantine, bell
 -- args    lease crash_limit lane host boot own by forget_workers
 -- answer  [ids put back or ended]
@@ -43,6 +43,13 @@ local function why_lost(run, lease)
   local host = string.match(run.worker, '^([^:]*):')
   if host == A.host and not this_boot and not lives(run) then return 'its host was booted' end
   if lease <= NOW and NOW >= held_back then return 'its worker fell silent' end
+end
+
+-- Edits that nobody finished: their runs go on as they are.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('edits'), '-inf', seconds(NOW))) do
+  local run = record(id)
+  redis.call('ZREM', key('edits'), id)
+  if run and run.state == 'held' and readable(run) then let_go(id, run, A.by) end
 end
 
 local reaped = {}

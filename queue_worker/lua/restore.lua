@@ -9,7 +9,7 @@ local run, reason = trusted(A.fields)
 if not run then return reason end
 if run.state == 'running' then return 'nobody holds its lease any more' end
 write(A.id, A.fields)
-index(A.id, run)
+index({{id = A.id, run = run}})
 event('restored', A.id, A.by)
 if run.state == 'waiting' then settle(A.id) end
 ring(1)

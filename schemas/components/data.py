@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from schemas.components.pixels import Cached, Pixels
 from schemas.components.sources import Extra, SketchCsv, Source, TestRows
 from schemas.components.spec import Count, Part, Positive, RelativePath, Spec, Whole
 
@@ -97,5 +98,7 @@ class Data(Spec):
     """Height and width that the model sees."""
     batch_size: Count = 32
     """Images an optimizer step: the effective batch, whatever the GPU's memory."""
+    pixels: Pixels = Cached()
+    """Where the pixels come from: the host's cache, or the original files."""
     workers: Annotated[int, Field(strict=True, ge=0, le=64)] = 2
     """Loader processes; the result does not depend on it."""

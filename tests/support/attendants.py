@@ -78,9 +78,11 @@ class Attendant:
         assert self.process.pid
         os.kill(self.process.pid, number)
 
-    def code(self) -> int:
+    def code(self, limit_s: float = 20) -> int:
         """How it ended, once it has: an exit code, or a signal as a negative number."""
-        wait_until(lambda: self.lines() is not None and not self.process.is_alive(), what="its end")
+        wait_until(
+            lambda: self.lines() is not None and not self.process.is_alive(), limit_s, "its end"
+        )
         assert self.process.exitcode is not None
         return self.process.exitcode
 

@@ -16,6 +16,7 @@ class Driver:
     NVMLError = pynvml.NVMLError
     NVMLError_NotSupported = pynvml.NVMLError_NotSupported
     NVMLError_NoPermission = pynvml.NVMLError_NoPermission
+    NVMLError_FunctionNotFound = pynvml.NVMLError_FunctionNotFound
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self.facts = facts

@@ -206,7 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             status, body = 200, json.dumps(self.slack.answer(method, asked, token)).encode()
-        return self._drop() if lose else self._say(status, body, {})
+        granted = {"X-OAuth-Scopes": ",".join(sorted(self.slack.scopes))}
+        return self._drop() if lose else self._say(status, body, granted)
 
     def _asked(self, body: bytes) -> Mapping[str, Any]:
         if self.headers["Content-Type"].startswith("application/json"):

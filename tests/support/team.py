@@ -30,6 +30,7 @@ class Team:
             "TRAINQ_RUNS": str(self.runs),
             "TRAINQ_DATA": str(self.data),
             "TRAINQ_STATE": str(folder / "state"),
+            "TRAINQ_CACHE": str(folder / "cache"),
             "TRAINQ_LEASE_S": str(lease_s),
             "TRAINQ_GRACE_S": "10",
             "TRAINQ_USER": "ana",

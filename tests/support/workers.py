@@ -85,6 +85,7 @@ class Site:
         self.env = {
             "REDIS_URL": server.url,
             "TRAINQ_RUNS": str(self.runs),
+            "TRAINQ_CACHE": str(folder / "cache"),
             "TRAINQ_LEASE_S": str(LEASE_S),
             "TRAINQ_GRACE_S": "5",
             "TRAINQ_SLACK_FILE": str(folder / "notices.jsonl"),

@@ -4,49 +4,42 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainer import lifeline, randomness
 from trainer.data.images import Images
+from trainer.data.pixels import PictureOf
 from trainer.data.plan import VALIDATION, Place, Plan
 from trainer.data.transforms import Transform
+from trainer.data.unreadable import Unreadable
 from trainer.faults import DataFault
 
 Batch = tuple[Tensor, Tensor]  # images [B,3,H,W], targets [B]
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A file that is no picture: a value, so that it crosses processes in one line."""
-
-    path: Path
-    why: str
-
-
 class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
-    """One sample by its place: decoded, made RGB, transformed under its own seed."""
+    """One sample by its place: looked up, transformed under its own seed."""
 
     def __init__(
-        self, images: Images, seed: int, training: Transform, validating: Transform
+        self,
+        images: Images,
+        pictures: PictureOf,
+        seed: int,
+        training: Transform,
+        validating: Transform,
     ) -> None:
-        self.images, self.seed = images, seed
+        self.images, self.picture, self.seed = images, pictures, seed
         self.training, self.validating = training, validating
 
     def __getitem__(self, place: Place) -> tuple[Tensor, int] | Unreadable:
         epoch, index = place
-        path = self.images.paths[index]
-        try:
-            with Image.open(path) as file:
-                picture = file.convert("RGB")
-        except Exception as error:  # PIL raises whatever a broken file provokes in its decoders
-            return Unreadable(path, f"{type(error).__name__}: {error}")
+        picture = self.picture(index)
+        if isinstance(picture, Unreadable):
+            return picture
         if epoch == VALIDATION:
             return self.validating(picture), self.images.targets[index]
         seed = randomness.stream(self.seed, "sample", epoch, index)

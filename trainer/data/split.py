@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,12 @@ class Parts:
     validate: Indices
     folds: Indices  # in which fold each image validates; -1: in none
     targets: Indices  # of all images
+
+    @classmethod
+    def of(cls, folds: Indices, fold: int) -> Self:
+        """What one fold validates and all others train, of images of one class."""
+        validates = folds == fold
+        return cls(np.flatnonzero(~validates), np.flatnonzero(validates), folds, 0 * folds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""What people may ask of the door, checked before any of it goes to a script."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from queue_worker.records import LanePart, Priority, RunId, mistake
+from schemas.errors import UsageError
+from schemas.run import Kind, Parent, Record
+
+
+class Asked(Record):
+    """What a person asks for: a value that cannot be is their mistake, not ours."""
+
+    @classmethod
+    def asked(cls, **values: Any) -> Self:
+        """The values, or what is wrong with them."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UsageError(f"{mistake(error)}; nothing was queued or changed") from error
+
+
+class Submission(Asked):
+    """A run to be queued; client-made id and nonce let the door recognise a repeat."""
+
+    id: RunId
+    nonce: Annotated[str, StringConstraints(min_length=1)]
+    name: Annotated[str, StringConstraints(min_length=1)]
+    user: Annotated[LanePart, StringConstraints(min_length=1)]
+    config: dict[str, Any]
+    kind: Kind = "train"
+    overrides: tuple[str, ...] = ()
+    digest: str = ""
+    code: str = ""
+    fold: Annotated[int, Field(ge=0)] | None = None
+    priority: Priority = 0
+    notify: str = ""
+    batch: LanePart = ""
+    after: tuple[Parent, ...] = ()
+    retry_of: str = ""
+    start_from: str = ""
+    runs_root: LanePart = ""
+    needs_host: LanePart = ""
+    gpus: Annotated[int, Field(ge=1, le=64)] = 1
+    memory_mb: Annotated[int, Field(ge=0)] = 0
+    time_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    preflight: dict[str, Any] = Field(default_factory=dict)
+    held_by: str = ""  # submit straight into held
+    held_reason: str = ""
+
+
+class Change(Asked):
+    """What may be changed of a pending run; what is None stays."""
+
+    priority: Priority | None = None
+    after: tuple[Parent, ...] | None = None
+    needs_host: LanePart | None = None
+    time_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    config: dict[str, Any] | None = None  # with it its digest, and what it was made with
+    digest: str | None = None
+    overrides: tuple[str, ...] | None = None
+    name: Annotated[str, StringConstraints(min_length=1)] | None = None
+    notify: str | None = None

@@ -1,0 +1,223 @@
+"""The pixel cache: made once, whole or not at all, shared, and the same pixels as the files'."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.sketches import draw_sketches
+from support.trainers import order_for, result_of, tiny, train
+from support.waiting import wait_until
+
+from schemas.components.data import Data
+from schemas.components.pixels import Cached, Files
+from trainer.data import cache, pixels, sources
+from trainer.data.images import Images
+from trainer.faults import DataFault, DiskFault
+
+FORK = multiprocessing.get_context("fork")
+CACHED = {"kind": "cache", "side": 4096}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
+
+
+def read(folder: Path) -> Images:
+    return sources.read(Data(), folder)
+
+
+def silent(what: str) -> None:
+    """Nobody listens."""
+
+
+def pictures(images: Images, root: Path, side: int) -> Callable[[int], Image.Image]:
+    return pixels.pictures(Data(pixels=Cached(side=side)), images, root, silent)
+
+
+def folders(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "pixels").iterdir() if path.is_dir())
+
+
+def test_an_image_that_is_small_enough_is_kept_pixel_by_pixel(data: Path, tmp_path: Path) -> None:
+    images = read(data)
+    kept = pictures(images, tmp_path, 4096)
+    original = pixels.pictures(Data(pixels=Files()), images, tmp_path, silent)
+    for number in range(len(images.paths)):
+        assert np.array_equal(np.asarray(kept(number)), np.asarray(original(number)))
+
+
+def test_larger_images_are_shrunk_to_the_side_and_keep_their_shape(
+    data: Path, tmp_path: Path
+) -> None:
+    images = read(data)
+    kept = pictures(images, tmp_path, 24)
+    for number, path in enumerate(images.paths):
+        with Image.open(path) as file:
+            original = file.convert("RGB")
+        small = kept(number)
+        assert min(small.size) == 24 and small.mode == "RGB"
+        assert abs(small.width / small.height - original.width / original.height) < 0.05
+        wanted = np.asarray(original.resize(small.size, Image.Resampling.BOX), int)
+        assert (
+            np.abs(np.asarray(small, int) - wanted).mean() < 10
+        )  # JPEGs are halved as they are decoded
+
+
+def test_gray_images_take_a_third_whatever_their_file_says(tmp_path: Path) -> None:
+    shade = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
+    Image.fromarray(shade).convert("RGB").save(tmp_path / "gray.png")
+    Image.fromarray(np.dstack([shade, shade, 255 - shade])).save(tmp_path / "colour.png")
+    paths = [tmp_path / "gray.png", tmp_path / "colour.png"]
+    made = cache.ready(tmp_path / "c", ["g", "c"], paths, 64, silent)
+    assert made.index[:, 3].tolist() == [1, 3]
+    assert np.array_equal(np.asarray(made.picture(0))[..., 2], shade)
+    assert np.array_equal(np.asarray(made.picture(1))[..., 2], 255 - shade)
+
+
+def test_every_kind_of_file_becomes_what_pil_shows(tmp_path: Path) -> None:
+    colours = np.random.default_rng(1).integers(0, 255, (20, 30, 4), np.uint8)
+    modes = {"a.png": "RGBA", "b.png": "P", "c.webp": "RGB", "d.gif": "P", "e.jpg": "CMYK"}
+    for name, mode in modes.items():
+        Image.fromarray(colours).convert("RGB").convert(mode).save(tmp_path / name)
+    paths = [tmp_path / name for name in modes]
+    made = cache.ready(tmp_path / "c", list(modes), paths, 64, silent)
+    for number, path in enumerate(paths):
+        with Image.open(path) as file:
+            assert np.array_equal(np.asarray(made.picture(number)), np.asarray(file.convert("RGB")))
+
+
+def test_a_second_run_finds_the_cache_and_another_size_makes_another(
+    data: Path, tmp_path: Path
+) -> None:
+    images, said = read(data), []
+    for _ in range(2):
+        pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, said.append)
+    assert said == ["measuring images: 0 of 24", "caching pixels: 0 of 24"]
+    pictures(images, tmp_path, 32)
+    assert len(folders(tmp_path)) == 2
+
+
+def test_a_file_that_changed_is_another_data_set(tmp_path: Path) -> None:
+    folder = draw_sketches(tmp_path / "data", each=2)
+    images = read(folder)
+    pictures(images, tmp_path, 24)
+    os.utime(images.paths[0], (1, 1))
+    pictures(images, tmp_path, 24)
+    assert len(folders(tmp_path)) == 2
+
+
+def test_all_files_that_are_no_pictures_are_named_at_once_and_no_cache_is_left(
+    tmp_path: Path,
+) -> None:
+    folder = draw_sketches(tmp_path / "data")
+    images = read(folder)
+    images.paths[3].write_bytes(b"no picture")
+    whole = images.paths[7].read_bytes()
+    images.paths[7].write_bytes(whole[: len(whole) // 2])  # a header that is right, pixels that end
+    with pytest.raises(DataFault, match=r"1 image cannot be read: .*sketch_3\.JPEG") as caught:
+        pictures(images, tmp_path, 24)
+    assert caught.value.fix
+    images.paths[3].write_bytes(whole)
+    with pytest.raises(DataFault, match=r"sketch_7\.JPEG .*truncated"):
+        pictures(images, tmp_path, 24)
+    assert [name for name in folders(tmp_path) if not name.endswith(".part")] == []
+
+
+def test_a_build_that_died_is_gone_on_with_where_it_was(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "CHUNK", 8)
+    images = read(data)
+
+    def die(what: str) -> None:
+        if what == "caching pixels: 16 of 24":
+            os._exit(9)
+
+    def doomed() -> None:
+        pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, die)
+
+    child = FORK.Process(target=doomed)
+    child.start()
+    child.join(20)
+    assert child.exitcode == 9 and folders(tmp_path)[0].endswith(".part")
+    said: list[str] = []
+    made = pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, said.append)
+    assert "caching pixels: 0 of 8" in said
+    whole = pictures(images, tmp_path / "other", 24)
+    for number in range(24):
+        assert np.array_equal(np.asarray(made(number)), np.asarray(whole(number)))
+
+
+def test_a_part_of_an_earlier_boot_is_not_trusted(data: Path, tmp_path: Path) -> None:
+    images = read(data)
+    name = cache.key(images.names, images.paths, 24)
+    stale = tmp_path / "pixels" / f"{name}.0ldb00t1.part"
+    stale.mkdir(parents=True)
+    pictures(images, tmp_path, 24)
+    assert folders(tmp_path) == [name]
+
+
+def test_two_runs_that_come_at_once_build_one_cache(data: Path, tmp_path: Path) -> None:
+    images, go_on = read(data), threading.Event()
+    waited: list[str] = []
+
+    def slow(what: str) -> None:
+        if what.startswith("caching"):
+            assert go_on.wait(20)
+
+    def build() -> None:
+        pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, slow)
+
+    first = threading.Thread(target=build)
+    first.start()
+    wait_until(lambda: list(tmp_path.glob("pixels/*.part")), what="the first at work")
+
+    def second() -> None:
+        pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, waited.append)
+
+    other = threading.Thread(target=second)
+    other.start()
+    wait_until(lambda: waited, what="the second to wait")
+    go_on.set()
+    first.join(20)
+    other.join(20)
+    assert set(waited) == {"waiting for the pixel cache that another run builds"}
+    assert len(folders(tmp_path)) == 1
+
+
+def test_a_disk_without_room_is_refused_before_it_is_full(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "ROOM", 1 << 60)
+    with pytest.raises(DataFault, match="the pixel cache may need") as caught:
+        pictures(read(data), tmp_path, 24)
+    assert "TRAINQ_CACHE" in caught.value.fix and folders(tmp_path) == []
+
+
+def test_a_run_from_the_cache_equals_the_run_from_files_where_nothing_shrinks(
+    data: Path, tmp_path: Path
+) -> None:
+    orders = [
+        order_for(tmp_path / kind, data, tiny(data__pixels=way, data__workers=workers))
+        for kind, way, workers in (
+            ("files", {"kind": "files"}, 0),
+            ("cache", CACHED, 0),
+            ("shared", CACHED, 2),
+        )
+    ]
+    for order in orders:
+        train(order)
+    assert len({result_of(order).facts["final_weights_sha256"] for order in orders}) == 1
+
+
+def test_a_disk_that_refuses_the_cache_is_one_line(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "pixels").write_text("in the way")
+    with pytest.raises(DiskFault, match="no pixel cache could be made") as caught:
+        pictures(read(data), tmp_path, 24)
+    assert "TRAINQ_CACHE" in caught.value.fix
