@@ -21,10 +21,12 @@ from publisher.options import (
     PrintId,
     Seeds,
     TimeLimit,
+    host_of,
     parent_of,
     seconds_of,
 )
 from publisher.plan import Needs, Planned, Wishes, new_runs
+from publisher.preflight import foresee
 from publisher.receipts import nothing_queued, would_lines
 from publisher.sending import notify_of, place, stay, tell
 from schemas import code
@@ -95,8 +97,9 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     limit, megabytes = seconds_of(time_limit, "--time-limit"), megabytes_of(memory, "--memory")
-    needs = Needs(on, gpus, megabytes, limit)
-    user = console.settings().user
+    needs = Needs(host_of(on, "--on"), gpus, megabytes, limit)
+    settings = console.settings()
+    user = settings.user
     wishes = Wishes(user, name, priority, notify_of(notify, "--notify"), hold, needs, max_parallel)
     parents = [parent_of(word) for word in after or ()]
     configs = _read(arguments, Spread(lists, seeds, folds))
@@ -104,12 +107,15 @@ def submit(
     if following and len(planned) > 1:
         raise UsageError("--follow follows one run", fix="--wait stays with several")
     if dry_run:
+        planned = foresee(planned, (), settings)
         console.out(would_lines(planned, console.width()))
         console.talk([nothing_queued(planned)])
         return
     queue = console.open_queue()
     agree = _nothing if yes else _agree
-    sent, batch = place(queue, configs, planned, wishes, parents, again=again, agree=agree)
+    sent, batch = place(
+        queue, configs, planned, wishes, parents, settings, again=again, agree=agree
+    )
     tell(queue, sent, batch, print_id=print_id, as_json=as_json)
     stay(queue, sent, following=following, wait=wait)
 
