@@ -30,7 +30,7 @@ from schemas.run import Cause
 from schemas.rundir import AttemptDir, RunDir
 from trainer import checkpoint, crew, ranks
 from trainer.attempt import judge
-from trainer.data import sketch, split
+from trainer.data import sources, split
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
 from trainer.faults import ConfigFault, Fault
@@ -132,7 +132,7 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
 ) -> None:
     folder = draw_sketches(tmp_path / "data")
     config = STEPS.model_copy(update={"mix": Mix()})
-    images = sketch.read(config.data.source, folder, lambda: None)
+    images = sources.read(config.data, folder)
     parts = split.divide(images, config.data.split, config.seed)
     second = Plan.of(config, parts, SimpleNamespace(rank=1, size=2))
     _, spoilt = next(second.batches(0, 1))[0]  # in the second step, by the second process
