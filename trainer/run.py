@@ -49,8 +49,11 @@ def run(
     images = check.checked(sources.read(config.data, data_root), config.data.on_bad, shared, alive)
     parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts, crew)
-    report.facts |= {"data": images.digest, "split": split.keep(images, parts, shared)}
-    report.facts |= {"skipped_images": len(images.bad)} if images.bad else {}
+    report.facts |= {
+        "data": images.digest,
+        "split": split.keep(images, parts, shared),
+        "skipped_images": len(images.bad),
+    }
     LOG.info(
         "data: %s of %s classes, %s train, %s validate",
         count(len(images.paths), "image"),
