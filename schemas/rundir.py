@@ -49,6 +49,12 @@ class RunsRoot:
     def run(self, run_id: str) -> "RunDir":
         return RunDir(self.path / run_id)
 
+    def discard(self, run_id: str) -> None:
+        """Delete a run's folder for good; out of everybody's sight first, so never half of it."""
+        hidden = self.path / f".{run_id}.{secrets.token_hex(4)}.tmp"
+        (self.path / run_id).rename(hidden)
+        shutil.rmtree(hidden)
+
 
 class RunDir:
     """One run's folder."""
