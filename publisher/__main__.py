@@ -1,7 +1,7 @@
 """The `publisher` command: check configs and put them in the queue."""
 
 from publisher import console
-from publisher.commands import diff, doctor, edit, init, retry, schema, submit, validate
+from publisher.commands import diff, doctor, edit, import_, init, retry, schema, submit, validate
 
 app = console.desk(
     "Check configs and put them in the queue.",
@@ -23,6 +23,7 @@ console.add(
 )
 console.add(app, "diff", diff.diff, diff.HELP)
 console.add(app, "doctor", doctor.doctor, doctor.HELP, bare=True)
+console.add(app, "import", import_.import_configs, import_.HELP)
 console.add(app, "init", init.init, init.HELP, bare=True)
 console.add(app, "retry", retry.retry, retry.HELP)
 console.add(app, "edit", edit.edit, edit.HELP)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schemas.diagnosis import lines, listed, record, worst
+from schemas import diagnosis
 from schemas.errors import EXIT_CODES, NotFound
 from schemas.run import Run
 from schemas.settings import Settings, sources
@@ -112,11 +112,12 @@ def doctor(
     settings, named = Settings.read(os.environ, dotenv), sources(os.environ, dotenv)
     findings = list(checkup.examine(settings, gpu, os.environ, dotenv))
     if as_json:
-        told = {"settings": [one._asdict() for one in named], "findings": record(findings)}
-        sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **told}, indent=2) + "\n")
+        sys.stdout.write(json.dumps(diagnosis.document(named, findings), indent=2) + "\n")
     else:
-        print("\n".join([*listed(named), "", *lines(findings, shutil.get_terminal_size().columns)]))
-    raise typer.Exit(worst(findings))
+        width = shutil.get_terminal_size((120, 24)).columns
+        settings_told = diagnosis.setting_lines(named, width)
+        print("\n".join([*settings_told, "", *diagnosis.lines(findings, width)]))
+    raise typer.Exit(diagnosis.worst(findings))
 
 
 # ---- who is meant --------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ def run(
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt, keeps=crew.leads)
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
+    crew.insist("where to begin", (images.digest, state.step))
     report.rows, report.best = state.rows, state.best
     report.facts["started_at_step"] = state.step
     report.alive(step=state.step, steps=plan.steps, epoch=state.epoch, epochs=plan.epochs)
