@@ -3,7 +3,7 @@
 import gc
 
 from publisher import console
-from publisher.commands import diff, edit, init, retry, schema, submit, validate
+from publisher.commands import diff, doctor, edit, import_, init, retry, schema, submit, validate
 
 # A command makes values, keeps them and ends: looking for garbage at Python's own 700 new ones would
 # cost a fifth of a large submit.
@@ -28,6 +28,8 @@ console.add(
     ),
 )
 console.add(app, "diff", diff.diff, diff.HELP)
+console.add(app, "doctor", doctor.doctor, doctor.HELP, bare=True)
+console.add(app, "import", import_.import_configs, import_.HELP)
 console.add(app, "init", init.init, init.HELP, bare=True)
 console.add(app, "retry", retry.retry, retry.HELP)
 console.add(app, "edit", edit.edit, edit.HELP)

@@ -94,9 +94,8 @@ class Client:
         said = [*texts, *override_texts(overrides, sweep or {})]
         configs = read_config(config, said, Spread(bool(sweep), seeds, folds))
         planned = new_runs(configs, wishes, code.version())
-        sent, batch = place(
-            self.queue, configs, planned, wishes, parents, again=again, agree=_agreed
-        )
+        how = (wishes, parents, self.settings)
+        sent, batch = place(self.queue, configs, planned, *how, again=again, agree=_agreed)
         runs = [RunHandle(self, one.receipt.id) for one in sent]
         return BatchHandle(self, batch.id, batch.name, runs) if batch else runs[0]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from publisher.lengths import Span, in_words
 from publisher.obstacles import control_of, signed
 from schemas.run import ENDED, Best, State
 
@@ -86,7 +87,19 @@ def why_folded(entry: Folded, seen: Snapshot, symbols: Mapping[State, str]) -> s
     reason = f"held {signed(control)}" if control else ""
     if not view.open:
         reason = "its submit is not complete"
+    done = f"done in {in_words(end)}" if (end := _last_end(entry, seen)) else ""
     if not symbols:
-        return "; ".join(part for part in (reason, counted(view)) if part)
+        return "; ".join(part for part in (reason, counted(view), done) if part)
     numbers = [f"{symbols[s]}{view.counts[s]}" for s in LIVELIEST if view.counts.get(s)]
-    return f"{view.card.user}: {' '.join(numbers)}" + (f"; {reason}" if reason else "")
+    return "; ".join(
+        part for part in (f"{view.card.user}: {' '.join(numbers)}", reason or done) if part
+    )
+
+
+def _last_end(entry: Folded, seen: Snapshot) -> Span | None:
+    """When all of it will have ended, where that is known of each of its runs."""
+    going = [row for row in entry.rows if row.state not in ENDED]
+    ends = [eta.end for row in going if (eta := seen.etas.get(row.id)) and eta.end]
+    if not ends or len(ends) < entry.runs - entry.ended:
+        return None
+    return Span(max(end.early for end in ends), max(end.late for end in ends))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from schemas.run import State
+
 if TYPE_CHECKING:
     from publisher.snapshot import Snapshot
     from queue_worker.queue import Control, Row, WorkerCard, WorkerView
@@ -36,12 +38,17 @@ def obstacle(row: Row | Run, seen: Snapshot) -> str:
 
 def forbidden(row: Row | Run, seen: Snapshot) -> str:
     """The hold or cap that applies to the run, whoever might take it."""
+    return forbidden_for_good(row, seen) or _capped(row, seen)
+
+
+def forbidden_for_good(row: Row | Run, seen: Snapshot) -> str:
+    """What does not pass by itself: holds, and a batch whose submit is not complete."""
     if reason := next(holds(row, seen.controls), ""):
         return reason
     batch = seen.batches.get(row.batch)
     if batch and not batch.open:
         return "the submit of its batch is not complete"
-    return _capped(row, seen)
+    return "it is held" if row.state is State.HELD else ""
 
 
 def holds(row: Row | Run, controls: Sequence[Control]) -> Iterator[str]:

@@ -54,7 +54,7 @@ def page_lines(page: Page, width: int) -> list[Line]:
         ("Parents", _parents(page)),
         ("Children", [_related(page.children)] if page.children else []),
         ("Needs", [needed] if (needed := _needs(run)) else []),
-        ("Memory", [memory] if (memory := _memory(run)) else []),
+        ("Memory", _memory(run)),
         ("Times", [_times(run, page.now)]),
         ("Config", _config(run, page.defaults)),
         ("Metrics", _metrics(page)),
@@ -198,15 +198,20 @@ def _needs(run: Run) -> str:
     return "   ".join(part for part in parts if part)
 
 
-def _memory(run: Run) -> str:
-    """The prediction beside what was measured."""
-    predicted = int(run.preflight.get("peak_mb") or 0)
+def _memory(run: Run) -> list[str]:
+    """The prediction beside what was measured, and how large the model is."""
+    seen = run.preflight
+    predicted = int(seen.get("peak_mb") or 0)
+    kind = {"amp": " in AMP", "fp32": " in fp32"}.get(str(seen.get("precision")), "")
     parts = [
-        f"predicted {gib(predicted)}" if predicted else "",
+        f"predicted {gib(predicted)}{kind}" if predicted else "",
         f"measured {gib(run.peak_mb)}" if run.peak_mb else "",
         f"({(predicted - run.peak_mb) / run.peak_mb:+.0%})" if predicted and run.peak_mb else "",
     ]
-    return "   ".join(part for part in parts if part)
+    rows = ["   ".join(part for part in parts if part)]
+    if size := seen.get("parameters"):
+        rows.append(f"{size / 1e6:.1f} M parameters   {seen.get('gmacs', 0):.2f} GMACs an image")
+    return [row for row in rows if row]
 
 
 def _config(run: Run, defaults: Mapping[str, Any]) -> list[str]:

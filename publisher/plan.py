@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemas.components.data import KFold
 from schemas.config import Scribe
 from schemas.errors import TransitionRefused, UsageError
+from schemas.preflight import Preflight, declared_mb, key_of
 from schemas.run import ENDED, Kind, Parent, Run, State
 from schemas.takeover import Takeover, takeover
 
@@ -92,6 +93,7 @@ class Planned:
     after: tuple[Parent, ...] = ()
     waits: tuple[Wait, ...] = ()  # for others of the plan, which have no id yet
     needs: Needs = Needs()
+    preflight: dict[str, Any] = field(default_factory=dict)
     retry_of: str = ""
     start_from: str = ""
     runs_root: str = ""
@@ -219,6 +221,7 @@ def check_ended(run: Run) -> None:
 
 def again(old: Run, loaded: Loaded, user: str, start: Start, code: str = "") -> Planned:
     """A new run from an ended one; its config is the old one under the new overrides."""
+    memory, preflight = foreseen(old, loaded.config.canonical())
     renamed = any(override.startswith("name=") for override in loaded.overrides)
     return Planned(
         name=(loaded.config.name if renamed else None) or next_name(old.name),
@@ -233,11 +236,20 @@ def again(old: Run, loaded: Loaded, user: str, start: Start, code: str = "") -> 
         notify=loaded.config.notify or old.notify,
         batch=old.batch,
         after=old.after,
-        needs=Needs(old.needs_host, old.gpus, old.memory_mb, old.time_limit_s),
+        needs=Needs(old.needs_host, old.gpus, memory, old.time_limit_s),
+        preflight=preflight,
         retry_of=old.id,
         start_from=start.start_from,
         runs_root=start.runs_root,
     )
+
+
+def foreseen(old: Run, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The memory that a retry asks for and why: another shape needs another prediction."""
+    if not old.preflight or key_of(config, old.gpus, ()) == key_of(old.config, old.gpus, ()):
+        return old.memory_mb, old.preflight
+    by_hand = old.memory_mb != declared_mb(Preflight.model_validate(old.preflight))
+    return old.memory_mb if by_hand else 0, {}
 
 
 def wired(planned: Sequence[Planned]) -> list[Planned]:

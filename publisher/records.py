@@ -19,6 +19,7 @@ from publisher.text import clean
 from schemas.run import ENDED
 
 if TYPE_CHECKING:
+    from publisher.forecast import Eta
     from publisher.reasons import Reasons
     from queue_worker.queue import BatchView, Control, Row, Share, WorkerView
     from schemas.events import Event
@@ -76,6 +77,7 @@ def row_record(row: Row, seen: Snapshot) -> dict[str, Any]:
         "elapsed_s": round(snapshot.elapsed(row, seen.now), 3),
         "ahead": seen.ahead.get(row.id),
         "why": snapshot.why(row, seen),
+        "eta": eta_record(seen.etas.get(row.id)),
         "progress": row.progress.model_dump(),
         "best": row.best.model_dump() if row.best else None,
         "checkpoint_step": row.checkpoint_step,
@@ -83,6 +85,15 @@ def row_record(row: Row, seen: Snapshot) -> dict[str, Any]:
         "ended_by": row.ended_by,
         "cause": row.cause,
         "error": row.error,
+    }
+
+
+def eta_record(eta: Eta | None) -> dict[str, Any]:
+    """Seconds from now, at the earliest and at the latest; null where nothing is known."""
+    start, end = (eta.start, eta.end) if eta else (None, None)
+    return {
+        "start_s": [round(start.early, 1), round(start.late, 1)] if start else None,
+        "end_s": [round(end.early, 1), round(end.late, 1)] if end else None,
     }
 
 
@@ -198,7 +209,7 @@ def run_record(
     }
 
 
-def why_record(told: Reasons, ahead: int | None) -> dict[str, Any]:
+def why_record(told: Reasons, seen: Snapshot) -> dict[str, Any]:
     """The whole of `queue why --json`."""
     run = told.run
     return {
@@ -207,8 +218,9 @@ def why_record(told: Reasons, ahead: int | None) -> dict[str, Any]:
         "name": run.name,
         "state": run.state,
         "user": run.user,
-        "ahead": ahead,
+        "ahead": seen.ahead.get(run.id),
         "why": told.why,
+        "eta": eta_record(seen.etas.get(run.id)),
         "workers": [asdict(one) for one in told.workers],
         "notes": list(told.notes),
         "commands": list(told.commands),

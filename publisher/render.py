@@ -48,7 +48,7 @@ LIST = (
     Column("GPU", drop=3),
     Column("OWNER", drop=4),
     Column("TIME", drop=2, right=True),
-    Column("WHY", least=20, want=44),
+    Column("WHY / ETA", least=20, want=44),
 )
 
 

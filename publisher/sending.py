@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 from publisher import console
 from publisher.duplicates import refusal, sort_out
+from publisher.forecast import Eta
 from publisher.plan import Batch, Needs, Planned, Wishes, batch_of, waiting_for
+from publisher.preflight import foresee
 from publisher.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
+from publisher.scene import outlook
 from publisher.watching import ending, follow, until_ended, verdict
 from schemas.config import NOTIFY
 from schemas.errors import IdTaken, QueueUnreachable, UsageError
 from schemas.run import Parent, new_id, new_nonce
+from schemas.settings import Settings
 from schemas.source import Loaded
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue, Submission
+    from queue_worker.queue import Queue, Submission, WorkerCard
 
 OWN = [field.name for field in fields(Planned) if field.name not in {"waits", "needs"}]
 NEEDS = [field.name for field in fields(Needs)]
@@ -40,6 +44,7 @@ def place(
     planned: Sequence[Planned],
     wishes: Wishes,
     after: Sequence[tuple[str, Literal["ok", "any"]]],
+    settings: Settings,
     *,
     again: bool,
     agree: Callable[[Sequence[Planned]], None],
@@ -49,9 +54,15 @@ def place(
     planned = waiting_for(planned, parents)
     if not again:
         planned = _new_ones(queue, planned)
+    planned = foresee(planned, alive(queue), settings)
     agree(planned)
     batch = batch_of(configs, planned, wishes, new_id())
     return send(queue, planned, batch), batch
+
+
+def alive(queue: Queue) -> list[WorkerCard]:
+    """The cards of the workers that could take something."""
+    return [worker.card for worker in queue.workers() if worker.alive]
 
 
 def _new_ones(queue: Queue, planned: Sequence[Planned]) -> list[Planned]:
@@ -118,10 +129,13 @@ def tell(
     as_json: bool,
 ) -> None:
     """What was queued, to stdout; what to type next, to stderr."""
+    if print_id:
+        console.out([one.receipt.id for one in sent])
+        return
+    etas = outlook(queue)
+    sent = [replace(one, eta=etas.get(one.receipt.id, Eta())) for one in sent] if etas else sent
     if as_json:
         console.out_json(sent_record(sent, batch))
-    elif print_id:
-        console.out([one.receipt.id for one in sent])
     else:
         console.out(batch_lines(sent, batch) if batch else sent_lines(sent, console.width()))
         console.talk(next_steps(sent, queue.workers(), batch))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from publisher.clock import brief
+from publisher.lengths import in_words
 from publisher.obstacles import closed, misfit, obstacle
 from schemas.run import ENDED, Best, Progress, Run, State, Wish
 
 if TYPE_CHECKING:
+    from publisher.forecast import Eta
     from queue_worker.queue import BatchView, Control, Row, WorkerView
 
 SHORT_METRICS = {"accuracy": "acc", "macro_f1": "f1"}
@@ -32,6 +34,7 @@ class Snapshot:
     batches: Mapping[str, BatchView] = field(default_factory=dict)
     running: Sequence[Row] = ()  # all that run, shown or not: caps count them
     parents: Mapping[str, State] = field(default_factory=dict)  # of the waiting rows
+    etas: Mapping[str, Eta] = field(default_factory=dict)  # where somebody looked at the line
     line: Sequence[Row] = ()  # for one run's page: the queued runs before it, in their order
 
     @property
@@ -43,7 +46,7 @@ def why(row: Row | Run, seen: Snapshot) -> str:
     """Why a run stands where it stands, in one line for people."""
     match row.state:
         case State.RUNNING:
-            return _why_running(row, seen.now)
+            return _why_running(row, seen)
         case State.QUEUED:
             return _why_queued(row, seen)
         case State.HELD:
@@ -62,7 +65,8 @@ def why(row: Row | Run, seen: Snapshot) -> str:
             return ""
 
 
-def _why_running(row: Row | Run, now: float) -> str:
+def _why_running(row: Row | Run, seen: Snapshot) -> str:
+    now = seen.now
     if row.wish is Wish.CANCEL:
         return f"cancel asked by {row.wish_by}" + _quoted(row.wish_reason)
     if row.lease_until is not None and row.lease_until < now:
@@ -71,8 +75,8 @@ def _why_running(row: Row | Run, now: float) -> str:
     progress = row.progress
     if not progress.epochs or progress.doing not in ("", "training"):
         parts.append(progress.doing or "starting")
-    elif progress.eta_s is not None:
-        parts.append(f"done in {brief(progress.eta_s)}")
+    elif end := ends_in(row, seen):
+        parts.append(f"done in {end}")
     if row.time_limit_s:
         parts.append(f"limit in {brief(row.time_limit_s - row.ran_s)}")
     return ", ".join(parts)
@@ -98,9 +102,25 @@ def _why_queued(row: Row | Run, seen: Snapshot) -> str:
     return reason + resumes
 
 
+def ends_in(row: Row | Run, seen: Snapshot) -> str:
+    """`15m-20m`: what is left of a running one, as the forecast or at least itself says."""
+    eta = seen.etas.get(row.id)
+    if eta and eta.end:
+        return in_words(eta.end)
+    return brief(row.progress.eta_s) if row.progress.eta_s is not None else ""
+
+
+def _placed(place: str, after: str, row: Row | Run, seen: Snapshot) -> str:
+    """`next, in 40m-1h10m, after 7f3k2q`: what matters most stands first, where nothing is cut."""
+    eta = seen.etas.get(row.id)
+    if eta and eta.start:
+        return f"{place}, in {in_words(eta.start)}{after}"
+    return f"{place}{after}" + ("; no estimate yet" if seen.etas else "")
+
+
 def _in_line(row: Row | Run, seen: Snapshot) -> str:
     if ahead := seen.ahead.get(row.id, 0):
-        return f"{ahead} ahead"
+        return _placed(f"{ahead} ahead", "", row, seen)
     taking = [
         worker
         for worker in seen.alive
@@ -109,8 +129,8 @@ def _in_line(row: Row | Run, seen: Snapshot) -> str:
     if not all(worker.run for worker in taking):
         return "starts now"
     if len(taking) == 1:
-        return f"next, after {taking[0].run}"
-    return f"next; all {len(taking)} workers busy"
+        return _placed("next", f", after {taking[0].run}", row, seen)
+    return _placed("next", f"; all {len(taking)} workers busy", row, seen)
 
 
 def _why_cancelled(row: Row | Run) -> str:

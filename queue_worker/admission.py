@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 NAMED = 2  # processes that one line names
 SETTLE_S = 5.0  # a card stays free so long before we take it: people run one script after another
 JUST_LEFT = f"others have just left; waits {SETTLE_S:.0f} s whether the card stays free"
+DRIVERS_MB = 1024  # what a driver may keep of an empty card
 DYING_S = 30.0  # a trainer that has ended may take so long to give its memory back
 
 
@@ -147,9 +148,14 @@ def _wait(reading: Reading, manners: Manners) -> str:
         return ""
     if wanted and reading.free_mb < wanted:
         return f"{_others(reading)}; waits until {gigabytes(wanted)} are free"
-    if not wanted and _foreign(reading):
+    if not wanted and (_foreign(reading) or _taken(reading)):
         return f"{_others(reading)}; waits until the card is free"
     return ""
+
+
+def _taken(reading: Reading) -> bool:
+    """By somebody whom the driver does not name, as in containers."""
+    return not reading.processes and reading.memory_mb - reading.free_mb > DRIVERS_MB
 
 
 def _ours(reading: Reading) -> list[Process]:

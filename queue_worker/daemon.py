@@ -296,6 +296,7 @@ class GpuWorker(BaseWorker):
             stepped=heard.beyond(prepared.began_at),
             saved_step=heard.saved.step if heard.saved else attempt.run.checkpoint_step,
             last_line=last_line(prepared.folder.log),
+            shared_with=self._lookout.offer(training=True).shared_with,
             progress=heard.progress,
             best=heard.best,
             micro_batch=heard.chosen.micro_batch if heard.chosen else 0,

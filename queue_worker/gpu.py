@@ -23,6 +23,7 @@ class Gpu:
     driver: str
     memory_mb: int
     free_mb: int
+    cuda: str = ""  # the newest that this driver speaks, as in "12.8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Probe:
     """What a child with torch found when it used the device."""
 
     torch: str
+    cuda: str = ""  # that it was built for
     kernel: str = ""  # why a one-element kernel failed; empty when it worked
     device: str = ""
     sm: str = ""  # "sm_70"
@@ -52,6 +54,7 @@ def look(index: int) -> Gpu:
             driver=_text(pynvml.nvmlSystemGetDriverVersion()),
             memory_mb=int(memory.total) >> 20,
             free_mb=int(memory.free) >> 20,
+            cuda=_cuda(pynvml.nvmlSystemGetCudaDriverVersion_v2()),
         )
     except pynvml.NVMLError as error:
         raise refusal(index, error) from error
@@ -148,6 +151,24 @@ def demand_kernels(found: Probe) -> None:
         where=f"the GPU is {found.sm or 'unknown'}, this torch has kernels for {built}",
         fix=wheel,
     )
+
+
+def count() -> int:
+    """How many GPUs the driver knows; none without a driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError_LibraryNotFound:
+        return 0
+    except pynvml.NVMLError as error:
+        raise refusal(0, error) from error
+
+
+def _cuda(number: int) -> str:
+    """12080 is 12.8."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _text(value: str | bytes) -> str:

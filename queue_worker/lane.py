@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from queue_worker import host
 from schemas.errors import UsageError
 
 NUMBER = r"(0|[1-9]\d?)"  # `00` would be another name of the same GPU
@@ -27,8 +28,8 @@ class Lane:
     gpu: str
 
     @classmethod
-    def parse(cls, gpu: str, host: str = "") -> "Lane":
-        lane = cls(host or socket.gethostname(), gpu)
+    def parse(cls, gpu: str, name: str = "") -> "Lane":
+        lane = cls(name or socket.gethostname(), gpu)
         if not GPU_PATTERN.fullmatch(gpu):
             raise UsageError(
                 f"--gpu {gpu}: not a GPU of this worker",
@@ -67,6 +68,19 @@ def lock_folder() -> Path:
     """The same for every user and service of this host."""
     shared = Path("/run/lock")
     return shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def holder(path: Path) -> str:
+    """The worker that has this lock now; empty when it is free. Only looks: to try the lock would
+    refuse a worker that starts at this moment.
+    """
+    try:
+        inode = f":{path.stat().st_ino} "
+        locks = (host.PROC / "locks").read_text().splitlines()
+        held = any("FLOCK" in line and inode in line for line in locks)
+        return (path.read_text()[:200].strip() or "another process") if held else ""
+    except OSError:
+        return ""
 
 
 def lock(path: Path, lane: str) -> IO[str]:

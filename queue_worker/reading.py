@@ -332,6 +332,12 @@ class Reading:
         """The rows of exactly these runs, in this order; what has no record is left out."""
         return self._rows([*ids])
 
+    @told
+    def sizes(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """The model and the epochs of runs: what decides how long they take."""
+        found = json.loads(self._scripts.run("sizes", ids=[*ids]))
+        return {run_id: (str(model), int(epochs)) for run_id, (model, epochs) in found.items()}
+
     def _rows(self, ids: Ids) -> Rows:
         rows: Rows = []
         for start in range(0, len(ids), PAGE):

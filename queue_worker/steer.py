@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from schemas import diagnosis
 from schemas.errors import EXIT_CODES, NotFound
 from schemas.run import Run
-from schemas.settings import Settings
+from schemas.settings import Settings, sources
 
 if TYPE_CHECKING:
     from queue_worker.queue import Control, Queue, WorkerView
 
-VERBS = ("list", "drain", "resume")
+VERBS = ("list", "drain", "resume", "doctor")
 SCHEMA_VERSION = 1
+SET = " " * 4  # a reason that stands below its worker
 SENTENCE = """Take runs for a GPU, or look at the workers and steer them.
 
   worker --gpu 0       take runs; the same as: worker run --gpu 0"""
@@ -95,6 +98,26 @@ def resume(target: Target) -> None:
     for worker in _of(scope, queue.workers()):
         if left := _standing(worker, queue.controls()):
             print(f"  {worker.card.lane} still takes nothing: {_signed(left)}")
+
+
+@app.command()
+def doctor(
+    gpu: Annotated[str, typer.Option(help="As of worker; without it every GPU of this host.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")] = False,
+) -> None:
+    """Check this host: settings, Redis, Slack, GPUs, torch, systemd. Exit 1 when one fails."""
+    from queue_worker import checkup  # redis, slack-sdk and NVML are not needed for --help
+
+    dotenv = Path(".env")
+    settings, named = Settings.read(os.environ, dotenv), sources(os.environ, dotenv)
+    findings = list(checkup.examine(settings, gpu, os.environ, dotenv))
+    if as_json:
+        sys.stdout.write(json.dumps(diagnosis.document(named, findings), indent=2) + "\n")
+    else:
+        width = shutil.get_terminal_size((120, 24)).columns
+        settings_told = diagnosis.setting_lines(named, width)
+        print("\n".join([*settings_told, "", *diagnosis.lines(findings, width)]))
+    raise typer.Exit(diagnosis.worst(findings))
 
 
 # ---- who is meant --------------------------------------------------------------------------------
@@ -207,7 +230,10 @@ def table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
         if len(cells) + 2 + len(row[4]) <= width:
             lines.append(f"{cells}  {row[4]}".rstrip())
         else:
-            lines += [cells.rstrip(), f"    {row[4]}"]
+            lines.append(cells.rstrip())
+            lines += textwrap.wrap(
+                row[4], max(width, 40), initial_indent=SET, subsequent_indent=SET
+            )
     return lines
 
 

@@ -3,10 +3,16 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from enum import StrEnum
+from typing import Any
 
 from schemas.errors import count
+from schemas.settings import Named, Settings
 
+SCHEMA_VERSION = 1
+SETTING, SOURCE = 21, 15  # columns of a table of settings
+ALIKE = 0.8  # all names begin with TRAINQ_
 SUBJECT = 10  # letters of the column that says what a line is about
 
 
@@ -61,6 +67,35 @@ def worst(findings: Sequence[Finding]) -> int:
 def record(findings: Sequence[Finding]) -> list[dict[str, str]]:
     """The same for programs."""
     return [asdict(found) for found in findings]
+
+
+def setting_lines(named: Sequence[Named], width: int) -> Iterator[str]:
+    """Each setting, who said it, and its value; a long value has a line of its own."""
+    for each in named:
+        head = f"{each.name:<{SETTING}} {each.source:<{SOURCE}} "
+        value = each.value or "-"
+        short = len(head + value) <= width
+        yield from [head + value] if short else [head.rstrip(), f"    {value}"]
+
+
+def of_strangers(names: Sequence[str]) -> list[Finding]:
+    """Names in the environment that look like settings."""
+    known = [field.alias or "" for field in Settings.model_fields.values()]
+    found = []
+    for name in names:
+        meant = get_close_matches(name, known, 1, ALIKE)
+        fix = f"did you mean {meant[0]}?" if meant else "README lists all settings"
+        found.append(warn("settings", f"{name} is no setting of trainq", fix))
+    return found
+
+
+def document(named: Sequence[Named], findings: Sequence[Finding]) -> dict[str, Any]:
+    """All of it for programs."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "settings": [each._asdict() for each in named],
+        "findings": record(findings),
+    }
 
 
 def _wrapped(head: str, text: str, width: int) -> list[str]:

@@ -15,6 +15,7 @@ from schemas.errors import UsageError
 
 NO_SETTINGS = {"TRAINQ_TRAINER"}  # the mark that trainers inherit
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Named(NamedTuple):
@@ -45,6 +46,8 @@ class Settings(BaseModel):
     grace_s: Positive = Field(60.0, alias="TRAINQ_GRACE_S")  # between SIGTERM and SIGKILL
     resume_wait_s: Positive = Field(600.0, alias="TRAINQ_RESUME_WAIT_S")
     half_life_s: Positive = Field(604800.0, alias="TRAINQ_HALF_LIFE_S")  # of used GPU time
+    # patience with a pre-flight at submit; 0 leaves it to the worker
+    preflight_s: NonNegative = Field(60.0, alias="TRAINQ_PREFLIGHT_S")
     crash_limit: int = Field(5, alias="TRAINQ_CRASH_LIMIT", ge=1)
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN")
     slack_channel: str = Field("", alias="SLACK_CHANNEL")

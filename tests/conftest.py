@@ -17,6 +17,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(OURS):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("TRAINQ_PREFLIGHT_S", "0")  # a pre-flight loads torch: 4 s a test
 
 
 @pytest.fixture(scope="session", params=KINDS)

@@ -13,6 +13,7 @@ from schemas.run import State
 from schemas.settings import Settings
 
 MODEL = {"model": {"name": "resnet10t"}, "train": {"epochs": 3}}
+QUICK = {"TRAINQ_PREFLIGHT_S": "0"}
 
 
 def one(handle: RunHandle | BatchHandle) -> RunHandle:
@@ -36,7 +37,7 @@ def test_a_real_worker_finishes_what_a_program_submits(tmp_path: Path) -> None:
 
 def test_a_card_of_a_redis_that_went_says_so_instead_of_raising(tmp_path: Path) -> None:
     server = TestServer(tmp_path / "srv").start()
-    client = Client(Settings.read({"REDIS_URL": server.url, "TRAINQ_USER": "ana"}))
+    client = Client(Settings.read({"REDIS_URL": server.url, "TRAINQ_USER": "ana", **QUICK}))
     run, batch = one(client.submit(MODEL, seed=9)), client.submit(MODEL, seeds=2)
     server.kill()
     for handle in (run, batch):
@@ -45,7 +46,7 @@ def test_a_card_of_a_redis_that_went_says_so_instead_of_raising(tmp_path: Path) 
 
 
 def test_the_private_server_serves_programs_too(tmp_path: Path) -> None:
-    settings = Settings.read({"TRAINQ_STATE": str(tmp_path), "TRAINQ_USER": "ana"})
+    settings = Settings.read({"TRAINQ_STATE": str(tmp_path), "TRAINQ_USER": "ana", **QUICK})
     try:
         run = one(Client(settings).submit(MODEL))
         assert Client(settings).run(run.id).state is State.QUEUED

@@ -147,7 +147,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 def test_columns_that_hold_nothing_are_left_out() -> None:
     seen = replace(SEEN, rows=[QUEUED])
     assert text(render.list_lines(seen, 120)).splitlines()[0].split() == [
-        *("ID", "NAME", "STATUS", "PROGRESS", "OWNER", "TIME", "WHY")
+        *("ID", "NAME", "STATUS", "PROGRESS", "OWNER", "TIME", "WHY", "/", "ETA")
     ]
 
 

@@ -108,6 +108,7 @@ def test_laptop_validates_submits_and_looks(run: Run) -> None:
     assert run("publisher", "validate", example).stdout.startswith("ok")
     submitted = run("publisher", "submit", example)
     assert submitted.returncode == 0, submitted.stderr
+    assert "no torch here: the worker makes the pre-flight" in submitted.stderr
     listed = run("queue", "list")
     assert "queued" in listed.stdout and "sketch-small" in listed.stdout, listed.stderr
 

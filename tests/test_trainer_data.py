@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from support.sketches import draw_sketches
 from support.trainers import tiny
+from timm.data import create_transform
 
 from schemas.components.augment import NoAugment, TimmAugment
 from schemas.components.data import Data, Holdout, KFold, SketchCsv
@@ -261,3 +262,28 @@ def test_loader_processes_give_the_batches_that_none_gives(sketches: Path) -> No
     helped = loader.read(dataset, few, 2, torch.device("cpu"), epoch=0, step=0)
     for (images, targets), (others, answers) in zip(alone, helped, strict=True):
         assert torch.equal(images, others) and torch.equal(targets, answers)
+
+
+def test_bytes_become_the_very_numbers_of_timms_own_transform(sketches: Path) -> None:
+    see = create_transform((3, 32, 32), is_training=False, **LOOK)
+    normal = transforms.Normal(LOOK, torch.device("cpu"))
+    dataset = pictures(sketches)
+    for index in range(8):
+        with Image.open(dataset.images.paths[index]) as file:
+            wanted = see(file.convert("RGB"))
+        found = sample(dataset, VALIDATION, index)
+        assert found.dtype is torch.uint8 and torch.equal(normal(found), wanted)
+
+
+def test_erasing_writes_noise_into_a_rectangle_and_leaves_every_other_byte(sketches: Path) -> None:
+    plain = pictures(sketches, erase=0.0, hflip=0.0, auto_augment="")
+    erased = pictures(sketches, erase=1.0, hflip=0.0, auto_augment="")
+    changed = 0
+    for index in range(8):
+        before, after = sample(plain, 0, index), sample(erased, 0, index)
+        differs = (before != after).any(0)
+        rows, columns = differs.any(1).nonzero().flatten(), differs.any(0).nonzero().flatten()
+        area = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+        assert differs.sum() > 0.9 * area and area < 0.5 * 32 * 32
+        changed += int(differs.sum())
+    assert changed > 100

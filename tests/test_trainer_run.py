@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from support.disks import full_disk
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
-from timm.data import resolve_model_data_config
+from timm.data import create_transform, resolve_model_data_config
 
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, Problem
@@ -23,7 +23,7 @@ from schemas.run import Cause
 from schemas.source import dump, load
 from trainer import checkpoint, model
 from trainer.attempt import judge
-from trainer.data import sketch, split, transforms
+from trainer.data import sketch, split
 from trainer.faults import Leave
 
 FILES = {"kind": "files"}
@@ -210,7 +210,8 @@ def test_an_evaluation_counts_every_validation_image_once_and_as_it_is(
     net = model.build(config.model, 3, 32, data, config.seed).eval()
     net.load_state_dict(checkpoint.read(folder_of(order).best).weights)
     images = sketch.read(config.data.source, data, lambda: None)
-    see = transforms.validating(32, resolve_model_data_config(net))
+    look = resolve_model_data_config(net) | {"input_size": (3, 32, 32)}
+    see = create_transform(**look, is_training=False)  # timm's own, to normalised numbers
     right, losses = 0, []
     for index in split.divide(images, config.data.split, config.seed).validate:
         with Image.open(images.paths[index]) as file, torch.inference_mode():

@@ -92,6 +92,7 @@ def test_a_process_of_another_container_is_told_as_one_that_we_cannot_see() -> N
 
 def test_a_driver_that_names_nobody_still_tells_the_memory() -> None:
     assert offer("silent") == Offer(12200)
+    assert offer("silent", manners=WAITS).busy_with.endswith("waits until the card is free")
     assert offer("silent", manners=WANTS_12).busy_with == (
         "GPU 0: 20 GB are taken by nobody the driver names; waits until 12 GB are free"
     )
@@ -221,6 +222,14 @@ def test_whatever_the_driver_refuses_is_a_reading_with_a_fault(error: str) -> No
     assert gpu.reading_of(3, Driver({error: "NVMLError_Unknown"})) == Reading(
         3, fault="Unknown Error"
     )
+
+
+def test_secrets_of_somebodys_command_line_stay_on_the_host() -> None:
+    words = [sys.executable, "-c", "input()", "--token", "hush", "--key=hush"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        wait_until(lambda: "input()" in host.command(child.pid), what="its command line")
+        said = host.command(child.pid)
+    assert "--token ****" in said and "hush" not in said
 
 
 def test_processes_of_this_host_are_told_with_owner_and_command() -> None:

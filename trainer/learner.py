@@ -14,6 +14,7 @@ from trainer import loss, optim, randomness
 from trainer.crew import Crew, Solo
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
+from trainer.data.transforms import Normal
 from trainer.faults import Diverged
 from trainer.machine import Precision
 from trainer.model import Weights
@@ -37,10 +38,11 @@ class Learner:
         precision: Precision,
         micro_batch: int,
         crew: Crew | None = None,
+        normal: Normal | None = None,
     ) -> None:
         self.device, self.precision, self.micro_batch = device, precision, micro_batch
         self.seed, self.lr, self.clip_norm = config.seed, config.optim.lr, config.train.clip_norm
-        self.model, self.crew = model, crew or Solo()
+        self.model, self.crew, self.normal = model, crew or Solo(), normal
         self.forward = self.crew.wrap(model)
         self.criterion = loss.criterion(config.loss, config.mix.on)
         self.optimizer = optim.optimizer(config.optim, self.model)
@@ -99,12 +101,12 @@ class Learner:
             return torch.cat([self.model(part) for part in torch.split(images, self.micro_batch)])
 
     def place(self, batch: Batch) -> Batch:
-        """The batch on the device; a pinned one travels while the host goes on."""
+        """The batch on the device; a pinned one travels while the host goes on, as bytes."""
         images, targets = batch
-        return (
-            images.to(self.device, non_blocking=True, memory_format=torch.channels_last),
-            targets.to(self.device, non_blocking=True),
-        )
+        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        if self.normal:
+            images = self.normal(images)
+        return images, targets.to(self.device, non_blocking=True)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(

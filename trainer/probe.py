@@ -8,6 +8,7 @@ import torch
 def facts() -> dict[str, object]:
     """What the worker's banner shows; `kernel` says why a one-element kernel failed."""
     found: dict[str, object] = {"torch": torch.__version__, "built_for": torch.cuda.get_arch_list()}
+    found["cuda"] = torch.version.cuda or ""
     try:
         major, minor = torch.cuda.get_device_capability()
         found |= {"device": torch.cuda.get_device_name(), "sm": f"sm_{major}{minor}"}

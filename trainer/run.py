@@ -83,6 +83,7 @@ def run(
         precision=precision,
         micro_batch=micro_batch,
         crew=crew,
+        normal=transforms.Normal(look, device),
     )
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
     LOG.info("trains on %s in %s, %s at a time", where, precision, micro_batch)
@@ -98,6 +99,7 @@ def run(
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt, keeps=crew.leads)
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
+    crew.insist("where to begin", (images.digest, state.step))
     report.rows, report.best = state.rows, state.best
     report.facts["started_at_step"] = state.step
     report.alive(step=state.step, steps=plan.steps, epoch=state.epoch, epochs=plan.epochs)

@@ -11,6 +11,7 @@ import typer
 from publisher import console, records, render
 from publisher.folding import Folded, best_of, fold
 from publisher.options import AsJson, Batches, Format, Output, chosen, states_of
+from publisher.scene import foreseen
 from publisher.selectors import ALL, find_batch
 from publisher.snapshot import Snapshot
 from schemas.run import ENDED, PENDING, Best, State
@@ -56,6 +57,8 @@ def list_runs(
     view = View(wanted or ALL, owner, tuple(find_batch(queue, word) for word in batches or []))
     rows, matching = _rows(queue, view, most, short=short)
     seen = _seen(queue, rows, view)
+    if form is not Format.ID:
+        seen = foreseen(queue, seen, _line(rows, view))
     if form is not Format.TABLE:
         _print(seen, matching, form)
         return
@@ -135,6 +138,13 @@ def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
         running=queue.list(states={State.RUNNING}),
         parents=queue.states(parent.id for row in waiting for parent in row.after),
     )
+
+
+def _line(rows: Sequence[Row], view: View) -> Sequence[Row] | None:
+    """The line as it was read already; None where only a part of it was."""
+    if view.owner or view.batches or State.QUEUED not in view.states:
+        return None
+    return [row for row in rows if row.state is State.QUEUED]
 
 
 def _screenful(entries: Sequence[Row | Folded]) -> Sequence[Row | Folded]:

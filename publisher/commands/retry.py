@@ -12,8 +12,9 @@ import typer
 from publisher import console
 from publisher.options import AsJson, PrintId, TimeLimit, seconds_of
 from publisher.plan import Planned, Start, again, check_ended, start_of, to_retry, wired, within
+from publisher.preflight import foresee
 from publisher.selectors import select
-from publisher.sending import send, tell
+from publisher.sending import alive, send, tell
 from schemas import code
 from schemas.errors import NotFound, TransitionRefused, UsageError
 from schemas.overrides import split_arguments
@@ -56,9 +57,10 @@ def retry(
     queue, user = console.open_queue(), console.settings().user
     olds = [queue.get(run_id) for run_id in [*select(queue, words, user), *_failed(queue, batch)]]
     planned, starts = zip(*(_again(old, overrides, user, fresh=fresh) for old in olds), strict=True)
+    known = foresee(wired(within(limit, planned)), alive(queue), console.settings())
     sent = [
         replace(one, start=start.reason)
-        for one, start in zip(send(queue, wired(within(limit, planned))), starts, strict=True)
+        for one, start in zip(send(queue, known), starts, strict=True)
     ]
     tell(queue, sent, print_id=print_id, as_json=as_json)
 

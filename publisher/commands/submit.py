@@ -25,6 +25,7 @@ from publisher.options import (
     seconds_of,
 )
 from publisher.plan import Needs, Planned, Wishes, new_runs
+from publisher.preflight import foresee
 from publisher.receipts import nothing_queued, would_lines
 from publisher.sending import notify_of, place, stay, tell
 from schemas import code
@@ -96,7 +97,8 @@ def submit(
 ) -> None:
     limit, megabytes = seconds_of(time_limit, "--time-limit"), megabytes_of(memory, "--memory")
     needs = Needs(on, gpus, megabytes, limit)
-    user = console.settings().user
+    settings = console.settings()
+    user = settings.user
     wishes = Wishes(user, name, priority, notify_of(notify, "--notify"), hold, needs, max_parallel)
     parents = [parent_of(word) for word in after or ()]
     configs = _read(arguments, Spread(lists, seeds, folds))
@@ -104,12 +106,15 @@ def submit(
     if following and len(planned) > 1:
         raise UsageError("--follow follows one run", fix="--wait stays with several")
     if dry_run:
+        planned = foresee(planned, (), settings)
         console.out(would_lines(planned, console.width()))
         console.talk([nothing_queued(planned)])
         return
     queue = console.open_queue()
     agree = _nothing if yes else _agree
-    sent, batch = place(queue, configs, planned, wishes, parents, again=again, agree=agree)
+    sent, batch = place(
+        queue, configs, planned, wishes, parents, settings, again=again, agree=agree
+    )
     tell(queue, sent, batch, print_id=print_id, as_json=as_json)
     stay(queue, sent, following=following, wait=wait)
 

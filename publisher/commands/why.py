@@ -21,7 +21,7 @@ def why(run: OneRun, as_json: AsJson = False) -> None:
     seen = scene_of(queue, record)
     told = reasons_of(record, seen, queue.share(), settings.half_life_s)
     if as_json:
-        console.out_json(records.why_record(told, seen.ahead.get(record.id)))
+        console.out_json(records.why_record(told, seen))
         return
     console.out(reason_lines(told, console.width()))
     console.talk([f"Next: {'    '.join(told.commands)}"])

@@ -37,7 +37,13 @@ class Desk:
     def __init__(self, server: TestServer, folder: Path, user: str = "ana") -> None:
         self.server, self.folder, self.config = server, folder, folder / "good.yaml"
         self.config.write_text(GOOD)
-        self.env = {"REDIS_URL": server.url, "TRAINQ_USER": user, "COLUMNS": "120"}
+        self.env = {
+            "REDIS_URL": server.url,
+            "TRAINQ_USER": user,
+            "COLUMNS": "120",
+            "TRAINQ_STATE": str(folder / "state"),
+            "TRAINQ_PREFLIGHT_S": "0",
+        }
         self.door = Queue.connect(Settings.read(self.env))
         self._processes: list[subprocess.Popen[str]] = []
 

@@ -34,6 +34,7 @@ class Team:
             "TRAINQ_LEASE_S": str(lease_s),
             "TRAINQ_GRACE_S": "10",
             "TRAINQ_USER": "ana",
+            "TRAINQ_PREFLIGHT_S": "0",
             "TRAINQ_SLACK_FILE": str(self.notices),
         }
         self.processes: list[subprocess.Popen[bytes]] = []

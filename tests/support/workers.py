@@ -88,6 +88,7 @@ class Site:
             "TRAINQ_CACHE": str(folder / "cache"),
             "TRAINQ_LEASE_S": str(LEASE_S),
             "TRAINQ_GRACE_S": "5",
+            "TRAINQ_PREFLIGHT_S": "0",
             "TRAINQ_SLACK_FILE": str(folder / "notices.jsonl"),
             **env,
         }
