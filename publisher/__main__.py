@@ -5,8 +5,8 @@ import gc
 from publisher import console
 from publisher.commands import diff, doctor, edit, import_, init, retry, schema, submit, validate
 
-# A command makes values, keeps them and ends: looking for garbage at Python's own 700 new ones would
-# cost a fifth of a large submit.
+# A command makes values, keeps them and ends: looking for garbage as often as Python does by itself
+# would cost a fifth of a large submit.
 GARBAGE = 500_000
 
 app = console.desk(
