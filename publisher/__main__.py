@@ -1,7 +1,18 @@
 """The `publisher` command: check configs and put them in the queue."""
 
 from publisher import console
-from publisher.commands import diff, doctor, edit, import_, init, retry, schema, submit, validate
+from publisher.commands import (
+    diff,
+    doctor,
+    edit,
+    import_,
+    init,
+    preflight,
+    retry,
+    schema,
+    submit,
+    validate,
+)
 
 app = console.desk(
     "Check configs and put them in the queue.",
@@ -21,6 +32,7 @@ console.add(
         "publisher validate examples/*.yaml --json",
     ),
 )
+console.add(app, "preflight", preflight.preflight, preflight.HELP)
 console.add(app, "diff", diff.diff, diff.HELP)
 console.add(app, "doctor", doctor.doctor, doctor.HELP, bare=True)
 console.add(app, "import", import_.import_configs, import_.HELP)

@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, machine, model, start
+from trainer import checkpoint, foresee, machine, model, start
 from trainer.crew import Crew, Solo
 from trainer.data import loader, pixels, sketch, split, transforms
 from trainer.data.plan import Plan
@@ -61,6 +61,10 @@ def run(
     picture = pixels.pictures(
         config.data, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
     )
+
+    # pre-flight, where nobody made one
+    if order.foresee and crew.leads:
+        foresee.first(config, order, len(images.classes), report)
 
     # model
     found = start.choose(order, config, plan, images.digest, alive)
