@@ -116,7 +116,7 @@ def _own_fault(run: Run, facts: Facts) -> Ending:
         return crashed(f"the trainer cannot start on this host: {error}")
     if cause is Cause.HOST_OOM:
         return _out_of_memory(run, error)
-    if cause is Cause.GPU_FAULT:
+    if cause in (Cause.GPU_FAULT, Cause.HOST_LOST):
         return Ending(state=State.QUEUED, cause=cause, crashed=True, error=error)
     if cause is Cause.CUDA_OOM and (smaller := _halved(run, facts)):
         return Ending(
