@@ -18,6 +18,7 @@ from publisher.options import (
     MOST_GPUS,
     MOST_SEEDS,
     PRIORITIES,
+    host_of,
     parent_of,
     seconds_of,
     states_of,
@@ -80,7 +81,7 @@ class Client:
         _within("priority", priority, -PRIORITIES, PRIORITIES)
         _within("max_parallel", max_parallel, 0, 2**31)
         limit, megabytes = seconds_of(time_limit, "time_limit"), megabytes_of(memory, "memory")
-        needs = Needs(on, gpus, megabytes, limit)
+        needs = Needs(host_of(on, "on"), gpus, megabytes, limit)
         wishes = Wishes(
             self.settings.user,
             name,

@@ -34,8 +34,9 @@ def _rows(
     assert spec, f"{above} has no kind {values.get('kind')}"  # templates and imports name real ones
     for name, field in spec.model_fields.items():
         key, said = (*above, name), name in values
-        if not (said or offers) or (name == "kind" and len(section.kinds) == 1):
-            continue
+        plain_kind = name == "kind" and len(section.kinds) == 1
+        if not (said or offers) or (plain_kind and not (said and len(values) == 1)):
+            continue  # a kind that is the only one is written where nothing else is
         level = len(above) if behind is None and not said else behind
         start = _start(len(above), level)
         about = _kinds(section, values, spec) if name == "kind" else field.description or ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from publisher.clock import brief
@@ -42,50 +43,52 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """Runs that finished, newest first, and the model and epochs of these and others."""
-
-    past: Sequence[Row]
-    sizes: Mapping[str, tuple[str, int]]
-
-    def length(self, row: Row, lane: str) -> Span | None:
-        """How long all of it takes on this worker."""
-        if twins := [_took(one) for one in self.past if _twins(one, row)]:
-            return _range(twins, lane).times(SAME)
-        found = [*self._alike(row)]
-        if exact := [took for took, scale in found if scale == 1]:
-            return _range(exact, lane).times(ALIKE)
-        return _range([took for took, _ in found], lane).times(SCALED) if found else None
-
-    def _alike(self, row: Row) -> Iterator[tuple[Took, float]]:
-        """Runs of the same model as if they had as many epochs, and by how much that scales."""
-        model, epochs = self.sizes.get(row.id, ("", 0))
-        for one in self.past:
-            its_model, its_epochs = self.sizes.get(one.id, ("", 0))
-            if model and its_model == model and its_epochs and _same_shape(one, row):
-                scale = epochs / its_epochs
-                yield Took(one.worker, one.ran_s * scale), scale
-
-
-@dataclass(frozen=True, slots=True)
 class Took:
     """How long a run took, and where."""
 
     worker: str
     seconds: float
+    epochs: int = 0
 
 
-def _took(row: Row) -> Took:
-    return Took(row.worker, row.ran_s)
+Shape = tuple[str, int]  # the kind of a run and its GPUs: only like shapes are compared
 
 
-def _twins(one: Row, row: Row) -> bool:
-    """The same experiment, whatever its seed."""
-    return bool(row.digest) and one.digest == row.digest and _same_shape(one, row)
+class History:
+    """Runs that finished, newest first, and the model and epochs of these and others."""
+
+    def __init__(self, past: Iterable[Row], sizes: Mapping[str, tuple[str, int]]) -> None:
+        self._sizes = sizes
+        self._twins: defaultdict[tuple[str, Shape], list[Took]] = defaultdict(list)
+        self._models: defaultdict[tuple[str, Shape], list[Took]] = defaultdict(list)
+        self._known: dict[tuple[str, str, int, Shape, str], Span | None] = {}
+        for row in past:
+            model, epochs = sizes.get(row.id, ("", 0))
+            took = Took(row.worker, row.ran_s, epochs)
+            if row.ran_s > 0 and row.digest:
+                self._twins[row.digest, _shape(row)].append(took)
+            if row.ran_s > 0 and epochs:
+                self._models[model, _shape(row)].append(took)
+
+    def length(self, row: Row, lane: str) -> Span | None:
+        """How long all of it takes on this worker."""
+        key = (row.digest, *self._sizes.get(row.id, ("", 0)), _shape(row), lane)
+        if key not in self._known:  # of a long line most are alike
+            self._known[key] = self._length(*key)
+        return self._known[key]
+
+    def _length(self, digest: str, model: str, epochs: int, shape: Shape, lane: str) -> Span | None:
+        if twins := self._twins.get((digest, shape)):
+            return _range(twins, lane).times(SAME)
+        found = self._models.get((model, shape), [])
+        if exact := [took for took in found if took.epochs == epochs]:
+            return _range(exact, lane).times(ALIKE)
+        scaled = [replace(took, seconds=took.seconds * epochs / took.epochs) for took in found]
+        return _range(scaled, lane).times(SCALED) if scaled else None
 
 
-def _same_shape(one: Row, other: Row) -> bool:
-    return one.kind == other.kind and one.gpus == other.gpus and one.ran_s > 0
+def _shape(row: Row) -> Shape:
+    return row.kind, row.gpus
 
 
 def _range(times: Sequence[Took], lane: str) -> Span:

@@ -101,6 +101,13 @@ def seconds_of(text: str, flag: str) -> float:
     raise UsageError(f"{flag} '{text}' is no time", fix=f"{flag} 45m, 8h or 1h30m")
 
 
+def host_of(text: str, flag: str) -> str:
+    """`v100` or `v100:0`; what a lane's name could not hold is refused before it gets there."""
+    if "|" in text or not text.isprintable():
+        raise UsageError(f"{flag} '{text}' is no host", fix=f"{flag} HOST or {flag} HOST:GPU")
+    return text
+
+
 def parent_of(text: str) -> tuple[str, Literal["ok", "any"]]:
     """`7f3k2q`, `7f3k2q:ok` or `@last:any`: the run that was meant, and which end will do."""
     name, colon, on = text.rpartition(":")

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from publisher.columns import Column, layout
+from publisher.forecast import Eta
+from publisher.lengths import Span, in_words
 from publisher.plan import Batch, Planned
-from publisher.records import SCHEMA_VERSION
+from publisher.records import SCHEMA_VERSION, eta_record
 from publisher.text import Line, piece
 from schemas.errors import count
 from schemas.run import State
@@ -26,6 +28,7 @@ class Sent:
     run: Planned
     receipt: Receipt
     start: str = ""
+    eta: Eta | None = None  # where somebody looked at the line
 
 
 def sent_lines(sent: Sequence[Sent], width: int) -> list[Line]:
@@ -34,7 +37,7 @@ def sent_lines(sent: Sequence[Sent], width: int) -> list[Line]:
         [
             piece(one.receipt.id, "bold"),
             piece(one.run.name),
-            piece(place(one.receipt)),
+            piece(place(one)),
             piece(one.start),
         ]
         for one in sent
@@ -44,21 +47,41 @@ def sent_lines(sent: Sequence[Sent], width: int) -> list[Line]:
 
 def batch_lines(sent: Sequence[Sent], batch: Batch) -> list[Line]:
     """A batch is one line: id, name, how many runs, and where the first of them stands."""
-    queued = (one.receipt for one in sent if one.receipt.state is State.QUEUED)
+    queued = (one for one in sent if one.receipt.state is State.QUEUED)
     trains = sum(one.run.kind == "train" for one in sent)
     what = count(trains, "fold" if batch.kind == "folds" else "run")
     if summaries := len(sent) - trains:
         what += f" and {summaries} summar{'y' if summaries == 1 else 'ies'}"
-    start = place(next(queued, sent[0].receipt))
-    row = [piece(batch.id, "bold"), piece(batch.name), piece(what), piece(start)]
+    start = place(next(queued, sent[0]))
+    row = [piece(batch.id, "bold"), piece(batch.name), piece(what), piece(start + _all_done(sent))]
     return layout(COLUMNS, [row], width=len(batch.name) + 100)[1:]
 
 
-def place(receipt: Receipt) -> str:
-    """`queued, 2 ahead`."""
+def place(one: Sent) -> str:
+    """`queued, 2 ahead, starts in 40m-1h10m`."""
+    receipt = one.receipt
     if receipt.state is not State.QUEUED:
         return str(receipt.state)
-    return f"queued, {receipt.ahead} ahead" if receipt.ahead else "queued, next"
+    said = f"queued, {receipt.ahead} ahead" if receipt.ahead else "queued, next"
+    return said + starts(one.eta)
+
+
+def starts(eta: Eta | None) -> str:
+    """`, starts in 40m-1h10m`; nothing where nobody looked."""
+    if eta is None:
+        return ""
+    if eta.start is None:
+        return "; no estimate yet of its start"
+    return f", starts in {in_words(eta.start)}" if eta.start.late >= 1 else ", starts now"
+
+
+def _all_done(sent: Sequence[Sent]) -> str:
+    """`; all done in 3h-4h`, when that is known of each."""
+    ends = [one.eta.end for one in sent if one.eta and one.eta.end]
+    if len(ends) < len(sent):
+        return ""
+    last = Span(max(end.early for end in ends), max(end.late for end in ends))
+    return f"; all done in {in_words(last)}"
 
 
 def next_steps(
@@ -115,6 +138,7 @@ def sent_record(sent: Sequence[Sent], batch: Batch | None) -> dict[str, Any]:
                 "retry_of": one.run.retry_of,
                 "start_from": one.run.start_from,
                 "start": one.start,
+                "eta": eta_record(one.eta),
                 "overrides": list(one.run.overrides),
             }
             for one in sent

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from publisher.forecast import forecast
+from publisher.forecast import Eta, forecast
 from publisher.lengths import History, needs_sizes
 from publisher.snapshot import Snapshot
 from schemas.run import Run, State
@@ -37,6 +37,20 @@ def scene_of(queue: Queue, run: Run) -> Snapshot:
         line=[row for row in line if row.id != run.id],
     )
     return foreseen(queue, seen)
+
+
+def outlook(queue: Queue) -> Mapping[str, Eta]:
+    """When the runs in line start and end, as far as it is looked at; empty without a worker."""
+    seen = Snapshot(
+        now=queue.now(),
+        rows=[],
+        ahead={},
+        counts={},
+        workers=queue.workers(),
+        controls=queue.controls(),
+        running=queue.list(states={State.RUNNING}),
+    )
+    return foreseen(queue, seen).etas
 
 
 def foreseen(queue: Queue, seen: Snapshot, line: Sequence[Row] | None = None) -> Snapshot:

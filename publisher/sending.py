@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 from publisher import console
 from publisher.duplicates import refusal, sort_out
+from publisher.forecast import Eta
 from publisher.plan import Batch, Needs, Planned, Wishes, batch_of, waiting_for
 from publisher.preflight import foresee
 from publisher.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
+from publisher.scene import outlook
 from publisher.watching import ending, follow, until_ended, verdict
 from schemas.config import NOTIFY
 from schemas.errors import IdTaken, QueueUnreachable, UsageError
@@ -127,10 +129,13 @@ def tell(
     as_json: bool,
 ) -> None:
     """What was queued, to stdout; what to type next, to stderr."""
+    if print_id:
+        console.out([one.receipt.id for one in sent])
+        return
+    etas = outlook(queue)
+    sent = [replace(one, eta=etas.get(one.receipt.id, Eta())) for one in sent] if etas else sent
     if as_json:
         console.out_json(sent_record(sent, batch))
-    elif print_id:
-        console.out([one.receipt.id for one in sent])
     else:
         console.out(batch_lines(sent, batch) if batch else sent_lines(sent, console.width()))
         console.talk(next_steps(sent, queue.workers(), batch))

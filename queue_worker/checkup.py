@@ -14,12 +14,10 @@ from queue_worker.gpu import Gpu, Probe
 from queue_worker.lane import Lane
 from queue_worker.queue import Queue
 from queue_worker.records import WorkerView
+from schemas import diagnosis, surroundings
 from schemas.diagnosis import Finding, fail, ok, warn
 from schemas.errors import TrainqError, count
-from schemas.nearest import nearest
 from schemas.settings import Settings, strangers
-
-PREFIX = "TRAINQ_"
 
 
 def examine(
@@ -27,9 +25,10 @@ def examine(
 ) -> Iterator[Finding]:
     """Everything about this host; of these GPUs, or of all that it has."""
     asked = Lane.parse(gpus, settings.host) if gpus else None
-    yield from names(strangers(env, dotenv))
+    yield from diagnosis.of_strangers(strangers(env, dotenv))
     yield from _queue(settings)
     yield from slack_check.check(settings)
+    yield from surroundings.examine(env, settings, host=True)
     try:
         mine = asked or Lane.parse(_all() or "cpu", settings.host)
     except TrainqError as error:
@@ -40,16 +39,6 @@ def examine(
     for index in mine.indices:
         yield from _gpu(index, mine)
         yield from unit.judge(unit.examine(str(index)), str(index), settings.grace_s)
-
-
-def names(unknown: Sequence[str]) -> Iterator[Finding]:
-    """Settings that nothing reads."""
-    aliases = (field.alias or "" for field in Settings.model_fields.values())
-    known = [alias.removeprefix(PREFIX) for alias in aliases if alias.startswith(PREFIX)]
-    for name in unknown:
-        meant = nearest(name.removeprefix(PREFIX), known)
-        fix = f"did you mean {PREFIX}{meant}?" if meant else "README lists all settings"
-        yield warn("settings", f"nothing reads {name}", fix)
 
 
 def of(error: TrainqError, subject: str) -> Finding:

@@ -216,7 +216,8 @@ class GpuWorker(BaseWorker):
         parts = self._parts(attempt.run)
         if parts is None:
             return Ending(state=State.QUEUED, cause=Cause.DRAINED)
-        prepared = prepare(attempt.run, attempt.token, self._root, self._settings, parts)
+        memory = self._first_card.memory_mb
+        prepared = prepare(attempt.run, attempt.token, self._root, self._settings, parts, memory)
         if prepared.done:
             log.info("%s had finished before its worker died", attempt.run.id)
             return outcome.measured(outcome.finished(prepared.done), prepared.done)
@@ -296,6 +297,7 @@ class GpuWorker(BaseWorker):
             stepped=heard.beyond(prepared.began_at),
             saved_step=heard.saved.step if heard.saved else attempt.run.checkpoint_step,
             last_line=last_line(prepared.folder.log),
+            shared_with=self._lookout.offer(training=True).shared_with,
             progress=heard.progress,
             best=heard.best,
             micro_batch=heard.chosen.micro_batch if heard.chosen else 0,

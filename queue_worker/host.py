@@ -3,7 +3,10 @@
 import os
 import pwd
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+from schemas import secrecy
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
@@ -92,9 +95,17 @@ def command(pid: int) -> str:
         words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return ""
-    plain = " ".join([words[0].rpartition("/")[2], *words[1:]]).strip()
+    plain = " ".join(_discreet([words[0].rpartition("/")[2], *words[1:]])).strip()
     shown = "".join(letter if letter.isprintable() else "?" for letter in plain)
     return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 3]}..."
+
+
+def _discreet(words: list[str]) -> Iterator[str]:
+    """A command line that may leave this host: `--token=abc` and `--token abc` without the abc."""
+    hidden = False
+    for word in words:
+        yield "****" if hidden else secrecy.masked(word)
+        hidden = word.startswith("-") and "=" not in word and secrecy.secret_key(word)
 
 
 def neighbours() -> list[int]:

@@ -43,6 +43,7 @@ class Facts:
     saved_step: int = 0  # of its last checkpoint, or of the one that it began from
     oom_kills: int = 0  # by which the cgroup's counter rose during the attempt
     last_line: str = ""  # of its log
+    shared_with: str = ""  # who else computed on its GPUs when it ended
     progress: Progress | None = None
     best: Best | None = None
     micro_batch: int = 0  # images at a time in this attempt; 0 when it did not get to say
@@ -115,18 +116,25 @@ def _own_fault(run: Run, facts: Facts) -> Ending:
         return crashed(f"the trainer cannot start on this host: {error}")
     if cause is Cause.HOST_OOM:
         return _out_of_memory(run, error)
-    if cause is Cause.GPU_FAULT:
+    if cause in (Cause.GPU_FAULT, Cause.HOST_LOST):
         return Ending(state=State.QUEUED, cause=cause, crashed=True, error=error)
     if cause is Cause.CUDA_OOM and (smaller := _halved(run, facts)):
         return Ending(
             state=State.QUEUED,
             cause=cause,
             micro_batch=smaller,
-            error=f"out of GPU memory; next time {smaller} images at once with more accumulation: "
-            "the effective batch stays, but BatchNorm statistics change",
+            error=f"out of GPU memory{_beside(facts)}; next time {smaller} images at once with "
+            "more accumulation: the effective batch stays, but BatchNorm statistics change",
         )
+    if cause is Cause.CUDA_OOM:
+        error += _beside(facts)
     advice = {"try_this": facts.result.try_this} if facts.result and facts.result.try_this else {}
     return Ending(state=State.FAILED, cause=cause, error=error, result=advice)
+
+
+def _beside(facts: Facts) -> str:
+    """Who else may have wanted the memory."""
+    return f", beside {facts.shared_with}" if facts.shared_with else ""
 
 
 def _cause(facts: Facts) -> Cause:

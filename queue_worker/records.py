@@ -182,6 +182,7 @@ class Report(Record):
     best: Best | None = None
     precision: str = ""
     micro_batch: int = 0
+    preflight: dict[str, Any] = Field(default_factory=dict)  # made here, where nobody had before
 
 
 class Row(Record):
@@ -283,10 +284,12 @@ def run_of(run_id: str, fields: Mapping[bytes, bytes], lease_until: float | None
 
 
 def card_of(text: object) -> WorkerCard | None:
-    """The card that a worker left, or None for anything else."""
+    """The card that a worker left, or None for anything else; a newer worker may say more."""
     try:
-        return WorkerCard.model_validate_json(text) if isinstance(text, bytes) else None
-    except ValidationError:
+        said = json.loads(text) if isinstance(text, bytes) else {}
+        known = {name: said[name] for name in said if name in WorkerCard.model_fields}
+        return WorkerCard.model_validate(known)
+    except (ValueError, TypeError, RecursionError):  # not even JSON, or no card
         return None
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schemas.diagnosis import lines, listed, record, worst
+from schemas import diagnosis
 from schemas.errors import EXIT_CODES, NotFound
 from schemas.run import Run
 from schemas.settings import Settings, sources
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 VERBS = ("list", "drain", "resume", "doctor")
 SCHEMA_VERSION = 1
+SET = " " * 4  # a reason that stands below its worker
 SENTENCE = """Take runs for a GPU, or look at the workers and steer them.
 
   worker --gpu 0       take runs; the same as: worker run --gpu 0"""
@@ -110,11 +112,12 @@ def doctor(
     settings, named = Settings.read(os.environ, dotenv), sources(os.environ, dotenv)
     findings = list(checkup.examine(settings, gpu, os.environ, dotenv))
     if as_json:
-        told = {"settings": [one._asdict() for one in named], "findings": record(findings)}
-        sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **told}, indent=2) + "\n")
+        sys.stdout.write(json.dumps(diagnosis.document(named, findings), indent=2) + "\n")
     else:
-        print("\n".join([*listed(named), "", *lines(findings, shutil.get_terminal_size().columns)]))
-    raise typer.Exit(worst(findings))
+        width = shutil.get_terminal_size((120, 24)).columns
+        settings_told = diagnosis.setting_lines(named, width)
+        print("\n".join([*settings_told, "", *diagnosis.lines(findings, width)]))
+    raise typer.Exit(diagnosis.worst(findings))
 
 
 # ---- who is meant --------------------------------------------------------------------------------
@@ -227,7 +230,10 @@ def table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
         if len(cells) + 2 + len(row[4]) <= width:
             lines.append(f"{cells}  {row[4]}".rstrip())
         else:
-            lines += [cells.rstrip(), f"    {row[4]}"]
+            lines.append(cells.rstrip())
+            lines += textwrap.wrap(
+                row[4], max(width, 40), initial_indent=SET, subsequent_indent=SET
+            )
     return lines
 
 

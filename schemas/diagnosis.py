@@ -3,14 +3,16 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
 from schemas.errors import count
-from schemas.settings import Named
+from schemas.settings import Named, Settings
 
 SCHEMA_VERSION = 1
 SETTING, SOURCE = 21, 15  # columns of a table of settings
+ALIKE = 0.8  # all names begin with TRAINQ_
 SUBJECT = 10  # letters of the column that says what a line is about
 
 
@@ -57,13 +59,6 @@ def lines(findings: Sequence[Finding], width: int) -> Iterator[str]:
     yield _sum(findings)
 
 
-def listed(settings: Sequence[Named]) -> Iterator[str]:
-    """Every setting, its value and who said it."""
-    width = max(len(one.name) for one in settings)
-    for one in settings:
-        yield f"{one.name:<{width}}  {one.value or '-'}  ({one.source})"
-
-
 def worst(findings: Sequence[Finding]) -> int:
     """The exit code: 1 when something does not work."""
     return int(any(found.level is Level.FAIL for found in findings))
@@ -85,8 +80,13 @@ def setting_lines(named: Sequence[Named], width: int) -> Iterator[str]:
 
 def of_strangers(names: Sequence[str]) -> list[Finding]:
     """Names in the environment that look like settings."""
-    fix = "look for a typing error in it"
-    return [warn("settings", f"{name} is no setting of trainq", fix) for name in names]
+    known = [field.alias or "" for field in Settings.model_fields.values()]
+    found = []
+    for name in names:
+        meant = get_close_matches(name, known, 1, ALIKE)
+        fix = f"did you mean {meant[0]}?" if meant else "README lists all settings"
+        found.append(warn("settings", f"{name} is no setting of trainq", fix))
+    return found
 
 
 def document(named: Sequence[Named], findings: Sequence[Finding]) -> dict[str, Any]:

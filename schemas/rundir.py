@@ -49,6 +49,12 @@ class RunsRoot:
     def run(self, run_id: str) -> "RunDir":
         return RunDir(self.path / run_id)
 
+    def discard(self, run_id: str) -> None:
+        """Delete a run's folder for good; out of everybody's sight first, so never half of it."""
+        hidden = self.path / f".{run_id}.{secrets.token_hex(4)}.tmp"
+        (self.path / run_id).rename(hidden)
+        shutil.rmtree(hidden)
+
 
 class RunDir:
     """One run's folder."""
@@ -144,8 +150,11 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
         sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (temporary, str(temporary)):
+            error.filename = str(path)  # nobody asked for the other one
         raise
 
 

@@ -1,5 +1,7 @@
 """Reading: lists, logs, events, and how a word finds a run."""
 
+import json
+
 import pytest
 import redis
 from support.runs import a_run, a_worker, claim, submit
@@ -184,3 +186,15 @@ def test_a_word_that_fits_nothing_is_not_found(queue: Queue, word: str) -> None:
 def test_get_of_a_missing_run_is_not_found(queue: Queue) -> None:
     with pytest.raises(NotFound, match="zzzzzz"):
         queue.get("zzzzzz")
+
+
+def test_the_card_of_a_newer_worker_that_says_more_is_read(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    queue.announce(a_worker("v100:0"))
+    text = json.loads(connection.hget("trainq:worker:v100:0", "card") or "")
+    connection.hset("trainq:worker:v100:0", "card", json.dumps({**text, "mood": "sunny"}))
+    assert [view.card.lane for view in queue.workers()] == ["v100:0"]
+    for rubbish in ("[1]", "sunny", '"card"', "7", "{}"):
+        connection.hset("trainq:worker:v100:0", "card", rubbish)
+        assert queue.workers() == []

@@ -206,6 +206,20 @@ def test_an_estimate_comes_with_the_first_like_run_that_finished(desk: Desk) -> 
 
 
 @at_the_door
+def test_a_submit_ends_with_when_it_will_start(desk: Desk) -> None:
+    desk.submit()
+    finish(desk.door, claim(desk.door))
+    desk.door.announce(card_of("v100:0"))
+    now, behind = (desk.publisher("submit", str(desk.config), "--again") for _ in range(2))
+    assert now.out.endswith("queued, next, starts now\n")
+    assert "queued, 1 ahead, starts " in behind.out
+    words = ("submit", str(desk.config), "--again")
+    assert "; all done in " in desk.publisher(*words, "--seeds", "2").out
+    unknown = json.loads(desk.publisher(*words, "model.name=resnet18", "--json").out)
+    assert unknown["runs"][0]["eta"]["end_s"] is None
+
+
+@at_the_door
 def test_models_and_epochs_of_many_runs_are_read_at_once(desk: Desk) -> None:
     mine = desk.submit()
     bare = desk.door.submit([a_run()])[0].id  # a config that says no epochs

@@ -1,6 +1,8 @@
 """One attempt as two processes: the same experiment, one voice, one end."""
 
+import json
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,25 +11,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from support.attendants import Attendant
+from support.attendants import FORK, Attendant
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, result_of, tiny, train
+from support.waiting import wait_until
+from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+from schemas.components.augment import Mix
 from schemas.config import TrainConfig
 from schemas.events import Chosen, Epoch, ExitCode, Order, parse_line
 from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import AttemptDir, RunDir
 from trainer import checkpoint, crew, ranks
+from trainer.attempt import judge
+from trainer.data import sketch, split
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
-from trainer.faults import ConfigFault
+from trainer.faults import ConfigFault, Fault
 
 Start = Callable[[], Attendant]
+PATIENCE_S = 90.0  # two processes import torch, on a machine that has other tests to run
 # no BatchNorm and no dropout: every image's part of a step is the same wherever it is computed
 STEPS = tiny(
     model__name="test_vit",
@@ -69,7 +78,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Orde
     trainer = Attendant(folder / "trainer")
     order = give(folder / "run", data, STEPS)
     try:
-        assert trainer.take(order).code(90) == ExitCode.FINISHED, folder_of(order).log.read_text()
+        assert trainer.take(order).code(PATIENCE_S) == ExitCode.FINISHED, folder_of(
+            order
+        ).log.read_text()
     finally:
         trainer.kill()
     yield order
@@ -100,16 +111,37 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
     slow = STEPS.model_copy(update={"train": STEPS.train.model_copy(update={"log_every": 1})})
     first = give(tmp_path / "run", data, slow)
     trainer = attend().take(first)
-    trainer.next(Chosen)
+    trainer.next(Chosen, limit_s=PATIENCE_S)
+    log = folder_of(first).log
+    trainer.signal(signal.SIGUSR1)  # what a worker sends when nothing moves
+    wait_until(lambda: log.read_text().count("Current thread") == 2, what="the stacks of both")
     trainer.signal(signal.SIGTERM)
-    assert trainer.code(90) == ExitCode.SAVED, folder_of(first).log.read_text()
+    assert trainer.code(PATIENCE_S) == ExitCode.SAVED, log.read_text()
+    assert "leaves: SIGTERM" in log.read_text() and "Traceback" not in log.read_text()
     saved = result_of(first)
     assert saved.error == "SIGTERM" and saved.step < 60
     found = [str(folder) for folder in checkpoint.newest(RunDir(tmp_path / "run"))]
     second = give(tmp_path / "run", data, slow, resume=found[0] if found else "")
-    assert attend().take(second).code(90) == ExitCode.FINISHED
+    assert attend().take(second).code(PATIENCE_S) == ExitCode.FINISHED
     ends = [result_of(order).facts["final_weights_sha256"] for order in (whole, second)]
     assert ends[0] == ends[1]
+
+
+def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
+    tmp_path: Path, attend: Start
+) -> None:
+    folder = draw_sketches(tmp_path / "data")
+    config = STEPS.model_copy(update={"mix": Mix()})
+    images = sketch.read(config.data.source, folder, lambda: None)
+    parts = split.divide(images, config.data.split, config.seed)
+    second = Plan.of(config, parts, SimpleNamespace(rank=1, size=2))
+    _, spoilt = next(second.batches(0, 1))[0]  # in the second step, by the second process
+    images.paths[spoilt].write_bytes(b"no picture")
+    order = give(tmp_path / "run", folder, config)
+    assert attend().take(order).code(PATIENCE_S) == ExitCode.DATA, folder_of(order).log.read_text()
+    result, log = result_of(order), folder_of(order).log.read_text()
+    assert result.cause is Cause.DATA and images.paths[spoilt].name in result.error
+    assert result.error in log and "Traceback" not in log
 
 
 # ---- how several ends become one -----------------------------------------------------------------
@@ -146,13 +178,85 @@ def test_ranks_that_could_say_nothing_are_a_crash_without_a_result(tmp_path: Pat
     assert not AttemptDir(tmp_path).result.exists()
 
 
-def test_a_rank_that_the_kernel_ended_is_no_fault_of_the_code(tmp_path: Path) -> None:
-    ended(tmp_path, 0, ExitCode.CODE, Cause.CODE)  # it only lost its partner
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGTERM])
+def test_a_rank_that_a_signal_ended_is_no_fault_of_the_code(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    ended(tmp_path, 0, ExitCode.CODE, Cause.HOST_LOST)  # it only lost its partner
     child = os.fork()
     if child == 0:
-        ranks.settle(AttemptDir(tmp_path), failed(r0=1, r1=-9))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        ranks.settle(AttemptDir(tmp_path), failed(r0=1, r1=-number))
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -number
+
+
+def test_ranks_that_only_lost_each_other_are_no_fault_of_the_code(tmp_path: Path) -> None:
+    ended(tmp_path, 1, ExitCode.CODE, Cause.HOST_LOST)
+    attempt = AttemptDir(tmp_path)
+    assert ranks.settle(attempt, failed(r0=1, r1=1)) == ExitCode.CODE
+    assert Result.model_validate_json(attempt.result.read_bytes()).cause is Cause.HOST_LOST
+
+
+def test_of_the_same_end_the_first_rank_tells(tmp_path: Path) -> None:
+    ended(tmp_path, 1, ExitCode.DIVERGED, Cause.DIVERGED)
+    ended(tmp_path, 0, ExitCode.DIVERGED, Cause.DIVERGED)
+    attempt = AttemptDir(tmp_path)
+    assert ranks.settle(attempt, failed(r0=5, r1=5)) == ExitCode.DIVERGED
+    assert Result.model_validate_json(attempt.result.read_bytes()).error == "said by 0"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        dist.DistBackendError("NCCL communicator was aborted on rank 1."),
+        RuntimeError("[/x/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1"),
+    ],
+)
+def test_a_partner_that_went_away_is_not_taken_for_a_fault_of_ours(error: RuntimeError) -> None:
+    assert judge(error).cause is Cause.HOST_LOST
+    assert not crew.lost(RuntimeError("shapes do not match"))
+
+
+# ---- what they say to each other -----------------------------------------------------------------
+
+
+def test_they_take_the_statistics_of_the_first_and_notice_when_they_disagree(
+    tmp_path: Path,
+) -> None:
+    pair = [FORK.Process(target=meet, args=(rank, tmp_path)) for rank in (0, 1)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(60)
+    assert [process.exitcode for process in pair] == [0, 0]
+    for rank in (0, 1):
+        heard = json.loads((tmp_path / f"heard-{rank}").read_text())
+        assert heard["statistic"] == [0.0, 0.0] and heard["all"] == ["from 0", "from 1"]
+        assert heard["mean"] == 0.5
+        assert heard["fault"].endswith("do not agree on where to begin: 4, 5")
+
+
+def meet(rank: int, folder: Path) -> None:
+    """One process of a crew that has nothing to train."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "GLOO_SOCKET_IFNAME": "lo"}
+    store = dist.FileStore(str(folder / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    one = crew.Ranks.__new__(crew.Ranks)
+    one.rank, one.size, one._host = rank, 2, dist.group.WORLD
+    norm = nn.BatchNorm1d(2)
+    assert norm.running_mean is not None
+    norm.running_mean.fill_(rank)
+    one.align(norm)
+    heard = {"statistic": norm.running_mean.tolist(), "all": one.gather(f"from {rank}")}
+    heard["mean"] = one.mean(torch.tensor(float(rank))).item()
+    one.insist("nothing", "the same")
+    try:
+        one.insist("where to begin", 4 + rank)
+    except Fault as fault:
+        heard["fault"] = str(fault)
+    (folder / f"heard-{rank}").write_text(json.dumps(heard))
+    dist.destroy_process_group()
 
 
 # ---- who reads what ------------------------------------------------------------------------------

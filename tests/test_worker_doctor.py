@@ -16,7 +16,7 @@ from queue_worker import checkup, lane, unit
 from queue_worker.admission import Offer
 from queue_worker.gpu import Gpu, Probe
 from queue_worker.records import WorkerView
-from schemas.diagnosis import Finding
+from schemas.diagnosis import Finding, of_strangers
 from schemas.errors import TrainqError
 
 V100 = Gpu(0, "Tesla V100-SXM2-32GB", "GPU-1", "535.161.08", 32768, 32476, "12.2")
@@ -130,7 +130,7 @@ def test_workers_of_the_host_are_told(view: WorkerView, said: tuple[str, str]) -
 
 
 def test_names_that_nothing_reads_and_records_that_nobody_can_read_are_told() -> None:
-    near, far = checkup.names(["TRAINQ_LEASE", "TRAINQ_XYZZY"])
+    near, far = of_strangers(["TRAINQ_LEASE", "TRAINQ_XYZZY"])
     assert (near.fix, far.fix) == ("did you mean TRAINQ_LEASE_S?", "README lists all settings")
     assert list(checkup.unread(0)) == []
     assert told(checkup.unread(1)) == {"warn queue": "1 record cannot be read and set aside"}

@@ -100,6 +100,15 @@ def test_what_was_forgiven_once_fails_the_second_time(
     assert (ending.state, ending.cause) == (State.FAILED, cause)
 
 
+def test_who_shared_the_card_is_named_when_its_memory_was_too_small() -> None:
+    bo = "GPU 0: bo's python lab.py (pid 4121, 20 GB)"
+    first = judge(a_run(), Facts(code=4, shared_with=bo))
+    assert first.error.startswith(f"out of GPU memory, beside {bo}; next time 16 images at once")
+    last = judge(a_run(micro_batch=16), Facts(code=4, micro_batch=16, shared_with=bo))
+    assert last.state is State.FAILED and last.error.endswith(f", beside {bo}")
+    assert "beside" not in judge(a_run(), Facts(code=1, shared_with=bo)).error
+
+
 @pytest.mark.parametrize(
     ("batch", "accumulate", "used", "smaller"),
     [(32, 1, 0, 16), (32, 2, 16, 8), (32, 1, 32, 16), (30, 1, 0, 15), (9, 1, 0, 3), (7, 1, 7, 1)],

@@ -80,6 +80,7 @@ def test_a_reason_that_is_too_long_stands_below() -> None:
     assert table(rows, 80) == [
         "WORKER  STATE    WHY",
         "v100:0  drained",
-        "    " + "a reason " * 9,
+        "    a reason a reason a reason a reason a reason a reason a reason a reason a",
+        "    reason",
         "v100:1  idle",
     ]

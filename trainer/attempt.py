@@ -15,8 +15,8 @@ from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import RunDir, write_atomic
 from schemas.source import load
-from trainer import gather
-from trainer.crew import Crew, Solo
+from trainer import gather, machine
+from trainer.crew import Crew, Solo, lost
 from trainer.faults import Fault, Leave, Leaving
 from trainer.report import Report
 from trainer.run import run
@@ -63,7 +63,7 @@ def execute(order: Order, report: Report, leave: Leave, crew: Crew | None = None
         metrics=report.best_row(),
         seconds=round(time.monotonic() - began, 3),
         images_per_s=report.images_per_s,
-        facts=report.facts,
+        facts=report.facts | machine.peak(),
     )
     try:
         if crew.leads or end.cause:  # a helper has nothing to say of an end that is not its own
@@ -103,6 +103,9 @@ def judge(error: BaseException) -> End:
         return End(ExitCode.CUDA_OOM, Cause.CUDA_OOM, text, "twice the train.accumulate")
     if isinstance(error, MemoryError) or any(words in text for words in HOST_MEMORY):
         return End(ExitCode.CUDA_OOM, Cause.HOST_OOM, text, "twice the train.accumulate")
+    if lost(error):
+        told = f"lost contact with another process of this run: {text}"
+        return End(ExitCode.CODE, Cause.HOST_LOST, told)
     if isinstance(error, torch.AcceleratorError) and "device-side assert" not in text:
         return End(ExitCode.CODE, Cause.GPU_FAULT, text)
     if isinstance(error, RuntimeError) and text.startswith(LOADER_DIED):
@@ -135,5 +138,7 @@ def say(error: BaseException, end: End) -> None:
         LOG.info("leaves: %s", error)
     elif isinstance(error, TrainqError):
         LOG.error("%s", "\n".join(error.lines()))
+    elif end.cause is Cause.HOST_LOST:
+        LOG.warning("%s", end.error)  # why is for that process to say
     else:
         LOG.error("%s", end.error, exc_info=error)

@@ -61,7 +61,7 @@ def attend() -> ExitCode:
         watcher = threading.Thread(target=watch, args=(0, order.silence_s, leave), daemon=True)
         watcher.start()
     if order.gpus > 1:
-        return ranks.lead(order, pipe.descriptor, relay)
+        return ranks.lead(order, relay, pipe.descriptor)
     report = Report([EventFile(attempt.events), pipe])
     code = execute(order, report, leave)
     pipe.flush(LAST_WORDS_S)

@@ -13,11 +13,11 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from schemas.config import TrainConfig
 from schemas.errors import TrainqError, UsageError
 from schemas.events import ExitCode, Order
+from schemas.result import Result
 from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
@@ -51,6 +51,9 @@ def train(
     data: Annotated[
         Path | None, typer.Option(help="The data root.  [default: TRAINQ_DATA, else FILE's folder]")
     ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that share every batch, each on a GPU.")
+    ] = 1,
 ) -> None:
     """Train one config here and now, without the queue.
 
@@ -58,13 +61,15 @@ def train(
     trainer train examples/sketch_small.yaml
     trainer train examples/sketch_small.yaml optim.lr=3e-4 train.epochs=5
     trainer train examples/sketch_small.yaml --out runs/first --data ~/data
+    trainer train examples/sketch_small.yaml --gpus 2
     """
     try:
         settings = Settings.read(os.environ, Path(".env"))
         config = load(file, overrides or ()).config
         root = data or (settings.data if "data" in settings.model_fields_set else file.parent)
+        refuse_too_many(gpus)
         run_dir = RunDir(out or settings.runs / (config.name or file.stem))
-        order = prepare(run_dir, config, root.resolve(), settings.cache.expanduser())
+        order = prepare(run_dir, config, root.resolve(), settings.cache.expanduser(), gpus)
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -74,7 +79,9 @@ def train(
 app.command(epilog=preflight.EPILOG)(preflight.preflight)
 
 
-def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path, cache_root: Path) -> Order:
+def prepare(
+    run_dir: RunDir, config: TrainConfig, data_root: Path, cache_root: Path, gpus: int
+) -> Order:
     """A new attempt in the run's folder, which must be of the same config."""
     run_dir.path.mkdir(parents=True, exist_ok=True)
     if run_dir.config.exists():
@@ -90,6 +97,7 @@ def prepare(run_dir: RunDir, config: TrainConfig, data_root: Path, cache_root: P
         attempt_dir=str(attempt.path.resolve()),
         data_root=str(data_root),
         cache_root=str(cache_root.absolute()),
+        gpus=gpus,
     )
 
 
@@ -108,17 +116,26 @@ def refuse_another(run_dir: RunDir, config: TrainConfig) -> None:
             )
 
 
+def refuse_too_many(gpus: int) -> None:
+    """Torch is asked only when it matters."""
+    if gpus > 1:
+        from trainer import ranks
+
+        ranks.refuse(gpus)
+
+
 def run_here(order: Order) -> NoReturn:
-    """Train in this process, talking to whoever sits at the terminal."""
+    """Train in this process, or lead several, talking to whoever sits at the terminal."""
+    from trainer import ranks
     from trainer.attempt import execute
     from trainer.checkpoint import newest
     from trainer.faults import Leave
-    from trainer.report import EventFile, Report
-    from trainer.terminal import Bar, talk
+    from trainer.terminal import at_terminal
 
     run_dir = RunDir(Path(order.run_dir))
     attempt = run_dir.attempt(order.token)
-    leave, interrupted = Leave(), False
+    relay = ranks.Relay() if order.gpus > 1 else None
+    leave, interrupted = relay or Leave(), False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal interrupted
@@ -131,14 +148,16 @@ def run_here(order: Order) -> NoReturn:
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, lambda *_: leave.ask("SIGTERM"))
     resume = next((str(folder) for folder in newest(run_dir)), "")
-    console = Console(stderr=True)
-    with Bar(console) as bar:
-        talk(bar, attempt.log)
-        report = Report([EventFile(attempt.events), bar])
-        code = execute(order.model_copy(update={"resume": resume}), report, leave)
+    order = order.model_copy(update={"resume": resume})
+    if relay:
+        code = ranks.lead(order, relay)
+    else:
+        with at_terminal(attempt) as report:
+            code = execute(order, report, leave)
     if code == ExitCode.FINISHED:
         run_dir.drop_checkpoints()
-        typer.echo(run_dir.path / report.facts["weights"])
+        facts = Result.model_validate_json(attempt.result.read_bytes()).facts
+        typer.echo(run_dir.path / facts["weights"])
     elif code == ExitCode.SAVED:
         typer.echo("the same command goes on from here", err=True)
     sys.stdout.flush()

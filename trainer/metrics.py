@@ -16,6 +16,7 @@ LOWER_IS_BETTER = frozenset({"loss"})
 @torch.inference_mode()
 def evaluate(learner: Learner, batches: Iterable[Batch]) -> dict[str, float]:
     """Accuracy, macro F1 and plain cross entropy; they stay on the device until the last batch."""
+    learner.crew.align(learner.model)
     nothing = torch.empty(0, dtype=torch.int64, device=learner.device)
     guesses, answers = [nothing], [nothing]
     loss = torch.zeros((), dtype=torch.float64, device=learner.device)

@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, machine, model, start
+from trainer import checkpoint, foresee, machine, model, start
 from trainer.crew import Crew, Solo
 from trainer.data import loader, pixels, sketch, split, transforms
 from trainer.data.plan import Plan
@@ -62,6 +62,10 @@ def run(
         config.data, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
     )
 
+    # pre-flight, where nobody made one
+    if order.foresee and crew.leads:
+        foresee.first(config, order, len(images.classes), report)
+
     # model
     found = start.choose(order, config, plan, images.digest, alive)
     report.doing("building the model")
@@ -99,6 +103,7 @@ def run(
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt, keeps=crew.leads)
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
+    crew.insist("where to begin", (images.digest, state.step))
     report.rows, report.best = state.rows, state.best
     report.facts["started_at_step"] = state.step
     report.alive(step=state.step, steps=plan.steps, epoch=state.epoch, epochs=plan.epochs)

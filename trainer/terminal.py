@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,10 +12,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from schemas.events import Alive, Line
-from trainer.report import EPOCHS, pace_words
+from schemas.rundir import AttemptDir
+from trainer.report import EPOCHS, EventFile, Report, pace_words
 
 PLAIN = logging.Formatter("%(message)s")
 TIMED = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+
+
+@contextmanager
+def at_terminal(attempt: AttemptDir) -> Iterator[Report]:
+    """What a run reports to while somebody watches it."""
+    with Bar(Console(stderr=True)) as bar:
+        talk(bar, attempt.log)
+        yield Report([EventFile(attempt.events), bar])
 
 
 class Bar:

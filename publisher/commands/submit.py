@@ -21,6 +21,7 @@ from publisher.options import (
     PrintId,
     Seeds,
     TimeLimit,
+    host_of,
     parent_of,
     seconds_of,
 )
@@ -96,7 +97,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     limit, megabytes = seconds_of(time_limit, "--time-limit"), megabytes_of(memory, "--memory")
-    needs = Needs(on, gpus, megabytes, limit)
+    needs = Needs(host_of(on, "--on"), gpus, megabytes, limit)
     settings = console.settings()
     user = settings.user
     wishes = Wishes(user, name, priority, notify_of(notify, "--notify"), hold, needs, max_parallel)

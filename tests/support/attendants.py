@@ -61,7 +61,7 @@ class Attendant:
         whole, _, _ = self.raw.rpartition(b"\n")
         return [parse_line(line) for line in whole.splitlines()]
 
-    def next(self, kind: type[L], number: int = 1) -> L:
+    def next(self, kind: type[L], number: int = 1, limit_s: float = 20.0) -> L:
         """The so-manieth line of a kind, once it is said; until then the trainer hears beats."""
 
         def found() -> L | None:
@@ -70,7 +70,7 @@ class Attendant:
             lines = [line for line in self.lines() if isinstance(line, kind)]
             return lines[number - 1] if len(lines) >= number else None
 
-        line = wait_until(found, what=f"{kind.__name__} number {number}")
+        line = wait_until(found, limit_s, f"{kind.__name__} number {number}")
         assert line
         return line
 
@@ -105,8 +105,8 @@ class ByHand:
         assert self.process.pid
         os.kill(self.process.pid, number)
 
-    def code(self) -> int:
-        wait_until(lambda: not self.process.is_alive(), what="its end")
+    def code(self, limit_s: float = 20.0) -> int:
+        wait_until(lambda: not self.process.is_alive(), limit_s, "its end")
         assert self.process.exitcode is not None
         return self.process.exitcode
 
