@@ -183,7 +183,7 @@ def bench_commands(url: str, folder: Path) -> None:
     row("a bare typer program (B: bare python)", bare, process(["-c", "pass"], {}))
     here = {"REDIS_URL": url, "TRAINQ_PREFIX": "listed:", "TRAINQ_PREFLIGHT_S": "0"}
     for runs, prefix in ((LISTED, "listed:"), (MANY, "many:")):
-        listing = process(QUEUE + ["list"], {**here, "TRAINQ_PREFIX": prefix})
+        listing = process([*QUEUE, "list"], {**here, "TRAINQ_PREFIX": prefix})
         row(f"queue list, {runs:,} runs (B: bare typer)", listing, bare)
     for verb in ("show", "why", "logs"):
         row(
