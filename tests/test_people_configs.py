@@ -12,8 +12,8 @@ from support.runs import claim
 from support.servers import TestServer
 
 from publisher.difference import between, changes, difference_lines, difference_record
+from publisher.dotted import flat
 from publisher.draft import draft
-from publisher.plan import flat
 from publisher.sides import Side, of_run
 from publisher.templates import TEMPLATES
 from schemas.config import TrainConfig
