@@ -1,7 +1,7 @@
 # What people type and CI types too; `make help` lists it.
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo test lint mutants bench lock clean
+.PHONY: help setup demo test lint docs mutants bench lock clean
 help:  ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
 
@@ -20,6 +20,9 @@ lint: setup  ## style and types
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
+
+docs: setup  ## docs/cli.md anew from every --help
+	@$(PYTHON) docs/cli.py
 
 mutants: setup  ## break every Lua script in many ways; the tests of the door must notice each
 	@$(PYTHON) tests/mutants

@@ -1,7 +1,24 @@
 """The `publisher` command: check configs and put them in the queue."""
 
+import gc
+
 from publisher import console
-from publisher.commands import diff, doctor, edit, import_, init, retry, schema, submit, validate
+from publisher.commands import (
+    diff,
+    doctor,
+    edit,
+    import_,
+    init,
+    preflight,
+    retry,
+    schema,
+    submit,
+    validate,
+)
+
+# A command makes values, keeps them and ends: looking for garbage as often as Python does by itself
+# would cost a fifth of a large submit.
+GARBAGE = 500_000
 
 app = console.desk(
     "Check configs and put them in the queue.",
@@ -21,6 +38,7 @@ console.add(
         "publisher validate examples/*.yaml --json",
     ),
 )
+console.add(app, "preflight", preflight.preflight, preflight.HELP)
 console.add(app, "diff", diff.diff, diff.HELP)
 console.add(app, "doctor", doctor.doctor, doctor.HELP, bare=True)
 console.add(app, "import", import_.import_configs, import_.HELP)
@@ -42,6 +60,7 @@ console.add(
 
 
 def main() -> None:
+    gc.set_threshold(GARBAGE)
     app(prog_name="publisher")
 
 

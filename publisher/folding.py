@@ -75,25 +75,24 @@ def counts(row: Row) -> bool:
     return row.kind == "train" and row.best is not None and isfinite(row.best.value)
 
 
-def counted(view: BatchView) -> str:
+def counted(view: BatchView, states: Sequence[State] = LIVELIEST) -> str:
     """`2 running, 6 queued, 1 failed`."""
-    return ", ".join(f"{view.counts[s]} {s}" for s in LIVELIEST if view.counts.get(s))
+    return ", ".join(f"{view.counts[s]} {s}" for s in states if view.counts.get(s))
 
 
-def why_folded(entry: Folded, seen: Snapshot, symbols: Mapping[State, str]) -> str:
-    """How many of it stand where and what holds it; with symbols where there is little room."""
+def why_folded(entry: Folded, seen: Snapshot, *, wide: bool) -> str:
+    """How many of it stand where and what holds it; with its owner where there is no other room."""
     view = entry.batch
     control = control_of(seen.controls, "hold", f"batch:{view.card.id}")
     reason = f"held {signed(control)}" if control else ""
     if not view.open:
         reason = "its submit is not complete"
     done = f"done in {in_words(end)}" if (end := _last_end(entry, seen)) else ""
-    if not symbols:
+    if wide:
         return "; ".join(part for part in (reason, counted(view), done) if part)
-    numbers = [f"{symbols[s]}{view.counts[s]}" for s in LIVELIEST if view.counts.get(s)]
-    return "; ".join(
-        part for part in (f"{view.card.user}: {' '.join(numbers)}", reason or done) if part
-    )
+    left = counted(view, LIVELIEST[:-1])  # the progress says how many have finished
+    whose = view.card.user + (f": {left}" if left else "")
+    return "; ".join(part for part in (whose, reason or done) if part)
 
 
 def _last_end(entry: Folded, seen: Snapshot) -> Span | None:

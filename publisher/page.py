@@ -62,13 +62,13 @@ def page_lines(page: Page, width: int) -> list[Line]:
         ("History", _history(page.events, page.now)),
         ("Log", [*page.log[-LAST_LINES:], f"all of it: queue logs {run.id}"] if page.log else []),
     ]
-    rows = [_title(run, page.now)]
+    rows = [title(run, page.now)]
     for label, texts in sections:
         rows += _section(label, texts, width)
     return rows
 
 
-def _title(run: Run, now: float) -> Line:
+def title(run: Run, now: float) -> Line:
     symbol, style = LOOKS[run.state]
     attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
     began = run.started_at or run.submitted_at
@@ -261,11 +261,11 @@ def _source(run: Run) -> list[str]:
 
 def _history(events: Sequence[Event], now: float) -> list[str]:
     told = [event for event in events if event.kind is not EventKind.CHECKPOINT]
-    rows = [_event(event, now) for event in told[-HISTORY:]]
+    rows = [event_text(event, now) for event in told[-HISTORY:]]
     return [f"({len(told) - HISTORY} earlier)", *rows] if len(told) > HISTORY else rows
 
 
-def _event(event: Event, now: float) -> str:
+def event_text(event: Event, now: float) -> str:
     words = str(event.kind).replace("_", " ")
     by = f" by {event.by}" if event.by else ""
     attempt = f" (attempt {event.attempt})" if event.attempt else ""

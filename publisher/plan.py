@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from schemas import contradictions
 from schemas.components.data import KFold
-from schemas.config import experiment_of
+from schemas.config import Scribe
 from schemas.errors import TransitionRefused, UsageError
 from schemas.preflight import Preflight, declared_mb, key_of
 from schemas.run import ENDED, Kind, Parent, Run, State
@@ -118,21 +118,22 @@ def new_runs(configs: Sequence[Loaded], wishes: Wishes, code: str = "") -> list[
             f"--name is the name of one run, and {len(configs)} files were given",
             fix="name them in their files, or leave the names to trainq",
         )
-    planned = [_new_run(loaded, wishes, code) for loaded in configs]
+    scribe = Scribe()
+    planned = [_new_run(loaded, wishes, code, scribe) for loaded in configs]
     return _named_apart([*planned, *_gatherings(configs, planned)])
 
 
-def _new_run(loaded: Loaded, wishes: Wishes, code: str) -> Planned:
+def _new_run(loaded: Loaded, wishes: Wishes, code: str, scribe: Scribe) -> Planned:
     refuse_uneven(loaded, wishes.needs.gpus)
-    config, canonical = loaded.config, loaded.config.canonical()
+    config = loaded.config
     stem = slug(wishes.name) if wishes.name else config.name or ""
     folds = isinstance(config.data.split, KFold) and bool(loaded.cell)
     return Planned(
         name=cell_name(stem, loaded) if stem else run_name(config, loaded.overrides),
         user=wishes.user,
-        config=canonical,
+        config=scribe.canonical(config),
         overrides=loaded.overrides,
-        digest=experiment_of(canonical),
+        digest=scribe.experiment(config),
         code=code,
         fold=config.data.split.fold if isinstance(config.data.split, KFold) and folds else None,
         priority=wishes.priority,

@@ -14,6 +14,7 @@ from publisher.commands import (
     results,
     show,
     wait,
+    watch,
     why,
 )
 
@@ -27,6 +28,7 @@ console.add(app, "list", list.list_runs, list.HELP, bare=True)
 console.add(app, "show", show.show, show.HELP)
 console.add(app, "why", why.why, why.HELP)
 console.add(app, "logs", logs.logs, logs.HELP)
+console.add(app, "watch", watch.watch, watch.HELP, bare=True)
 console.add(app, "cancel", cancel.cancel, cancel.HELP)
 console.add(app, "hold", hold.hold, hold.HELP)
 console.add(app, "release", release.release, release.HELP)

@@ -97,7 +97,6 @@ def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
 def _batch_row(entry: Folded, seen: Snapshot, *, wide: bool) -> list[Piece]:
     """`k3p9aa  lr-sweep x12  > running  3/12`: the runs that ended, of those there are."""
     card = entry.batch.card
-    symbols = {} if wide else {state: symbol for state, (symbol, _) in LOOKS.items()}
     return [
         piece(card.id, "bold"),
         piece(f"{card.name} x{entry.runs}"),
@@ -107,7 +106,7 @@ def _batch_row(entry: Folded, seen: Snapshot, *, wide: bool) -> list[Piece]:
         *[piece("")] * 5,
         piece(card.user),
         piece(brief(seen.now - entry.batch.submitted_at)),
-        piece(why_folded(entry, seen, symbols), "bad" if entry.state is State.FAILED else ""),
+        piece(why_folded(entry, seen, wide=wide), "bad" if entry.state is State.FAILED else ""),
     ]
 
 

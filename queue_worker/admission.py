@@ -10,7 +10,7 @@ NAMED = 2  # processes that one line names
 SETTLE_S = 5.0  # a card stays free so long before we take it: people run one script after another
 JUST_LEFT = f"others have just left; waits {SETTLE_S:.0f} s whether the card stays free"
 DRIVERS_MB = 1024  # what a driver may keep of an empty card
-DYING_S = 30.0  # a trainer that has ended may take so long to give its memory back
+MENDS_S = 30.0  # a trainer may take so long to give its memory back, a driver to find its words
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Past:
     trainers: frozenset[int] = frozenset()  # pids that have borne the mark of a trainer of ours
     idle_mb: int = 0  # free of the fullest card when nothing of ours trained
     others_at: float | None = None  # when a worker with manners last had to wait for others
-    left_since: float | None = None  # trainers are there since then, though nothing trains
+    bad_since: float | None = None  # since then a driver fails or a trainer that ended is there
 
 
 UNSEEN = Past()
@@ -72,13 +72,14 @@ def look(
     """What these GPUs can take, and what to remember; `training`: a trainer of ours lives there."""
     readings = [_recognised(reading, past.trainers) for reading in readings]
     left = any(_ours(reading) for reading in readings) and not training
+    bad = left or any(reading.fault for reading in readings)
     waits = any(_wait(reading, manners) for reading in readings) and not training
     free = min((reading.free_mb for reading in readings), default=0)
     seen = Past(
         idle_mb=past.idle_mb if training else free,
         trainers=frozenset(one.pid for reading in readings for one in _ours(reading)),
         others_at=now if waits else past.others_at,
-        left_since=(past.left_since or now) if left else None,
+        bad_since=None if not bad else now if past.bad_since is None else past.bad_since,
     )
     return offer(readings, manners, training=training, past=seen, now=now), seen
 
@@ -96,14 +97,14 @@ def offer(
         return Offer()
     room = min(_room(reading, training, past.idle_mb) for reading in readings)
     memory = max(1, room)  # 0 would mean that no limit is known
+    broken = past.bad_since is not None and now - past.bad_since > MENDS_S
     if faults := [_fault(reading) for reading in readings if reading.fault]:
-        return Offer(memory, busy_with="; ".join(faults), broken=True)
+        return Offer(memory, busy_with="; ".join(faults), broken=broken)
     others = "; ".join(_others(reading) for reading in readings if _foreign(reading))
     if training:  # whoever else is there now is waited for afterwards
         return Offer(memory, shared_with=others)
-    left_s = now - (now if past.left_since is None else past.left_since)
-    if left := [_left(reading, left_s) for reading in readings if _ours(reading)]:
-        return Offer(memory, busy_with="; ".join(left), broken=left_s > DYING_S)
+    if left := [_left(reading, broken) for reading in readings if _ours(reading)]:
+        return Offer(memory, busy_with="; ".join(left), broken=broken)
     if waits := [why for reading in readings if (why := _wait(reading, manners))]:
         return Offer(memory, busy_with="; ".join(waits))
     if past.others_at is not None and now - past.others_at < SETTLE_S:
@@ -133,10 +134,10 @@ def _fault(reading: Reading) -> str:
     return f"GPU {reading.index} does not answer: {reading.fault}"
 
 
-def _left(reading: Reading, left_s: float) -> str:
+def _left(reading: Reading, for_good: bool) -> str:
     """A trainer that should be gone."""
-    told = f"GPU {reading.index}: {_told(_ours(reading))} of an earlier run"
-    if left_s > DYING_S:
+    told = f"GPU {reading.index}: {_told(_ours(reading))}"
+    if for_good:
         return f"{told} does not die; a reboot frees the card"
     return f"{told} is still ending"
 
@@ -185,7 +186,8 @@ def _told(processes: Sequence[Process]) -> str:
 def _one(process: Process) -> str:
     memory = f", {gigabytes(process.memory_mb)}" if process.memory_mb else ""
     whose = f"{process.owner}'s " if process.owner else "an unseen "
-    return f"{whose}{process.command or 'process'} (pid {process.pid}{memory})"
+    what = "a trainer of ours" if process.trainer else whose + (process.command or "process")
+    return f"{what} (pid {process.pid}{memory})"
 
 
 def gigabytes(megabytes: int) -> str:

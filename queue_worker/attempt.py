@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queue_worker.records import Claim, Ending, Renewal, Report, Verdict
-from schemas.events import Alive, Chosen, Epoch, Line, Saved, metrics_row
+from schemas.events import Alive, Chosen, Epoch, Foreseen, Line, Saved, metrics_row
 from schemas.run import Best, Progress
 
 LOG_LINES = 2000  # kept while Redis is away; the attempt's own file has them all
@@ -22,6 +22,7 @@ class Heard:
     progress: Progress | None = None
     best: Best | None = None
     chosen: Chosen | None = None
+    foreseen: Foreseen | None = None
     saved: Saved | None = None
 
     def beyond(self, step: int) -> bool:
@@ -66,6 +67,8 @@ class Attempt:
             self.heard.best = line.best or self.heard.best
         elif isinstance(line, Chosen):
             self.heard.chosen = line
+        elif isinstance(line, Foreseen):
+            self.heard.foreseen = line
         elif isinstance(line, Saved):
             self.heard.saved = self._pointer = line
             self._hurry()
@@ -98,7 +101,7 @@ class Attempt:
 
     def _next_report(self) -> Report:
         self._number += 1
-        chosen = self.heard.chosen
+        chosen, foreseen = self.heard.chosen, self.heard.foreseen
         report = Report(
             number=self._number,
             progress=self.heard.progress,
@@ -107,6 +110,7 @@ class Attempt:
             metrics=tuple(self._rows),
             precision=chosen.precision if chosen else "",
             micro_batch=chosen.micro_batch if chosen else 0,
+            preflight=foreseen.preflight.model_dump(mode="json") if foreseen else {},
         )
         self._log, self._rows, self._unsaid = [], [], False
         return report

@@ -216,7 +216,8 @@ class GpuWorker(BaseWorker):
         parts = self._parts(attempt.run)
         if parts is None:
             return Ending(state=State.QUEUED, cause=Cause.DRAINED)
-        prepared = prepare(attempt.run, attempt.token, self._root, self._settings, parts)
+        memory = self._first_card.memory_mb
+        prepared = prepare(attempt.run, attempt.token, self._root, self._settings, parts, memory)
         if prepared.done:
             log.info("%s had finished before its worker died", attempt.run.id)
             return outcome.measured(outcome.finished(prepared.done), prepared.done)

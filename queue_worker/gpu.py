@@ -142,6 +142,14 @@ def demand_kernels(found: Probe) -> None:
     """Refuse missing kernels, never a version."""
     if not found.kernel:
         return
+    if not found.sm:  # it did not even get as far as the device
+        raise TrainqError(
+            f"torch {found.torch} cannot use the GPU ({found.kernel})",
+            where=f"it was built for {f'CUDA {found.cuda}' if found.cuda else 'the CPU only'}",
+            fix="nvidia-smi shows which CUDA the driver serves; torch must not be built for more"
+            if found.cuda
+            else "pip install torch==2.10.0 torchvision==0.25.0",
+        )
     wheel = "a torch whose torch.cuda.get_arch_list() names it"
     if found.sm == "sm_70":
         wheel = "pip install torch==2.10.0 torchvision==0.25.0 (newer default wheels dropped V100)"

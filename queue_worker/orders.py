@@ -31,7 +31,12 @@ class Prepared:
 
 
 def prepare(
-    run: Run, token: str, root: RunsRoot, settings: Settings, parts: tuple[Part, ...] = ()
+    run: Run,
+    token: str,
+    root: RunsRoot,
+    settings: Settings,
+    parts: tuple[Part, ...] = (),
+    gpu_memory_mb: int = 0,
 ) -> Prepared:
     """Make the run's and the attempt's folder and say what the trainer is to do."""
     if not ID_PATTERN.match(run.id):
@@ -56,6 +61,9 @@ def prepare(
         init_from="" if resume else _inside(root.path, run.start_from),
         micro_batch=run.micro_batch,
         precision=run.precision,
+        foresee=bool(gpu_memory_mb) and run.kind == "train" and not run.preflight and not resume,
+        memory_mb=run.memory_mb,
+        gpu_memory_mb=gpu_memory_mb,
         silence_s=settings.silence_s,
     )
     return Prepared(order, folder, done)

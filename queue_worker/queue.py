@@ -211,6 +211,8 @@ class Queue(Asking):
         fields: dict[str, str] = {"precision": report.precision} if report.precision else {}
         if report.micro_batch:
             fields["micro_batch"] = str(report.micro_batch)
+        if report.preflight:
+            fields["preflight"] = dump(report.preflight)
         if report.progress:
             fields["progress"] = dump(plain(report.progress))
         if report.best:

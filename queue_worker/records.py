@@ -182,6 +182,7 @@ class Report(Record):
     best: Best | None = None
     precision: str = ""
     micro_batch: int = 0
+    preflight: dict[str, Any] = Field(default_factory=dict)  # made here, where nobody had before
 
 
 class Row(Record):

@@ -5,7 +5,6 @@ Reading files, overrides and caret errors is `schemas.source`; here is only what
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -74,11 +73,11 @@ class TrainConfig(Spec):
 
     def digest(self) -> str:
         """The same for the same config, however its file was written."""
-        return digest_of(self.canonical())
+        return hashlib.sha256(_text(self.canonical()).encode()).hexdigest()
 
     def experiment(self) -> str:
         """The same for runs that differ in their seed, or in what is said about them."""
-        return experiment_of(self.canonical())
+        return Scribe().experiment(self)
 
     def contradictions(self) -> list[Contradiction]:
         """What no single key can know to be wrong."""
@@ -91,12 +90,39 @@ class TrainConfig(Spec):
         ]
 
 
-def experiment_of(canonical: Mapping[str, Any]) -> str:
-    """The digest of an experiment, for who has the canonical values already."""
-    return digest_of({name: v for name, v in canonical.items() if name not in SAID})[:16]
+class Scribe:
+    """Writes configs down; a section that several of them share is written once.
+
+    A section is known by which it is, not by what it equals: -0.0 equals 0.0 and reads otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._sections: dict[int, tuple[dict[str, Any], str, Spec]] = {}
+
+    def canonical(self, config: TrainConfig) -> dict[str, Any]:
+        """What `config.canonical()` gives; its sections may be those of another config too."""
+        return {
+            name: self._section(value)[0] if isinstance(value, Spec) else value
+            for name, value in vars(config).items()
+        }
+
+    def experiment(self, config: TrainConfig) -> str:
+        """What `config.experiment()` gives."""
+        text = ",".join(
+            f'"{name}":{self._section(value)[1] if isinstance(value, Spec) else _text(value)}'
+            for name, value in sorted(vars(config).items())
+            if name not in SAID
+        )
+        return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]
+
+    def _section(self, section: Spec) -> tuple[dict[str, Any], str, Spec]:
+        known = self._sections.get(id(section))
+        if known is None:
+            values = section.model_dump(mode="json")
+            known = values, _text(values), section  # which is kept, so that its id stays its own
+            self._sections[id(section)] = known
+        return known
 
 
-def digest_of(values: Mapping[str, Any]) -> str:
-    """The same for the same values, in whatever order."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

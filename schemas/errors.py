@@ -16,8 +16,9 @@ from unicodedata import combining, east_asian_width
 
 WIDEST = 100  # characters of a config's line that an error shows
 
-EXIT_CODES = """Exit codes: 0 ok; 1 the run or the operation failed; 2 usage or invalid config;
-3 not found or ambiguous; 4 Redis unreachable; 5 wait timed out; 6 run cancelled; 130 Ctrl-C."""
+EXIT_CODES = """Exit codes: 0 ok; 1 the run or the operation failed; 2 usage or invalid
+config; 3 not found or ambiguous; 4 Redis unreachable; 5 wait timed out;
+6 run cancelled; 130 Ctrl-C."""
 
 
 class TrainqError(Exception):

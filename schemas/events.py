@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from schemas.preflight import Preflight
 from schemas.run import Best, Cause, Progress, Record, Seconds, State
 
 
@@ -103,6 +104,9 @@ class Order(Record):
     init_from: str = ""  # of a retry: absolute path of the old run's checkpoint
     micro_batch: int = 0
     precision: str = ""
+    foresee: bool = False  # nobody has predicted what the run needs: do it first
+    memory_mb: int = 0  # that the run asked for; 0: it did not
+    gpu_memory_mb: int = 0  # of each device
     silence_s: float = 0  # beats missing for longer than this: save and exit 75; 0 = no worker
     env: dict[str, str] = Field(default_factory=dict)
 
@@ -151,7 +155,14 @@ class Chosen(Record):
     micro_batch: int
 
 
-Line = Annotated[Warm | Alive | Epoch | Saved | Chosen, Field(discriminator="kind")]
+class Foreseen(Record):
+    """What the run will need, found out before its first step."""
+
+    kind: Literal["foreseen"] = "foreseen"
+    preflight: Preflight
+
+
+Line = Annotated[Warm | Alive | Epoch | Saved | Chosen | Foreseen, Field(discriminator="kind")]
 LINE: TypeAdapter[Line] = TypeAdapter(Line)
 
 

@@ -58,3 +58,18 @@ def test_importing_the_client_loads_nothing_heavy() -> None:
     code = "import sys, publisher.client; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"pandas", "numpy", "torch", "rq", "redis"} & set(loaded)
+
+
+def test_a_laptop_without_pandas_is_told_what_to_install(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["pandas"] = None
+from publisher.frames import frame
+from schemas.errors import TrainqError
+try:
+    frame([])
+except TrainqError as error:
+    print(*error.lines())
+"""
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert "tables of runs need pandas" in said and "pip install 'trainq[tables]'" in said

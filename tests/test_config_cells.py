@@ -1,6 +1,8 @@
 """A cell of a sweep is checked as strictly, and said to be as wrong, as if it stood alone."""
 
+import json
 from datetime import timedelta
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.config import TrainConfig
+from schemas.config import SAID, Scribe, TrainConfig
 from schemas.errors import ConfigError
 from schemas.source import load_cells, read
 from schemas.sweep import Spread
@@ -101,6 +103,18 @@ def test_a_key_that_one_cell_has_no_place_for_is_refused_though_it_is_the_same_i
     file.write_text("model: {name: resnet10t}\n")
     with pytest.raises(ConfigError, match="unknown key 'hflip'"):
         load_cells(file, ["augment.kind=none,timm", "augment.hflip=0"], GRID)
+
+
+def test_what_is_written_once_for_several_is_what_each_writes_alone(file: Path) -> None:
+    file.write_text("model: {name: resnet10t}\nnote: größe\n")
+    scribe = Scribe()
+    for cell in load_cells(file, ["seed=1,2", "mix.mixup=0,-0.0", "data.img_size=64,96"], GRID):
+        canonical = cell.config.canonical()
+        assert json.dumps(scribe.canonical(cell.config)) == json.dumps(canonical)
+        kept = {name: value for name, value in canonical.items() if name not in SAID}
+        text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+        assert scribe.experiment(cell.config) == sha256(text.encode()).hexdigest()[:16]
+        assert cell.config.experiment() == scribe.experiment(cell.config)
 
 
 def test_cells_share_the_sections_that_are_equal(file: Path) -> None:

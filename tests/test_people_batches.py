@@ -46,7 +46,7 @@ def test_a_batch_is_one_line_that_opens(desk: Desk) -> None:
     head, *rest = answer.out.splitlines()[1:]
     assert head.split()[:7] == [batch, "lr-sweep", "x3", ">", "running", "1/3", "acc"]
     assert "1 running, 1 queued, 1 finished" in head and "ana" in head
-    assert "ana: >1 .1 +1" in desk.queue("list", COLUMNS="80").out
+    assert "ana: 1 running, " in desk.queue("list", COLUMNS="80").out
     assert rest[0].startswith(alone) and "2 ahead" not in rest[0]
     assert f"queue list -b {batch}" in answer.err
     opened = desk.queue("list", "-b", "lr-sweep", "-o", "id").out.split()

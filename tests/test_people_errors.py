@@ -137,12 +137,25 @@ def test_nothing_at_all_is_answered_with_help(desk: Desk, tool: str) -> None:
 
 
 LOOKING = (
-    *("list", "show", "why", "logs", "cancel", "hold", "release", "move", "wait", "results"),
+    *(
+        "list",
+        "show",
+        "why",
+        "logs",
+        "watch",
+        "cancel",
+        "hold",
+        "release",
+        "move",
+        "wait",
+        "results",
+    ),
     *("compare", "export"),
 )
 ASKING = ("submit", "validate", "retry", "schema")
 VERBS = [*(f"queue {verb}" for verb in LOOKING), *(f"publisher {verb}" for verb in ASKING)]
 BARE = (
+    "queue watch",
     "queue list",
     "queue results",
     "queue export",

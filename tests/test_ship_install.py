@@ -109,6 +109,8 @@ def test_laptop_validates_submits_and_looks(run: Run) -> None:
     submitted = run("publisher", "submit", example)
     assert submitted.returncode == 0, submitted.stderr
     assert "no torch here: the worker makes the pre-flight" in submitted.stderr
+    asked = run("publisher", "preflight", example)
+    assert asked.returncode == 2 and "not installed here" in asked.stderr
     listed = run("queue", "list")
     assert "queued" in listed.stdout and "sketch-small" in listed.stdout, listed.stderr
 

@@ -123,7 +123,7 @@ def test_a_trainer_that_outlived_its_run_keeps_the_worker_from_its_card() -> Non
     soon, late, gone = looks(
         (100, "trainer", False), (131, "trainer", False), (132, "empty", False)
     )
-    whose = "GPU 0: trainq's python -m trainer attend (pid 7000, 12 GB) of an earlier run"
+    whose = "GPU 0: a trainer of ours (pid 7000, 12 GB)"
     assert (soon.busy_with, soon.broken) == (f"{whose} is still ending", False)
     assert (late.busy_with, late.broken) == (
         f"{whose} does not die; a reboot frees the card",
@@ -135,9 +135,7 @@ def test_a_trainer_that_outlived_its_run_keeps_the_worker_from_its_card() -> Non
 def test_a_trainer_that_dies_is_known_though_it_shows_neither_mark_nor_command() -> None:
     before, after = looks((0, "trainer", True), (1, "dying", False), manners=WAITS)
     assert before.busy_with == ""
-    assert after.busy_with == "GPU 0: trainq's process (pid 7000, 12 GB) of an earlier run " + (
-        "is still ending"
-    )
+    assert after.busy_with == "GPU 0: a trainer of ours (pid 7000, 12 GB) is still ending"
     alone = looks((0, "dying", False), manners=WAITS)[0]
     assert alone.busy_with.endswith("waits until the card is free")  # nobody knows whose it was
 
@@ -178,7 +176,15 @@ def test_a_driver_that_names_nobody_leaves_the_card_to_the_trainer_that_is_there
 
 
 def test_a_lost_gpu_is_told_while_it_trains_too() -> None:
-    assert offer("lost", training=True).broken
+    assert "GPU is lost" in offer("lost", training=True).busy_with
+
+
+def test_a_driver_that_fails_once_is_not_broken_and_one_that_goes_on_is() -> None:
+    once, well, again, later = looks(
+        *[(0, "lost", False), (1, "empty", False), (2, "lost", True), (33, "lost", False)]
+    )
+    assert [each.broken for each in (once, well, again, later)] == [False, False, False, True]
+    assert "GPU is lost" in once.busy_with and well == Offer(32476)
 
 
 def test_several_cards_offer_what_the_fullest_has_and_tell_of_each() -> None:
@@ -188,7 +194,7 @@ def test_several_cards_offer_what_the_fullest_has_and_tell_of_each() -> None:
     both = offer("crowded", "notebook", manners=WAITS).busy_with
     assert both.startswith("GPU 0: bo's python lab.py") and "; GPU 1: bo's" in both
     lost = offer("notebook", "lost", manners=WAITS)
-    assert (lost.busy_with, lost.broken) == ("GPU 1 does not answer: GPU is lost", True)
+    assert lost.busy_with == "GPU 1 does not answer: GPU is lost"
 
 
 def test_the_cpu_has_no_limit() -> None:

@@ -206,6 +206,21 @@ def test_a_torch_without_kernels_for_the_gpu_is_refused_with_the_wheel_to_instal
     assert "torch==2.10.0" in said and "sm_75" in said and "V100" in said
 
 
+@pytest.mark.parametrize(
+    ("cuda", "where", "fix"),
+    [
+        ("13.0", "it was built for CUDA 13.0", "must not be built for more"),
+        ("", "it was built for the CPU only", "pip install torch==2.10.0"),
+    ],
+)
+def test_a_torch_that_does_not_find_the_gpu_is_refused_with_the_reason(
+    cuda: str, where: str, fix: str
+) -> None:
+    with pytest.raises(TrainqError, match="cannot use the GPU") as refused:
+        gpu.demand_kernels(Probe(torch="2.11.0", cuda=cuda, kernel="driver too old"))
+    assert refused.value.where == where and fix in refused.value.fix
+
+
 def test_a_probe_that_cannot_run_says_why() -> None:
     with pytest.raises(TrainqError, match="torch could not be started") as refused:
         gpu.probe([sys.executable, "-c", "import no_such_torch"], dict(os.environ))

@@ -3,13 +3,19 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
+from rq import Queue, Worker
+from rq.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
+from rq.job import Job
+from rq.registry import clean_registries
 from support.waiting import wait_until
 from support.workers import Site
 
+from queue_worker import rqbook
 from schemas.run import State
 
 
@@ -83,6 +89,80 @@ def test_a_suspended_rq_starts_nothing_until_it_is_resumed(site: Site) -> None:
     assert site.queue.get(run_id).state is State.QUEUED
     rq(site, "resume")
     assert site.ended(run_id).state is State.FINISHED
+
+
+def test_every_button_of_rqs_tools_leaves_a_running_run_and_the_line_behind_it_alone(
+    site: Site,
+) -> None:
+    """What `rq info|suspend|empty|requeue`, an `rq worker` and rq-dashboard's pages would do."""
+    failed, running = site.submit("crash=2"), site.submit("steps=9999")
+    worker = site.worker("cpu", "--no-warm")
+    site.at_step(running, 2)
+    waiting = site.submit("steps=2")
+    client, lane, job_id = site.server.client(), _lane(site), f"{running}-1"
+    wait_until(lambda: client.zcard(f"rq:wip:{lane}"), what="the execution")
+    assert f"{lane}" in rq(site, "info") and "busy" in rq(site, "info", "-R")
+    rq(site, "suspend")
+    seen = _as_a_dashboard(client, lane)
+    assert seen["busy"] == [job_id] and seen["failed"] == [f"{failed}-1"]
+    rq(site, "requeue", "--all", "--queue", lane, "-S", "json")
+    rq(site, "empty", "--all")
+    rq(site, "resume")
+    rqbook.rq_queue(lane, client).push_job_id(job_id)
+    rq(site, "worker", lane, "--burst", "-S", "json")  # somebody's own, on our lane
+    site.at_step(running, site.steps(running)[-1]["step"] + 1)
+    rq(site, "suspend")
+    for press in _buttons(client, lane, job_id):
+        press()
+        site.at_step(running, site.steps(running)[-1]["step"] + 1)
+    rq(site, "resume")
+    site.at_step(running, site.steps(running)[-1]["step"] + 2)
+    assert worker.process.poll() is None
+    assert [site.queue.get(run).state for run in (running, waiting, failed)] == [
+        *(State.RUNNING, State.QUEUED, State.FAILED)
+    ]
+    site.queue.cancel(running, by="ana")
+    assert site.ended(running).state is State.CANCELLED and site.queue.get(running).attempt == 1
+    assert site.ended(waiting).state is State.FINISHED
+    assert site.queue.get(failed).attempt == 1 and site.kinds(failed).count("failed") == 1
+
+
+def _as_a_dashboard(client: redis.Redis, lane: str) -> dict[str, list[str]]:
+    """The reads behind rq-dashboard's pages: queues, workers, jobs, registries."""
+    queue = rqbook.rq_queue(lane, client)
+    jobs = [*queue.started_job_registry.get_job_ids(), *queue.failed_job_registry.get_job_ids()]
+    for job_id in jobs:
+        job = Job.fetch(job_id, connection=client, serializer="json")
+        assert job.get_status() and job.to_dict() and job.created_at and job.description
+    workers = Worker.all(connection=client, serializer="json")
+    assert [queue.name for worker in workers for queue in worker.queues] == [lane]
+    assert lane in [queue.name for queue in Queue.all(connection=client)]
+    assert all(worker.name and worker.get_state() and worker.last_heartbeat for worker in workers)
+    busy = [str(worker.get_current_job_id()) for worker in workers]
+    return {"busy": busy, "failed": queue.failed_job_registry.get_job_ids(cleanup=True)}
+
+
+def _buttons(client: redis.Redis, lane: str, job_id: str) -> list[Callable[[], object]]:
+    """Everything that can be pressed against a job, a worker or a queue."""
+    queue = rqbook.rq_queue(lane, client)
+    name = Worker.all(connection=client)[0].name
+
+    def job() -> Job:
+        return Job.fetch(job_id, connection=client, serializer="json")
+
+    return [
+        lambda: send_stop_job_command(client, job_id, serializer="json"),
+        lambda: send_kill_horse_command(client, name),
+        lambda: send_shutdown_command(client, name),
+        lambda: job().cancel(),
+        lambda: queue.enqueue_job(job()),  # "requeue" of a job that runs
+        lambda: clean_registries(queue),
+        lambda: job().delete(),
+        lambda: queue.push_job_id(job_id),
+        queue.empty,
+        lambda: queue.delete(delete_jobs=True),
+        lambda: client.delete("rq:workers", f"rq:worker:{name}"),
+    ]
 
 
 def test_rq_keys_of_a_wrong_type_stop_no_run(site: Site) -> None:

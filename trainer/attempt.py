@@ -15,7 +15,7 @@ from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import RunDir, write_atomic
 from schemas.source import load
-from trainer import gather
+from trainer import gather, machine
 from trainer.crew import Crew, Solo, lost
 from trainer.faults import Fault, Leave, Leaving
 from trainer.report import Report
@@ -63,7 +63,7 @@ def execute(order: Order, report: Report, leave: Leave, crew: Crew | None = None
         metrics=report.best_row(),
         seconds=round(time.monotonic() - began, 3),
         images_per_s=report.images_per_s,
-        facts=report.facts,
+        facts=report.facts | machine.peak(),
     )
     try:
         if crew.leads or end.cause:  # a helper has nothing to say of an end that is not its own

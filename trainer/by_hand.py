@@ -32,7 +32,13 @@ EPILOG = (
     "75 saved and left; 130 Ctrl-C."
 )
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, epilog=EPILOG)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    epilog=EPILOG,
+    rich_markup_mode=None,  # plain help, as of the other tools
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()

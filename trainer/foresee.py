@@ -3,15 +3,19 @@
 Whatever goes wrong here is an answer too, never an error: a run must not fail because of us.
 """
 
+import logging
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.components.model import Timm
 from schemas.config import TrainConfig
-from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of
+from schemas.events import Foreseen, Order
+from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of, judge, remedy
 from trainer import model as models
 from trainer.faults import ConfigFault
+from trainer.report import Report
 from trainer.shadow import Shadow
 from trainer.start import bare
 from trainer.timm_names import patch
@@ -19,6 +23,9 @@ from trainer.timm_names import patch
 IMAGES = 2  # that try a model: BatchNorm cannot learn from one
 STEPS = (32, 16, 14)  # what legal sizes are multiples of
 FAR = 160  # pixels to the farthest size that is tried
+
+
+LOG = logging.getLogger(__name__)
 
 
 class Refusal(Exception):
@@ -41,6 +48,24 @@ def answer(ask: Ask) -> Answer:
     except Exception as error:  # a model may say anything, and so may torch
         return Answer(key=ask.key, failed=f"{type(error).__name__}: {models.first_line(error)}")
     return Answer(key=ask.key, preflight=seen.model_copy(update={"key": ask.key}))
+
+
+def first(config: TrainConfig, order: Order, classes: int, report: Report) -> None:
+    """The pre-flight of a run that had none, by the trainer that is to run it; a ConfigFault when
+    it cannot run here. What the run asked for by hand counts more than what we predict."""
+    report.doing("predicting its memory")
+    given = answer(Ask(config=config.canonical(), gpus=order.gpus, classes=classes))
+    if given.refused:
+        raise ConfigFault(given.refused, fix=given.fix)
+    if not (seen := given.preflight):
+        LOG.warning("no pre-flight: %s", given.failed)
+        return
+    report.tell(Foreseen(preflight=seen))
+    verdict = judge(seen, order.gpu_memory_mb)
+    needs = f"it needs {verdict.share:.0%} of the {order.gpu_memory_mb / 1024:.1f} GiB here"
+    if verdict.word == "too big" and not order.memory_mb:
+        raise ConfigFault(f"{needs}: too much", fix=remedy(seen, verdict))
+    LOG.info("%s: %s", needs, verdict.word)
 
 
 def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:

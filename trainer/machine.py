@@ -67,6 +67,13 @@ def precision(wanted: str, chosen_before: str, where: torch.device) -> Precision
     raise ConfigFault(f"{describe(where)} has no {wanted}", fix=f"train.precision={best}, or auto")
 
 
+def peak() -> dict[str, int]:
+    """The most memory that tensors took on this GPU; of a CPU nothing is known that compares."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return {}
+    return {"peak_mb": torch.cuda.max_memory_allocated() >> 20}
+
+
 def describe(where: torch.device) -> str:
     """The device in words."""
     if where.type == "cuda":

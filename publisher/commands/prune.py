@@ -62,8 +62,8 @@ def prune(
         done = queue.prune(gone, before, by=user)
         gone = [run_id for run_id, why in done.items() if not why]
         ours = [run_id for run_id in ours if run_id in set(gone)]
-        for run_id in ours if root else ():
-            root.discard(run_id)
+        for run_id in ours:
+            RunsRoot(console.settings().runs).discard(run_id)
     if as_json:
         kept = {run_id: why for run_id, why in found.items() if why}
         console.out_json(

@@ -39,7 +39,7 @@ from schemas.sweep import Spread
 HELP = console.help_text(
     "Check configs and queue a run for each: all of them or none.",
     "publisher submit birds.yaml optim.lr=3e-4 --priority 10 --follow",
-    "publisher submit birds.yaml -m model.name=resnet18,vit_tiny_patch16_224 optim.lr=1e-3,3e-4",
+    "publisher submit birds.yaml -m optim.lr=1e-3,3e-4 model.name=resnet18,vgg16",
     "publisher submit birds.yaml --folds 5 --max-parallel 2 --notify @me",
 )
 MANY = 20  # runs that are shown before they are queued

@@ -16,7 +16,7 @@ from schemas.rundir import AttemptDir, RunDir
 from schemas.source import dump
 from trainer import checkpoint, model
 from trainer.attempt import execute
-from trainer.data import sketch, split
+from trainer.data import sources, split
 from trainer.faults import Leave
 from trainer.report import EventFile, Report, Sink
 
@@ -69,7 +69,7 @@ def result_of(order: Order) -> Result:
 
 def judged(weights: Path, config: TrainConfig, data: Path) -> tuple[list[float], int]:
     """The loss on every validation image, one by one, and how many were guessed right."""
-    images = sketch.read(config.data.source, data, lambda: None)
+    images = sources.read(config.data, data)
     net = model.build(config.model, len(images.classes), config.data.img_size, data, config.seed)
     net.load_state_dict(checkpoint.read(weights).weights)
     net.eval()

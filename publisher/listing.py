@@ -1,0 +1,169 @@
+"""What a list of runs reads at the door: which rows, what explains them, what fits a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from publisher.folding import Folded, best_of, fold
+from publisher.scene import foreseen
+from publisher.snapshot import Snapshot
+from schemas.run import ENDED, PENDING, Best, State
+
+if TYPE_CHECKING:
+    from queue_worker.queue import BatchView, Queue, Row
+
+PENDING_SHOWN = 20  # lines
+ENDED_SHOWN = 5
+LOOKED_AT = (300, 3000)  # pending runs of which these lines are made: a batch is one line
+MANY = 200  # runs of a batch that are not all shown when it is opened
+ASKED_ONE_BY_ONE = 50  # queued runs
+MEASURED = 300  # runs of a batch whose best value a list still looks for
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which runs are asked for, and how."""
+
+    states: frozenset[State]
+    owner: str = ""
+    batches: Sequence[str] = ()
+    most: int = 0
+    short: bool = True  # a screenful
+    folded: bool = True  # a batch is one line
+    ids_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What was found."""
+
+    seen: Snapshot
+    entries: Sequence[Row | Folded]  # the lines of a table
+    matching: int  # runs, shown or not
+
+    @property
+    def hidden(self) -> int:
+        """How many runs the lines leave out."""
+        shown = (entry.runs if isinstance(entry, Folded) else 1 for entry in self.entries)
+        return self.matching - sum(shown)
+
+
+def listing(queue: Queue, view: View) -> Listing:
+    """The runs that are asked for, and what explains them."""
+    rows, matching = _rows(queue, view)
+    seen = _seen(queue, rows, view)
+    if not view.ids_only:
+        seen = foreseen(queue, seen, _line(rows, view))
+    entries: Sequence[Row | Folded] = rows
+    if view.folded:
+        entries = fold(rows, seen.batches, _bests(queue, seen.batches))
+        if view.short and not view.owner:
+            entries = [*entries, *_behind(queue, seen.batches)]
+    if view.short and not view.batches:
+        entries = _screenful(entries)
+    return Listing(seen, entries, matching)
+
+
+def _rows(queue: Queue, view: View) -> tuple[Sequence[Row], int]:
+    """The rows to look at, and how many there are in all."""
+    if view.batches:
+        return _of_batches(queue, view)
+    if view.owner:  # only the door's filter knows how many are somebody's
+        rows = queue.list(states=view.states, user=view.owner)
+        return rows[: view.most or None], len(rows)
+    counts = queue.counts()
+    matching = sum(counts[state] for state in view.states)
+    if not view.short:
+        return queue.list(states=view.states, limit=view.most), matching
+    running = queue.list(states={State.RUNNING})
+    pending = _pending(queue)
+    ended = queue.list(states=ENDED, limit=ENDED_SHOWN)
+    return [*running, *pending, *ended], matching
+
+
+def _of_batches(queue: Queue, view: View) -> tuple[Sequence[Row], int]:
+    """All of a small batch; of a large one what goes on, comes next and ended last."""
+    size = sum(sum(batch.counts.values()) for batch in queue.batches(*view.batches))
+    parts: Sequence[tuple[frozenset[State], int]] = [(view.states, 0)]
+    if short := view.short and not view.owner and size > MANY:
+        parts = [(frozenset({State.RUNNING}), 0), (PENDING, PENDING_SHOWN), (ENDED, PENDING_SHOWN)]
+    found = [
+        row
+        for batch in view.batches
+        for states, limit in parts
+        for row in queue.list(states=states, user=view.owner, batch=batch, limit=limit)
+    ]
+    return found[: view.most or None], size if short else len(found)
+
+
+def _pending(queue: Queue) -> Sequence[Row]:
+    """Enough of those that come next to fill the screen, also behind a large batch."""
+    rows: Sequence[Row] = ()
+    for limit in LOOKED_AT:
+        rows = queue.list(states=PENDING, limit=limit)
+        if len(rows) < limit or len({row.batch or row.id for row in rows}) >= PENDING_SHOWN:
+            break
+    return rows
+
+
+def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
+    named = list(dict.fromkeys(row.batch for row in rows if row.batch))
+    views = queue.batches(*named) if named else []
+    waiting = [row for row in rows if row.state is State.WAITING]
+    return Snapshot(
+        now=queue.now(),
+        rows=rows,
+        ahead=_ahead(queue, rows, whole_line=not (view.owner or view.batches)),
+        counts=queue.counts(),
+        workers=queue.workers(),
+        controls=queue.controls(),
+        batches={batch.card.id: batch for batch in views},
+        running=queue.list(states={State.RUNNING}),
+        parents=queue.states(parent.id for row in waiting for parent in row.after),
+    )
+
+
+def _line(rows: Sequence[Row], view: View) -> Sequence[Row] | None:
+    """The line as it was read already; None where only a part of it was."""
+    if view.owner or view.batches or State.QUEUED not in view.states:
+        return None
+    return [row for row in rows if row.state is State.QUEUED]
+
+
+def _screenful(entries: Sequence[Row | Folded]) -> Sequence[Row | Folded]:
+    """What is going on: all that runs, what comes next, and the last few that ended."""
+    running = [entry for entry in entries if entry.state is State.RUNNING]
+    pending = [entry for entry in entries if entry.state in PENDING]
+    ended = [entry for entry in entries if entry.state in ENDED]
+    return [*running, *pending[:PENDING_SHOWN], *ended[:ENDED_SHOWN]]
+
+
+def _behind(queue: Queue, shown: Mapping[str, BatchView]) -> list[Folded]:
+    """Batches that wait behind so many runs that these were not looked through."""
+    newest = queue.batches(limit=PENDING_SHOWN)
+    waiting = [view for view in newest if any(view.counts.get(state) for state in PENDING)]
+    return [Folded(view, ()) for view in reversed(waiting) if view.card.id not in shown]
+
+
+def _ahead(queue: Queue, rows: Sequence[Row], *, whole_line: bool) -> dict[str, int]:
+    """How many queued runs go before each; somebody's runs alone do not tell."""
+    queued = [row for row in rows if row.state is State.QUEUED]
+    if not whole_line and len(queued) <= ASKED_ONE_BY_ONE:
+        places = {row.id: queue.position(row.id) for row in queued}
+        return {run_id: place for run_id, place in places.items() if place is not None}
+    if queued and not whole_line:
+        queued = queue.list(states={State.QUEUED})
+    return {row.id: place for place, row in enumerate(queued)}
+
+
+def _bests(queue: Queue, batches: Mapping[str, BatchView]) -> dict[str, Best]:
+    """The best value of each batch that is small enough to be looked through."""
+    measuring = (State.RUNNING, State.FINISHED)
+    found = {
+        batch_id: best_of(queue.list(states=measuring, batch=batch_id))
+        for batch_id, view in batches.items()
+        if 0 < sum(view.counts.get(state, 0) for state in measuring) <= MEASURED
+    }
+    return {batch_id: best for batch_id, best in found.items() if best}

@@ -1,0 +1,105 @@
+"""What `queue watch` shows: one run on a screen, and changes as lines for a pipe. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from publisher import snapshot
+from publisher.clock import of_day
+from publisher.page import event_text, title
+from publisher.reasons import Reasons, reason_lines
+from publisher.text import Line, Piece, line, piece
+from publisher.watching import last_state_of_line
+from schemas.run import ENDED, Run, State
+
+if TYPE_CHECKING:
+    from publisher.snapshot import Snapshot
+    from queue_worker.queue import Row
+    from schemas.events import Event
+
+BAR = 30
+EPOCHS = 8  # last values of the metric
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """All that the screen of one run shows."""
+
+    run: Run
+    seen: Snapshot
+    reasons: Reasons
+    metrics: Sequence[Mapping[str, Any]]
+    log: Sequence[str]
+
+
+def run_lines(one: Watched, width: int, height: int) -> list[Line]:
+    """The head, what it does, and as many of its last lines as fit."""
+    run = one.run
+    if run.state in (State.QUEUED, State.HELD, State.WAITING):
+        head = reason_lines(one.reasons, width)
+    else:
+        head = [title(run, one.seen.now), *_doing(run, one.seen), *_curve(run, one.metrics)]
+    foot = line(Piece(leaving(run), "dim"))
+    room = max(height - len(head) - 4, 0)
+    lines = (
+        [line(piece(last_state_of_line(raw)[:width])) for raw in one.log[-room:]] if room else []
+    )
+    return [*head, line(""), *lines, line(""), foot]
+
+
+def leaving(run: Run) -> str:
+    """What Ctrl-C means here."""
+    if run.state in ENDED:
+        return f"all of it: queue show {run.id}"
+    goes = "runs on" if run.state is State.RUNNING else "stays in line"
+    return f"Ctrl-C leaves, it {goes}.  Cancel it: queue cancel {run.id}"
+
+
+def _doing(run: Run, seen: Snapshot) -> list[Line]:
+    if run.state is not State.RUNNING:
+        text = snapshot.why(run, seen)
+        return [line("  ", Piece(text, "bad" if run.state is State.FAILED else ""))] if text else []
+    progress = run.progress
+    filled = round(snapshot.share(progress) * BAR)
+    facts = [
+        f"[{'#' * filled}{'-' * (BAR - filled)}]" if progress.steps else "",
+        snapshot.done(progress),
+        f"{progress.images_per_s:.0f} img/s" if progress.images_per_s else "",
+        f"loss {snapshot.number(progress.loss)}" if progress.loss is not None else "",
+        snapshot.why(run, seen),
+    ]
+    return [line("  ", "  ".join(fact for fact in facts if fact))]
+
+
+def _curve(run: Run, metrics: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """The metric that counts, epoch by epoch."""
+    best = run.best
+    if best is None:
+        return []
+    values = [row[best.metric] for row in metrics if isinstance(row.get(best.metric), int | float)]
+    told = " ".join(snapshot.number(value) for value in values[-EPOCHS:])
+    more = "... " if len(values) > EPOCHS else ""
+    top = Piece(f"best {snapshot.number(best.value)} at epoch {best.epoch}", "good")
+    return [line("  ", piece(f"{best.metric}  {more}{told}  "), top)]
+
+
+# ---- lines for a pipe ----------------------------------------------------------------------------
+
+
+def standing_line(row: Row | Run, seen: Snapshot) -> str:
+    """`12:03:11  7f3k2q vit-s running 3/20, acc 0.812, done in 15m-20m`."""
+    facts = [
+        f"{row.id} {row.name} {row.state} {snapshot.done(row.progress)}".rstrip(),
+        snapshot.best_text(row.best),
+        snapshot.why(row, seen),
+    ]
+    return f"{of_day(seen.now, seen.now)}  {', '.join(fact for fact in facts if fact)}"
+
+
+def change_line(event: Event, name: str, now: float) -> str:
+    """`12:03:11  7f3k2q vit-s claimed by v100:0 (attempt 1)`."""
+    at, _, said = event_text(event, now).partition("  ")
+    whose = f"{event.run} {name} ".lstrip() if event.run else ""
+    return f"{at}  {whose}{said}"
