@@ -22,7 +22,7 @@ from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump, load
-from trainer import preflight
+from trainer import marking, preflight
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -83,6 +83,7 @@ def train(
 
 
 app.command(epilog=preflight.EPILOG)(preflight.preflight)
+app.command(epilog=marking.EPILOG)(marking.score)
 
 
 def prepare(
