@@ -36,11 +36,11 @@ def examine(
         return
     if not mine.indices:
         yield from _cpu()
+        return
     for index in mine.indices:
         yield from _gpu(index, mine, env)
     for name in (mine.gpu,) if asked else map(str, mine.indices):
-        if mine.indices:
-            yield from unit.judge(unit.examine(name), name, settings.grace_s)
+        yield from unit.judge(unit.examine(name), name, settings.grace_s)
 
 
 def of(error: TrainqError, subject: str) -> Finding:
