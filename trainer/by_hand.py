@@ -23,6 +23,7 @@ from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump, load
 from trainer import preflight
+from trainer.data import commands as data_commands
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -83,6 +84,7 @@ def train(
 
 
 app.command(epilog=preflight.EPILOG)(preflight.preflight)
+app.add_typer(data_commands.app, name="data")
 
 
 def prepare(
