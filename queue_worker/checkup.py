@@ -36,9 +36,11 @@ def examine(
         return
     if not mine.indices:
         yield from _cpu()
+        return
     for index in mine.indices:
-        yield from _gpu(index, mine)
-        yield from unit.judge(unit.examine(str(index)), str(index), settings.grace_s)
+        yield from _gpu(index, mine, env)
+    for name in (mine.gpu,) if asked else map(str, mine.indices):
+        yield from unit.judge(unit.examine(name), name, settings.grace_s)
 
 
 def of(error: TrainqError, subject: str) -> Finding:
@@ -100,9 +102,10 @@ def _cpu() -> Iterator[Finding]:
     yield ok("torch", f"{found.torch} starts")
 
 
-def _gpu(index: int, mine: Lane) -> Iterator[Finding]:
+def _gpu(index: int, mine: Lane, env: Mapping[str, str]) -> Iterator[Finding]:
     try:
         device = gpu.look(index)
+        start.demand_permission((device,), env.get("CUDA_VISIBLE_DEVICES"))
         yield from device_findings(device, _probe((index,)))
     except TrainqError as error:
         yield of(error, "gpu")
