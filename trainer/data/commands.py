@@ -52,7 +52,7 @@ def data() -> None:
 def stats(
     file: File, overrides: Overrides = None, data: DataRoot = None, as_json: AsJson = False
 ) -> None:
-    """Counts, sizes, mean and std, and what looks the same in train and validation.
+    """Counts, sizes, mean, std, near-duplicates across the split.
 
     \b
     trainer data stats birds.yaml
@@ -72,7 +72,9 @@ def stats(
 def check(
     file: File, overrides: Overrides = None, data: DataRoot = None, as_json: AsJson = False
 ) -> None:
-    """Look at every image, of the test set too, as a run does before it trains.
+    """Look at every image as a run does before it trains.
+
+    Those of data.test too.
 
     \b
     trainer data check birds.yaml
@@ -98,7 +100,9 @@ def split(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the split here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which images train and which validate, and the hash that is the same on every machine.
+    """Which images validate, and the hash of the split.
+
+    The hash is the same on every machine, and that of the file that -o writes.
 
     \b
     trainer data split birds.yaml
@@ -134,7 +138,9 @@ def crop(
         Path | None, typer.Option(help="A table image_path,left,top,right,bottom.")
     ] = None,
 ) -> None:
-    """Write a folder of cropped images; those without a box stay whole.
+    """Write cropped images: by their middle, or by boxes.
+
+    Images without a box stay whole.
 
     \b
     trainer data crop train/images cropped --center 320x256
@@ -165,9 +171,10 @@ def offline_mixup(
         int | None, typer.Option(help="Pair people by lot instead of by their names.")
     ] = None,
 ) -> None:
-    """Mix rare people of the mask layout, half and half, into new ones of the same gender.
+    """Mix rare people, half and half, into new ones.
 
-    Train on them with data.extra; a mixed person is left out where one of the two validates.
+    Two of one gender in the mask layout become a third, called after both.
+    Train on them by data.extra; they are left out where one of the two validates.
 
     \b
     trainer data offline-mixup train/images mixed
@@ -186,9 +193,9 @@ def own(
     out: Out,
     by: Annotated[str, typer.Option(help="package.module:function, of a package of yours.")],
 ) -> None:
-    """Write a folder of images that a function of yours made: image in, image or None out.
+    """Write what a function of yours makes of images.
 
-    Its package must stand in TRAINQ_PLUGINS. Where it gives None, the image is left out.
+    It takes an image and gives one. Its package must stand in TRAINQ_PLUGINS. Where it gives None, the image is left out.
 
     \b
     TRAINQ_PLUGINS=faces trainer data prepare train/images cut --by faces.find:face
