@@ -195,7 +195,8 @@ def own(
 ) -> None:
     """Write what a function of yours makes of images.
 
-    It takes an image and gives one. Its package must stand in TRAINQ_PLUGINS. Where it gives None, the image is left out.
+    It takes an image and gives one, or None for leaving it out. Its package must stand
+    in TRAINQ_PLUGINS.
 
     \b
     TRAINQ_PLUGINS=faces trainer data prepare train/images cut --by faces.find:face
