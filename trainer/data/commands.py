@@ -56,7 +56,7 @@ def stats(
 
     \b
     trainer data stats birds.yaml
-    trainer data stats birds.yaml data.split.kind=kfold --data ~/data
+    trainer data stats birds.yaml --data ~/data
     trainer data stats birds.yaml --json
     """
     with one_line():
@@ -199,7 +199,7 @@ def own(
     in TRAINQ_PLUGINS.
 
     \b
-    TRAINQ_PLUGINS=faces trainer data prepare train/images cut --by faces.find:face
+    trainer data prepare train/images cut --by faces.find:face
     """
     with one_line():
         from trainer.data import plugin, prepare
