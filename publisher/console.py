@@ -57,7 +57,7 @@ def desk(sentence: str, *examples: str) -> typer.Typer:
     app = typer.Typer(
         cls=Desk,
         help=help_text(sentence, *examples),
-        add_completion=False,
+        add_completion=True,
         no_args_is_help=True,
         rich_markup_mode=None,  # plain help starts faster and can be piped
         pretty_exceptions_enable=False,

@@ -4,8 +4,9 @@ Every comment is the docstring of the spec, every default the model's, so that n
 Pure.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_origin
 
 from schemas.components.spec import Spec
 from schemas.keys import Key
@@ -40,7 +41,7 @@ def _rows(
         level = len(above) if behind is None and not said else behind
         start = _start(len(above), level)
         about = _kinds(section, values, spec) if name == "kind" else field.description or ""
-        if key in sections():
+        if key in sections() and get_origin(field.annotation) is not tuple:
             yield from [""] if not above else []
             yield _commented(start, f"{name}:", about)
             yield from _rows(key, values.get(name) or {}, offers, level)
@@ -81,7 +82,10 @@ def _commented(start: str, row: str, about: str) -> str:
     if not about:
         return start + row
     beside = f"{start + row:<{COMMENT_COLUMN}}  # {about}"
-    return beside if len(beside) <= WIDTH else f"{start}# {about}\n{start}{row}"
+    if len(beside) <= WIDTH:
+        return beside
+    above = textwrap.wrap(about, WIDTH - len(start) - 2, break_on_hyphens=False)
+    return "\n".join([*(f"{start}# {words}" for words in above), start + row])
 
 
 def _plain(value: Any) -> Any:

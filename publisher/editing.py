@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.clock import brief
 from publisher.difference import changes
-from publisher.plan import flat
+from publisher.dotted import flat
 from schemas.errors import TransitionRefused, UsageError
 from schemas.run import Run
 

@@ -55,7 +55,8 @@ def _leaves(above: Key, changes: Mapping[str, Any]) -> Iterator[tuple[Key, Any]]
             yield key, value
 
 
-def _axis(key: Key, values: object) -> str:
+def _axis(key: Key, values: Any) -> str:
+    values = values.tolist() if hasattr(values, "tolist") else values  # numpy's linspace
     if isinstance(values, str | Mapping) or not isinstance(values, Sequence) or not len(values):
         fix = f'sweep={{"{dotted(key)}": [1, 2]}}'
         raise UsageError(f"sweep: {dotted(key)} must be a list of values", fix=fix)

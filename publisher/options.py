@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from publisher import completion
 from publisher.clock import DURATION, parse_duration
 from schemas.errors import UsageError
 from schemas.run import State
@@ -16,17 +17,34 @@ MOST_SEEDS, MOST_FOLDS, MOST_GPUS, PRIORITIES = 1000, 100, 64, 1000
 ONE = "An id, a unique beginning of one, a name, @last or @failed."
 SEVERAL = "Ids, unique beginnings of ids, names, @last, @failed."
 
-SomeRuns = Annotated[list[str], typer.Argument(metavar="RUN", help=SEVERAL)]
-OneRun = Annotated[str, typer.Argument(metavar="RUN", help=ONE)]
-MaybeRuns = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help=SEVERAL)]
+SomeRuns = Annotated[
+    list[str], typer.Argument(metavar="RUN", help=SEVERAL, autocompletion=completion.runs)
+]
+OneRun = Annotated[str, typer.Argument(metavar="RUN", help=ONE, autocompletion=completion.runs)]
+MaybeRuns = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]...", help=SEVERAL, autocompletion=completion.runs),
+]
 Batches = Annotated[
     list[str] | None,
-    typer.Option("-b", "--batch", metavar="BATCH", help="All of a batch: its id or name."),
+    typer.Option(
+        "-b",
+        "--batch",
+        metavar="BATCH",
+        help="All of a batch: its id or name.",
+        autocompletion=completion.batches,
+    ),
 ]
 Mine = Annotated[bool, typer.Option("--mine", help="My runs: all, or those that -s -b name.")]
 States = Annotated[
     list[str] | None,
-    typer.Option("-s", "--state", metavar="STATE", help="All in these states: `-s held,failed`."),
+    typer.Option(
+        "-s",
+        "--state",
+        metavar="STATE",
+        help="All in these states: `-s held,failed`.",
+        autocompletion=completion.states,
+    ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All runs, of everybody.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however many are hit.")]
@@ -44,7 +62,12 @@ Folds = Annotated[
 ]
 After = Annotated[
     list[str] | None,
-    typer.Option("--after", metavar="RUN[:ok|:any]", help="Start when this run has ended."),
+    typer.Option(
+        "--after",
+        metavar="RUN[:ok|:any]",
+        help="Start when this run has ended.",
+        autocompletion=completion.runs,
+    ),
 ]
 On = Annotated[str, typer.Option("--on", metavar="HOST[:GPU]", help="Run only there.")]
 TimeLimit = Annotated[

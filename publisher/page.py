@@ -9,8 +9,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from publisher.clock import brief, exact, of_day
+from publisher.dotted import flat
 from publisher.obstacles import gib, holds
-from publisher.plan import flat
 from publisher.render import LOOKS
 from publisher.snapshot import best_text, number
 from publisher.text import Line, Piece, clean, line, piece

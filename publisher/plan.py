@@ -348,14 +348,3 @@ def _part(override: str, *, of_model: bool = False) -> str:
         return PurePath(value).name.split(".")[0]
     leaf = key.removesuffix(".kind").rsplit(".", 1)[-1]
     return f"{leaf}{value}" if value[:1].isdigit() else f"{leaf}-{value}"
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested keys as dotted ones: `optim.lr`."""
-    pairs: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            pairs |= {f"{key}.{inner}": deep for inner, deep in flat(value).items()}
-        else:
-            pairs[key] = value
-    return pairs

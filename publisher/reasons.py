@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from publisher.clock import brief
 from publisher.fairness import penalty_s
-from publisher.obstacles import closed, forbidden, gib, misfit
+from publisher.obstacles import claimed_mb, closed, forbidden, gib, misfit
 from publisher.page import mend
 from publisher.render import LOOKS
 from publisher.snapshot import Snapshot, done, why
@@ -126,11 +126,11 @@ def _lacks(run: Run | Row, card: WorkerCard) -> str:
     """What the worker would have to have, beside what it has."""
     if run.gpus > card.gpus:
         return f"needs {run.gpus} GPUs, it holds {card.gpus}"
-    if card.offer_mb and run.memory_mb > card.offer_mb:
+    if 0 < card.offer_mb < claimed_mb(run):
         whole = f" of {gib(card.memory_mb)}" if card.memory_mb > card.offer_mb else ""
         others = card.busy_with or card.shared_with
         said = f" ({others})" if others else ""
-        return f"needs {gib(run.memory_mb)}, it offers {gib(card.offer_mb)}{whole}{said}"
+        return f"needs {gib(claimed_mb(run))}, it offers {gib(card.offer_mb)}{whole}{said}"
     if run.checkpoint_step and run.runs_root != card.runs_root:
         return f"its checkpoint (step {run.checkpoint_step}) is on another host's disk"
     return misfit(run, card)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from publisher.plan import flat
+from publisher.dotted import flat
 from schemas import code
 from schemas.run import Run
 from schemas.rundir import RunsRoot

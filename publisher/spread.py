@@ -12,7 +12,7 @@ from textwrap import wrap
 from typing import Any
 
 from publisher.columns import Column, layout
-from publisher.plan import flat
+from publisher.dotted import flat
 from publisher.snapshot import SHORT_METRICS, number
 from publisher.tables import measured
 from publisher.text import Line, line, piece

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from publisher.clock import iso
-from publisher.plan import flat
+from publisher.dotted import flat
 from publisher.ranking import numbers
 from publisher.text import clean
 from schemas.run import Run

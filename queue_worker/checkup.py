@@ -37,7 +37,7 @@ def examine(
     if not mine.indices:
         yield from _cpu()
     for index in mine.indices:
-        yield from _gpu(index, mine)
+        yield from _gpu(index, mine, env)
         yield from unit.judge(unit.examine(str(index)), str(index), settings.grace_s)
 
 
@@ -100,9 +100,10 @@ def _cpu() -> Iterator[Finding]:
     yield ok("torch", f"{found.torch} starts")
 
 
-def _gpu(index: int, mine: Lane) -> Iterator[Finding]:
+def _gpu(index: int, mine: Lane, env: Mapping[str, str]) -> Iterator[Finding]:
     try:
         device = gpu.look(index)
+        start.demand_permission((device,), env.get("CUDA_VISIBLE_DEVICES"))
         yield from device_findings(device, _probe((index,)))
     except TrainqError as error:
         yield of(error, "gpu")

@@ -16,6 +16,8 @@ from schemas.settings import Settings
 OLDEST = (6, 2)  # ZINTER, exclusive stream ranges; RQ's safe pop needs it too
 
 START_ONE = "docker compose up -d redis   |   export REDIS_URL=redis://host:6379/0   |   unset it"
+PATIENCE_S = 3.0  # of one question
+GLIMPSE_S = 0.5
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -47,6 +49,15 @@ def connect(
     client = _client(url, place, worker)
     _check(client, place)
     return client, place
+
+
+def glimpse(settings: Settings) -> tuple[redis.Redis, str] | None:
+    """A client that gives up soon, and the prefix; the private server is not started for it."""
+    socket = embedded.socket_path(settings.state.expanduser() / "redis")
+    if settings.redis_url is None and not socket.exists():
+        return None
+    url = settings.redis_url.get_secret_value() if settings.redis_url else f"unix://{socket}"
+    return _client(url, NOWHERE, worker=True, patience_s=GLIMPSE_S), settings.prefix
 
 
 def masked(url: str) -> str:
@@ -103,11 +114,13 @@ def _reason(error: Exception) -> str:
     return str(error).rstrip(".").lower()
 
 
-def _client(url: str, place: Place, worker: bool) -> redis.Redis:
+def _client(url: str, place: Place, worker: bool, patience_s: float = PATIENCE_S) -> redis.Redis:
     # the worker's threads repeat by themselves: ten silent retries would stop their heartbeat
     retry = Retry(NoBackoff(), 0) if worker else Retry(ExponentialBackoff(cap=0.4, base=0.025), 3)
     try:
-        return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=retry)
+        return redis.Redis.from_url(
+            url, socket_timeout=patience_s, socket_connect_timeout=patience_s, retry=retry
+        )
     except ValueError as error:
         fix = "export REDIS_URL=redis://[:password@]host:6379/0   (or rediss://, unix:///path)"
         raise QueueUnreachable(

@@ -153,6 +153,12 @@ class Queue(Asking):
         """What a doctor says of the server."""
         return health.judge(health.examine(self._connection, self.place))
 
+    @classmethod
+    def glimpse(cls, settings: Settings) -> Self | None:
+        """The queue, for who cannot wait: not checked, asked once; None where none was started."""
+        found = reach.glimpse(settings)
+        return cls(*found, lease_s=settings.lease_s) if found else None
+
     # ---- workers --------------------------------------------------------------------------------
 
     def announce(self, card: WorkerCard) -> None:

@@ -50,6 +50,7 @@ def run(options: Options, settings: Settings) -> None:
         raise UsageError("--wait-for-gpu needs a GPU to wait for", fix=f"not with --gpu {mine.gpu}")
     devices = tuple(gpu.look(index) for index in mine.indices)
     _demand_room(options.manners.min_free_mb, devices)
+    demand_permission(devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
     client, place = connection.connect(settings, worker=True, announce=log.info)
     with ExitStack() as held, client:
         for name in _locks(mine, devices, f"{place.address} {settings.prefix}"):
@@ -68,6 +69,19 @@ def _demand_room(min_free_mb: int, devices: tuple[gpu.Gpu, ...]) -> None:
             raise UsageError(
                 f"GPU {device.index} has {all_of_it}: {wanted} will never be free",
                 fix="--min-free-mem says what a run needs at least",
+            )
+
+
+def demand_permission(devices: tuple[gpu.Gpu, ...], given: str | None) -> None:
+    """Refuse GPUs that a scheduler gave to somebody else: it says ours in this variable."""
+    if given is None:
+        return
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for device in devices:
+        if str(device.index) not in names and not device.uuid.startswith(tuple(names)):
+            raise UsageError(
+                f"--gpu {device.index}: CUDA_VISIBLE_DEVICES leaves us {given or 'no GPU'}",
+                fix="take one of those by its number, or unset CUDA_VISIBLE_DEVICES",
             )
 
 

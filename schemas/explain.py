@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from schemas.config import TrainConfig
 from schemas.contradictions import Contradiction
 from schemas.keys import Key, dotted
-from schemas.nearest import did_you_mean, hint_for_key, sections
+from schemas.nearest import Section, did_you_mean, hint_for_key, sections
 from schemas.sayings import SAYINGS, got, one_of
 from schemas.secrecy import masked
 
@@ -97,7 +97,7 @@ def key_of(loc: tuple[str | int, ...]) -> Key:
 
 
 def _unknown_key(key: Key, mapping: Mapping[str, Any]) -> Fault:
-    section = sections()[key[:-1]]
+    section = _section_at(key[:-1])
     here: Any = mapping
     for part in key[:-1]:
         here = here[part]
@@ -108,6 +108,11 @@ def _unknown_key(key: Key, mapping: Mapping[str, Any]) -> Fault:
             return Fault(key, message, f"it belongs to kind: {kind}", of_key=True)
     siblings = list(spec.model_fields) if spec else []
     return Fault(key, message, hint_for_key(key, siblings), of_key=True)
+
+
+def _section_at(key: Key) -> Section:
+    """The section that a key is of; each item of a list has the keys of all its items."""
+    return sections()[tuple(part for part in key if isinstance(part, str))]
 
 
 def _required(above: Key) -> list[str]:
@@ -124,7 +129,7 @@ def _required(above: Key) -> list[str]:
 
 def _inside(key: Key, value: Any) -> str:
     """What a section that was written as one word may have meant."""
-    kinds, name = sections()[key].kinds, str(key[-1])
+    kinds, name = _section_at(key).kinds, str(key[-1])
     if isinstance(value, str) and value in kinds:
         return f"write {name}: {{kind: {value}}}"
     if isinstance(value, str) and len(required := _required(key)) == 1:

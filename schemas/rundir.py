@@ -9,6 +9,7 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
 runs/root-id               the id of the runs root
      code/<sha256>         what no commit has of the source that ran; named by environment.json
      splits/<sha256>.csv   which image validates in which fold; the folds of a batch share one
+     checked/<sha256>.json what was seen in images that have not changed since
      .unsettled/<id>       an attempt whose end the run's folder does not show yet; holds its token
 """
 
@@ -31,9 +32,13 @@ class RunsRoot:
         self.unsettled = path / ".unsettled"
         self.code = path / "code"
         self.splits = path / "splits"
+        self.looked_at = path / "checked"
 
     def split(self, sha256: str) -> Path:
         return self.splits / f"{sha256}.csv"
+
+    def checked(self, sha256: str) -> Path:
+        return self.looked_at / f"{sha256}.json"
 
     def id(self) -> str:
         """The id that workers announce; made on first use."""

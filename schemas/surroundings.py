@@ -104,6 +104,13 @@ def read_git(home: Path) -> Checkout:
 
 def read_folder(path: Path) -> Folder:
     """A folder, or of one that is not there the nearest above it that is."""
+    try:
+        return _looked_at(path)
+    except OSError:  # a folder above it is closed to us
+        return Folder(path.absolute(), there=True)
+
+
+def _looked_at(path: Path) -> Folder:
     nearest = next((each for each in (path, *path.absolute().parents) if each.exists()), path)
     if nearest != path or not path.is_dir():
         return Folder(

@@ -93,6 +93,11 @@ def test_a_sweep_with_seeds_is_the_batch_that_the_command_makes(desk: Desk, clie
     assert batch[0].record.batch == batch.id == str(batch)
 
 
+def test_an_array_of_numpy_is_a_sweep(client: Client) -> None:
+    batch = many(client.submit(MODEL, sweep={"optim__lr": np.linspace(0.1, 0.2, 3)}))
+    assert [run.record.config["optim"]["lr"] for run in batch] == pytest.approx([0.1, 0.15, 0.2])
+
+
 def test_a_kfold_has_a_run_that_gathers_it(client: Client) -> None:
     batch = many(client.submit(MODEL, folds=3, name="birds"))
     assert [run.record.kind for run in batch] == ["train"] * 3 + ["gather"]

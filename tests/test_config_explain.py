@@ -112,7 +112,7 @@ def test_every_pattern_of_the_models_has_words() -> None:
         (
             {"data": {"split": {"kind": "k-fold"}}},
             "'k-fold' is not known here",
-            "did you mean 'kfold'? choices: holdout, kfold",
+            "did you mean 'kfold'? choices: holdout, kfold, index_files",
         ),
         (
             {"augment": "none"},
@@ -127,7 +127,7 @@ def test_every_pattern_of_the_models_has_words() -> None:
         (
             {"loss": 1},
             "must be a section of keys, got 1",
-            "its keys: kind, label_smoothing",
+            "its keys: kind, label_smoothing, class_weights",
         ),
         ({"model": {}}, "model.name is missing", "a config needs model.name"),
         ({"data": {"imgsize": 1}}, "unknown key 'imgsize'", "did you mean 'img_size'?"),
@@ -135,7 +135,11 @@ def test_every_pattern_of_the_models_has_words() -> None:
         ({"optim": {"kindle": 1}}, "unknown key 'kindle'", "did you mean 'kind'?"),
         ({"data": {"fold": 1}}, "unknown key 'fold'", "did you mean 'data.split.fold'?"),
         ({"data": {"split": {"fold": 1}}}, "unknown key 'fold'", "it belongs to kind: kfold"),
-        ({"loss": {"qqq": 1}}, "unknown key 'qqq'", "known here: kind, label_smoothing"),
+        (
+            {"loss": {"qqq": 1}},
+            "unknown key 'qqq'",
+            "known here: kind, label_smoothing, class_weights",
+        ),
         (
             {"data": {"source": {"root": "../x"}}},
             "must be relative, below the data root (TRAINQ_DATA), without '..'",
@@ -268,7 +272,7 @@ def test_nearest_folds_case_and_hyphens() -> None:
         ("a.b.epochs", "did you mean 'train.epochs'?"),
         ("data.split.fald", "did you mean 'data.split.fold'?"),
         ("optim.rl", "did you mean 'optim.lr'?"),
-        ("loss.qqq", "known here: kind, label_smoothing"),
+        ("loss.qqq", "known here: kind, label_smoothing, class_weights"),
         ("qqq.qqq", "`publisher schema` has all keys"),
     ],
 )

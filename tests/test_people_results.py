@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,27 @@ def test_experiments_side_by_side(desk: Desk, width: int) -> None:
 def test_experiments_as_a_ranking(desk: Desk, width: int) -> None:
     three(desk)
     assert_golden(desk.queue("results", "--mean", COLUMNS=str(width)), "queue_results_mean", width)
+
+
+@pytest.mark.parametrize("words", ["compare resnet vit conv", "results --mean", "results"])
+def test_colour_changes_no_character_and_no_color_wins(desk: Desk, words: str) -> None:
+    three(desk)
+    plain = desk.queue(*words.split()).out
+    painted = desk.queue(*words.split(), FORCE_COLOR="1").out
+    assert painted != plain and re.sub(r"\x1b\[\d+m", "", painted) == plain
+    assert desk.queue(*words.split(), FORCE_COLOR="1", NO_COLOR="1").out == plain
+
+
+@pytest.mark.parametrize("names", [5, 9])
+def test_more_experiments_than_fit_stand_in_blocks_below_each_other(desk: Desk, names: int) -> None:
+    ids = iter(IDS)
+    for number in range(names):
+        an_experiment(desk, f"exp{number}", [0.5 + number / 100], ids, optim={"lr": float(number)})
+    words = [f"exp{number}" for number in range(names)]
+    said = desk.queue("compare", *words, COLUMNS="80").out
+    assert max(map(len, said.splitlines())) <= 80
+    heads = [line for line in said.splitlines() if line.split() and line.split()[0] in IDS]
+    assert " ".join(heads).split() == IDS[:names][::-1] and len(heads) == -(-names // 3)
 
 
 def test_a_kfold_is_called_by_its_own_name(desk: Desk) -> None:

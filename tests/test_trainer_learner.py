@@ -23,7 +23,9 @@ PRECISIONS: list[Precision] = ["fp32", "bf16", "fp16"]
 
 def learner(precision: Precision = "fp32", clip: float = 1.0) -> Learner:
     config = tiny(train__clip_norm=clip, model__drop_path_rate=0.2)
-    plan = Plan.of(config, Parts(np.arange(32), np.arange(4), np.arange(0)), Solo())
+    plan = Plan.of(
+        config, Parts(np.arange(32), np.arange(4), np.arange(0), np.arange(32) % 3), Solo()
+    )
     torch.manual_seed(0)
     net = timm.create_model("test_vit", num_classes=3, img_size=32, drop_path_rate=0.2)
     return Learner(config, net, plan, 3, device=CPU, precision=precision, micro_batch=2)

@@ -116,5 +116,5 @@ def test_an_earlier_attempts_choice_is_repeated_where_the_machine_can() -> None:
 
 def test_the_loss_of_mixed_targets_is_timms() -> None:
     logits, targets = torch.randn(6, 4), torch.rand(6, 4).softmax(1)
-    mixed = loss.criterion(CrossEntropy(label_smoothing=0.1), True)
+    mixed = loss.criterion(CrossEntropy(label_smoothing=0.1), True, [], torch.device("cpu"))
     assert torch.allclose(mixed(logits, targets), SoftTargetCrossEntropy()(logits, targets))

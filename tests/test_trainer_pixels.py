@@ -13,10 +13,10 @@ from support.sketches import draw_sketches
 from support.trainers import order_for, result_of, tiny, train
 from support.waiting import wait_until
 
-from schemas.components.data import Data, SketchCsv
+from schemas.components.data import Data
 from schemas.components.pixels import Cached, Files
-from trainer.data import cache, pixels, sketch
-from trainer.data.sketch import Images
+from trainer.data import cache, pixels, sources
+from trainer.data.images import Images
 from trainer.faults import DataFault, DiskFault
 
 FORK = multiprocessing.get_context("fork")
@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(folder: Path) -> Images:
-    return sketch.read(SketchCsv(), folder, lambda: None)
+    return sources.read(Data(), folder)
 
 
 def silent(what: str) -> None:

@@ -30,7 +30,7 @@ from schemas.run import Cause
 from schemas.rundir import AttemptDir, RunDir
 from trainer import checkpoint, crew, ranks
 from trainer.attempt import judge
-from trainer.data import sketch, split
+from trainer.data import sources, split
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
 from trainer.faults import ConfigFault, Fault
@@ -132,7 +132,7 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
 ) -> None:
     folder = draw_sketches(tmp_path / "data")
     config = STEPS.model_copy(update={"mix": Mix()})
-    images = sketch.read(config.data.source, folder, lambda: None)
+    images = sources.read(config.data, folder)
     parts = split.divide(images, config.data.split, config.seed)
     second = Plan.of(config, parts, SimpleNamespace(rank=1, size=2))
     _, spoilt = next(second.batches(0, 1))[0]  # in the second step, by the second process
@@ -277,7 +277,7 @@ def test_one_process_reads_every_batch_as_it_is() -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can() -> None:
-    parts = Parts(np.arange(32), np.arange(4), np.arange(0))
+    parts = Parts(np.arange(32), np.arange(4), np.arange(0), np.arange(32) % 3)
     pair = SimpleNamespace(rank=0, size=2)
     with pytest.raises(ConfigFault, match="a batch of 7 cannot be shared by 2 GPUs") as refused:
         Plan.of(tiny(data__batch_size=7), parts, pair)

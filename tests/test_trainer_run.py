@@ -23,7 +23,7 @@ from schemas.run import Cause
 from schemas.source import dump, load
 from trainer import checkpoint, model
 from trainer.attempt import judge
-from trainer.data import sketch, split
+from trainer.data import sources, split
 from trainer.faults import Leave
 
 FILES = {"kind": "files"}
@@ -131,7 +131,7 @@ def test_leaving_during_an_evaluation_redoes_it_and_changes_nothing(
 ) -> None:
     config = tiny(data__pixels=FILES)
     first = order_for(tmp_path / "run", data, config)
-    first_of_evaluation = 24 + 4 + 1  # it may leave at every image it looks for, every step, ...
+    first_of_evaluation = 24 + 24 + 4 + 1  # at every image it looks for and into, every step, ...
     assert train(first, leave=LeaveAtCheck(first_of_evaluation)).step == 4
     assert json.loads((newest(first) / "meta.json").read_text())["epoch"] == 0
     second = order_for(tmp_path / "run", data, config, resume=str(newest(first)))
@@ -209,7 +209,7 @@ def test_an_evaluation_counts_every_validation_image_once_and_as_it_is(
     row = train(order).metrics
     net = model.build(config.model, 3, 32, data, config.seed).eval()
     net.load_state_dict(checkpoint.read(folder_of(order).best).weights)
-    images = sketch.read(config.data.source, data, lambda: None)
+    images = sources.read(config.data, data)
     look = resolve_model_data_config(net) | {"input_size": (3, 32, 32)}
     see = create_transform(**look, is_training=False)  # timm's own, to normalised numbers
     right, losses = 0, []

@@ -367,6 +367,17 @@ def test_nobody_waits_for_more_than_a_card_has() -> None:
         start._demand_room(40960, cards)
 
 
+@pytest.mark.parametrize("given", [None, "0", "3,0", "GPU-9", "GPU-9f2c-11", " 0 "])
+def test_a_gpu_that_a_scheduler_gave_to_us_is_taken(given: str | None) -> None:
+    start.demand_permission((gpu.Gpu(0, "V100", "GPU-9f2c-11", "560", 1, 1),), given)
+
+
+@pytest.mark.parametrize("given", ["", "1", "1,2", "GPU-8", "MIG-9f2c", "10"])
+def test_a_gpu_that_a_scheduler_gave_to_somebody_else_is_refused(given: str) -> None:
+    with pytest.raises(UsageError, match="--gpu 0: CUDA_VISIBLE_DEVICES leaves us"):
+        start.demand_permission((gpu.Gpu(0, "V100", "GPU-9f2c-11", "560", 1, 1),), given)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)

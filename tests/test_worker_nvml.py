@@ -71,7 +71,8 @@ class Host:
 
 
 @pytest.fixture
-def gpus(tmp_path: Path, library: Path) -> Iterator[Host]:
+def gpus(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     found = Host(tmp_path, library)
     yield found
     found.close()

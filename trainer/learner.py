@@ -44,7 +44,9 @@ class Learner:
         self.seed, self.lr, self.clip_norm = config.seed, config.optim.lr, config.train.clip_norm
         self.model, self.crew, self.normal = model, crew or Solo(), normal
         self.forward = self.crew.wrap(model)
-        self.criterion = loss.criterion(config.loss, config.mix.on)
+        self.criterion = loss.criterion(
+            config.loss, config.mix.on, plan.class_counts(classes), device
+        )
         self.optimizer = optim.optimizer(config.optim, self.model)
         self.schedule = optim.schedule(
             config.schedule, self.optimizer, plan.steps, plan.steps_per_epoch

@@ -5,6 +5,7 @@ So nothing has to be restored after a crash, and loader processes cannot change 
 
 import hashlib
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,18 @@ def stream(seed: int, *purpose: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    """In which order an epoch sees its images."""
-    return np.random.Generator(np.random.Philox(stream(seed, "order", epoch))).permutation(count)
+def order(
+    seed: int, epoch: int, count: int, chances: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.int64]:
+    """In which order an epoch sees its images; with chances, as many draws with replacement."""
+    dice = np.random.Generator(np.random.Philox(stream(seed, "order", epoch)))
+    return dice.permutation(count) if chances is None else dice.choice(count, count, p=chances)
+
+
+def drawn(odds: Sequence[float], *purpose: int | str, seed: int) -> int:
+    """One of several by their odds."""
+    point = stream(seed, *purpose) / 2**64 * sum(odds)
+    return min(int(np.searchsorted(np.cumsum(odds), point, side="right")), len(odds) - 1)
 
 
 def settle(value: int, *, devices: bool) -> None:

@@ -11,7 +11,7 @@ from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
 from trainer import checkpoint, foresee, machine, model, start
 from trainer.crew import Crew, Solo
-from trainer.data import loader, pixels, sketch, split, transforms
+from trainer.data import check, loader, pixels, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
 from trainer.learner import Learner
@@ -46,10 +46,14 @@ def run(
 
     # data
     report.doing("reading data")
-    images = sketch.read(config.data.source, data_root, alive)
-    parts = split.divide(images, config.data.split, config.seed)
+    images = check.checked(sources.read(config.data, data_root), config.data.on_bad, shared, alive)
+    parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts, crew)
-    report.facts |= {"data": images.digest, "split": split.keep(images, parts, shared)}
+    report.facts |= {
+        "data": images.digest,
+        "split": split.keep(images, parts, shared),
+        "skipped_images": len(images.bad),
+    }
     LOG.info(
         "data: %s of %s classes, %s train, %s validate",
         count(len(images.paths), "image"),

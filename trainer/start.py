@@ -21,7 +21,7 @@ from trainer.loop import State
 LOG = logging.getLogger(__name__)
 
 # a key here changes which images validate: the old weights may have learnt from them
-HONESTY = ("seed", "data.source", "data.split")
+HONESTY = ("seed", "data.source", "data.extra", "data.split")
 # a key here changes what a step is, so a position in the old run means nothing in the new one
 POSITION = ("data.batch_size", "data.img_size")
 
@@ -119,9 +119,10 @@ def architecture(name: str) -> str:
 
 
 def pick(config: dict[str, Any], key: str) -> Any:
+    value: Any = config
     for part in key.split("."):
-        config = config[part]
-    return config
+        value = value.get(part) if isinstance(value, dict) else None  # older configs lack some
+    return value
 
 
 def bare(model: Timm) -> Timm:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from queue_worker.queue import Queue
 
 HELP = console.help_text(
-    "Compare two runs, two configs, or a run and a config: config, code, environment, metrics.",
+    "Compare runs or configs: config, code, environment, metrics.",
     "publisher diff 7f3k2q 7f3k2r",
     "publisher diff @last birds.yaml",
     "publisher diff birds.yaml bees.yaml --json",

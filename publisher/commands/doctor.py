@@ -11,13 +11,14 @@ import typer
 from publisher import console
 from publisher.options import AsJson
 from publisher.text import Line, Piece, line
-from schemas import diagnosis, surroundings
+from schemas import diagnosis
 from schemas.diagnosis import Finding, Level, fail, ok, warn
 from schemas.errors import QueueUnreachable
 from schemas.settings import Settings, sources, strangers
 
 HELP = console.help_text(
-    "Show every setting with its source, and check Redis, Slack, W&B, git and this machine.",
+    "Show every setting with its source, and check what it names.\n"
+    "Redis, Slack, W&B, git and this machine: each ok, a warning, or a FAIL with what to do.",
     "publisher doctor",
     "publisher doctor --json",
     "REDIS_URL=redis://gpu-host:6379/0 publisher doctor",
@@ -27,6 +28,8 @@ STYLES = {"FAIL": "bad", "warn": "warn", "ok": "good"}
 
 
 def doctor(as_json: AsJson = False) -> None:
+    from schemas import surroundings  # reads what is installed: 30 ms that only a doctor needs
+
     env, dotenv, settings = dict(os.environ), Path(".env"), console.settings()
     named = sources(env, dotenv)
     findings = [

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from queue_worker.queue import Queue
 
 HELP = console.help_text(
-    "Change runs that wait: keys of their configs, what they wait and ask for. With nothing to\n"
-    "change on the line it opens them in $EDITOR; they are held for 15 minutes meanwhile.",
+    "Change runs that wait: their configs, what they ask and wait for.\n"
+    "With nothing to change on the line all open as one sheet in $EDITOR; meanwhile, for 15\n"
+    "minutes at most, nobody starts them.",
     "publisher edit -b lr-sweep",
     "publisher edit 7f3k2q 7f3k2r train.epochs=30 optim.lr=3e-4",
     "publisher edit -b lr-sweep --no-after --time-limit 8h",

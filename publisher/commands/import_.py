@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from publisher.translation import Note
 
 HELP = console.help_text(
-    "Turn old configs (queue jobs, INI, YAML, JSON) into ours; says what became of every key.",
+    "Turn old configs into ours, and say what became of every key.\n"
+    "Reads jobs of the old queue, INI, YAML of command-line names, JSON of an experiment.",
     "publisher import job.json",
     "publisher import config.ini -o mask.yaml",
     "publisher import experiments/*.json -o configs/",

@@ -10,7 +10,7 @@ from publisher.templates import TEMPLATES
 from schemas.errors import UsageError
 
 HELP = console.help_text(
-    "Write a commented config to begin with; overwrites nothing unless told to.",
+    "Write a commented config to begin with.",
     "publisher init",
     "publisher init birds.yaml --template small",
     "publisher init folds.yaml --template kfold --force",

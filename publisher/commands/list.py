@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from publisher import console, records, render
+from publisher import completion, console, records, render
 from publisher.listing import View, listing
 from publisher.options import AsJson, Batches, Format, Output, chosen, states_of
 from publisher.selectors import ALL, find_batch
@@ -23,7 +23,13 @@ HELP = console.help_text(
 def list_runs(
     states: Annotated[
         list[str] | None,
-        typer.Option("-s", "--state", metavar="STATE", help="Only these, as in `-s held,failed`."),
+        typer.Option(
+            "-s",
+            "--state",
+            metavar="STATE",
+            help="Only these, as in `-s held,failed`.",
+            autocompletion=completion.states,
+        ),
     ] = None,
     batches: Batches = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only my runs.")] = False,

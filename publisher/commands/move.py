@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
+from publisher import completion, console
 from publisher.consent import agree
 from publisher.options import All, Batches, MaybeRuns, Mine, States, Yes
 from publisher.selectors import choice, selected
@@ -35,7 +35,13 @@ def move(
     ] = False,
     last: Annotated[bool, typer.Option("--last", help="Behind all that are in line now.")] = False,
     before: Annotated[
-        str, typer.Option("--before", metavar="RUN", help="To the place before this run.")
+        str,
+        typer.Option(
+            "--before",
+            metavar="RUN",
+            help="To the place before this run.",
+            autocompletion=completion.runs,
+        ),
     ] = "",
     priority: Annotated[
         int | None,

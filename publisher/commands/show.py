@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from publisher import console, records
+from publisher import completion, console, records
 from publisher.batchpage import BatchPage, batch_lines
 from publisher.options import ONE, AsJson
 from publisher.page import Page, page_lines
@@ -27,7 +27,12 @@ HELP = console.help_text(
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN|BATCH", help=f"{ONE} Or a batch.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|BATCH", help=f"{ONE} Or a batch.", autocompletion=completion.runs
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     queue, user = console.open_queue(), console.settings().user

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console, render, screen
+from publisher import completion, console, render, screen
 from publisher.listing import View, listing
 from publisher.options import ONE, Batches, Mine
 from publisher.reasons import reasons_of
@@ -37,7 +37,9 @@ Draw = Callable[[], tuple[Sequence[Line], bool]]  # the lines, and whether all h
 
 
 def watch(
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help=ONE)] = "",
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help=ONE, autocompletion=completion.runs)
+    ] = "",
     batches: Batches = None,
     mine: Mine = False,
 ) -> None:

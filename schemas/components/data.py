@@ -5,27 +5,23 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.components.pixels import Cached, Pixels
-from schemas.components.spec import Count, Part, RelativePath, Spec, Whole
+from schemas.components.sources import Extra, SketchCsv, Source, TestRows
+from schemas.components.spec import Count, Part, Positive, RelativePath, Spec, Whole
 
-
-class SketchCsv(Spec):
-    """A folder with `train.csv` (class_name,image_path,target) and a folder of images a class."""
-
-    kind: Literal["sketch_csv"] = "sketch_csv"
-    root: RelativePath = "."
-    """The data set's folder, below the data root of whoever trains (TRAINQ_DATA)."""
-    train_csv: RelativePath = "train.csv"
-    """The table of training images, below `root`."""
-    images: RelativePath = "train"
-    """The folder that `image_path` is relative to, below `root`."""
+# `auto` keeps people together wherever the source knows them; the last word cannot be missed
+By = Literal["auto", "person", "image", "image_leaking_persons"]
 
 
 class Holdout(Spec):
-    """One stratified part held out for validation."""
+    """One part held out for validation."""
 
     kind: Literal["holdout"] = "holdout"
     fraction: Part = 0.2
-    """The share of every class that validates."""
+    """The share that validates: of the images, or of the people."""
+    stratify: Literal["class", "none"] = "class"
+    """class: the same share of every class, or of every gender and age of people; none: by lot."""
+    by: By = "auto"
+    """What stays in one piece; auto: a person where the source knows people, else an image."""
 
 
 class KFold(Spec):
@@ -36,18 +32,68 @@ class KFold(Spec):
     """How many folds the data are cut into."""
     fold: Whole = 0
     """Which of them validates, counted from 0."""
+    stratify: Literal["class", "labels"] = "class"
+    """class: each class alike in every fold; labels: each gender and each age group by itself."""
+    by: By = "auto"
+    """What stays in one piece; auto: a person where the source knows people, else an image."""
 
 
-Split = Annotated[Holdout | KFold, Field(discriminator="kind")]
+class IndexFiles(Spec):
+    """A split that is written down: two tables with a column `image_path`, or `index`.
+
+    `index` counts the rows of the source's own table from 0. What neither names is left out.
+    """
+
+    kind: Literal["index_files"] = "index_files"
+    train: RelativePath = "train_index.csv"
+    """The table of training images, below the data root."""
+    validate_on: RelativePath = "valid_index.csv"
+    """The table of validating images, below the data root."""
+    by: By = "auto"
+    """auto and person: refused when one person is in both tables."""
+
+
+Split = Annotated[Holdout | KFold | IndexFiles, Field(discriminator="kind")]
+
+
+class Shuffle(Spec):
+    """Every training image once an epoch."""
+
+    kind: Literal["shuffle"] = "shuffle"
+
+
+class Imbalanced(Spec):
+    """Images are drawn so that every class comes up equally often."""
+
+    kind: Literal["imbalanced"] = "imbalanced"
+
+
+class Weighted(Spec):
+    """Images are drawn with the weight of their class."""
+
+    kind: Literal["weighted"] = "weighted"
+    weights: tuple[Positive, ...]
+    """One weight a class, in the order of the classes."""
+
+
+Sampler = Annotated[Shuffle | Imbalanced | Weighted, Field(discriminator="kind")]
 
 
 class Data(Spec):
     """What is learnt from, at which size, how many at a time."""
 
-    source: SketchCsv = SketchCsv()
+    source: Source = SketchCsv()
     """Where the images and their labels are."""
+    extra: tuple[Extra, ...] = ()
+    """More rows to train on, such as pseudo-labels; they never validate."""
+    test: TestRows | None = None
+    """The images to be answered; `trainer data check` looks at them too."""
     split: Split = Holdout()
     """Which images validate."""
+    sampler: Sampler = Shuffle()
+    """Which training images an epoch sees."""
+    on_bad: Literal["refuse", "skip"] = "refuse"
+    """Images that are missing, broken or there twice: refuse to begin, or leave up to 1% out."""
     img_size: Annotated[int, Field(strict=True, ge=16, le=2048)] = 224
     """Height and width that the model sees."""
     batch_size: Count = 32

@@ -11,3 +11,5 @@ class CrossEntropy(Spec):
     kind: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: BelowOne = 0.0
     """How much of the target is spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: a class counts by the inverse of how many training images it has."""

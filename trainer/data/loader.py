@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainer import lifeline, randomness
+from trainer.data.images import Images
 from trainer.data.pixels import PictureOf
 from trainer.data.plan import VALIDATION, Place, Plan
-from trainer.data.sketch import Images
 from trainer.data.transforms import Transform
 from trainer.data.unreadable import Unreadable
 from trainer.faults import DataFault
@@ -44,7 +44,13 @@ class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
             return self.validating(picture), self.images.targets[index]
         seed = randomness.stream(self.seed, "sample", epoch, index)
         randomness.settle(seed, devices=False)
-        return self.training(picture), self.images.targets[index]
+        return self.training(picture), self.label(epoch, index)
+
+    def label(self, epoch: int, index: int) -> int:
+        """The training label: drawn anew every epoch where it is in doubt."""
+        if odds := self.images.odds.get(index):
+            return randomness.drawn(odds, "label", epoch, index, seed=self.seed)
+        return self.images.targets[index]
 
 
 def collate(samples: list[tuple[Tensor, int] | Unreadable]) -> Batch | Unreadable:

@@ -9,7 +9,7 @@ from PIL import Image
 from schemas.components.data import Data
 from schemas.components.pixels import Cached, Files
 from trainer.data import cache
-from trainer.data.sketch import Images
+from trainer.data.images import Images
 from trainer.data.unreadable import Unreadable
 
 PictureOf = Callable[[int], Image.Image | Unreadable]
@@ -43,4 +43,10 @@ def _(spec: Files, img_size: int, images: Images, cache_root: Path, alive: Alive
 @of.register
 def _(spec: Cached, img_size: int, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
     side = spec.side or img_size * 3 // 2
-    return cache.ready(cache_root / "pixels", images.names, images.paths, side, alive).picture
+    good = [number for number in range(len(images.names)) if number not in images.bad]
+    names, paths = [images.names[n] for n in good], [images.paths[n] for n in good]
+    kept = cache.ready(cache_root / "pixels", names, paths, side, alive)
+    if not images.bad:
+        return kept.picture
+    slot = {number: position for position, number in enumerate(good)}
+    return lambda number: kept.picture(slot[number])

@@ -4,13 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
+from schemas.components.data import Sampler, Shuffle
 from schemas.config import TrainConfig
 from trainer import randomness
 from trainer.crew import Crew, share
-from trainer.data.split import Parts
+from trainer.data.sampler import chances
+from trainer.data.split import Indices, Parts
 from trainer.faults import ConfigFault
 
 VALIDATION = -1  # the epoch of a validation image: it is never augmented
+
+SHUFFLE = Shuffle()
 
 Place = tuple[int, int]  # (epoch, image): all that a sample depends on
 
@@ -26,6 +32,7 @@ class Plan:
     evaluate_every: int
     rank: int = 0  # of those who share each batch
     ranks: int = 1
+    sampler: Sampler = SHUFFLE
 
     @classmethod
     def of(cls, config: TrainConfig, parts: Parts, crew: Crew) -> Self:
@@ -38,7 +45,8 @@ class Plan:
                 fix=f"data.batch_size={size // pieces * pieces + pieces}",
             )
         epochs, every = config.train.epochs, config.evaluate.every
-        plan = cls(parts, config.seed, size, epochs, every, crew.rank, crew.size)
+        who, sampler = (crew.rank, crew.size), config.data.sampler
+        plan = cls(parts, config.seed, size, epochs, every, *who, sampler)
         if plan.steps_per_epoch == 0:
             raise ConfigFault(
                 f"a batch of {plan.batch} is more than the {len(parts.train)} training images",
@@ -62,13 +70,25 @@ class Plan:
     def batches(self, epoch: int, step: int) -> Iterator[list[Place]]:
         """Everything still to be read when `epoch` epochs are closed and `step` steps are done."""
         for number in range(epoch, self.epochs):
-            images = self.parts.train[randomness.order(self.seed, number, len(self.parts.train))]
+            images = self.order(number)
             done = step - number * self.steps_per_epoch if number == epoch else 0
             for start in range(done * self.batch, self.steps_per_epoch * self.batch, self.batch):
                 batch = images[start : start + self.batch].tolist()
                 yield [(number, image) for image in share(batch, self.rank, self.ranks)]
             if self.evaluates(number):
                 yield from self.validation()
+
+    def order(self, epoch: int) -> Indices:
+        """The training images of an epoch, one after the other: it hangs on nothing but these."""
+        train = self.parts.train
+        weights = chances(self.sampler, self.parts)
+        return train[randomness.order(self.seed, epoch, len(train), weights)]
+
+    def class_counts(self, classes: int) -> list[int]:
+        """How many training images each class has."""
+        return [
+            int(n) for n in np.bincount(self.parts.targets[self.parts.train], minlength=classes)
+        ]
 
     def validation(self) -> Iterator[list[Place]]:
         """Every validation image once, on one of the ranks; the last batch may be smaller."""

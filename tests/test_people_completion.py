@@ -1,0 +1,54 @@
+"""What a shell is offered at a Tab: live ids and names, or nothing; never an error or a server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.desk import Answer, Desk
+from support.servers import TestServer
+
+pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+
+
+@pytest.fixture
+def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(server, tmp_path)
+    yield desk
+    desk.close()
+
+
+def tab(desk: Desk, line: str, **env: str) -> Answer:
+    """As bash does at a Tab behind the line."""
+    words = line.split(" ")
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    tool = words[0]
+    return desk.run(tool, **asked, **{f"_{tool.upper()}_COMPLETE": "complete_bash"}, **env)
+
+
+def test_runs_are_offered_by_id_and_by_name(desk: Desk) -> None:
+    run_id = desk.submit("--name", "mynet")
+    offered = tab(desk, "queue show ").out.split()
+    assert offered[:2] == ["@last", "@failed"] and {run_id, "mynet"} <= set(offered)
+    assert tab(desk, f"queue cancel {run_id[:3]}").out.split() == [run_id]
+    assert tab(desk, "queue logs my").out.split() == ["mynet"]
+    assert tab(desk, "queue move --before my").out.split() == ["mynet"]
+
+
+def test_batches_states_and_verbs_are_offered(desk: Desk) -> None:
+    desk.publisher("submit", str(desk.config), "--seeds", "2", "--name", "sweep")
+    card = desk.door.batches()[0].card
+    assert set(tab(desk, "queue cancel -b ").out.split()) == {card.id, card.name}
+    assert tab(desk, "queue list -s held,fa").out.split() == ["held,failed"]
+    assert tab(desk, "queue rel").out.split() == ["release"]
+
+
+def test_where_no_redis_answers_nothing_is_offered_said_or_started(desk: Desk) -> None:
+    state = desk.folder / "state"
+    for env in (
+        {"REDIS_URL": "redis://127.0.0.1:1"},
+        {"REDIS_URL": "", "TRAINQ_STATE": str(state)},
+        {"TRAINQ_LEASE_S": "nonsense"},
+    ):
+        answer = tab(desk, "queue show x", **env)
+        assert (answer.out.strip(), answer.err) == ("", "")
+    assert not state.exists()

@@ -1,0 +1,71 @@
+"""Reads the tables that people write: a column that is missing or a cell that makes no sense is
+one line with its place.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import count
+from trainer.data.images import enumerate_some
+from trainer.faults import DataFault
+
+FIX_ROOT = "check data.source, and that TRAINQ_DATA (or --data) is the folder it is below"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a table; `number` is its line in the file."""
+
+    table: Path
+    number: int
+    cells: dict[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+    def fault(self, what: str, fix: str) -> DataFault:
+        """What is wrong with this line."""
+        return DataFault(f"{self.table} line {self.number} {what}", fix=fix)
+
+
+def read_table(table: Path, columns: Sequence[str], fix: str, *, empty: bool = False) -> list[Line]:
+    """The lines of a table that has these columns, each cell without the spaces around it."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataFault(f"{table} has no column {', '.join(missing)}", fix=fix)
+            lines = [
+                Line(table, reader.line_num, {name: (row[name] or "").strip() for name in columns})
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataFault(f"cannot read {table}: {error}", fix=FIX_ROOT) from error
+    if not lines and not empty:
+        raise DataFault(f"{table} names no image", fix=fix)
+    return lines
+
+
+def refuse_twins(names: Sequence[str], where: str) -> None:
+    """An image listed twice could be trained on and validate as well."""
+    twins = [name for name, times in Counter(names).items() if times > 1]
+    if twins:
+        raise DataFault(
+            f"{where} lists {count(len(twins), 'image')} more than once: {enumerate_some(twins)}",
+            fix="one row an image: a twin could train and validate at once",
+        )
+
+
+def image_below(line: Line, column: str) -> str:
+    """The file name of an image, which may not lead out of its folder."""
+    name = line[column]
+    if not name or name.startswith("/") or ".." in name.split("/"):
+        raise line.fault(
+            f"names no image below the data root: {column}={name!r}",
+            "a file name relative to the folder of images, without '..'",
+        )
+    return name
