@@ -36,6 +36,26 @@ TEMPLATES: Mapping[str, Template] = {
             "train": {"epochs": 20, "clip_norm": 1.0},
         },
     ),
+    "mask": Template(
+        "Masked faces: 18 classes of mask, gender and age; no person trains and validates.",
+        {
+            "name": "mask",
+            "model": {"name": "efficientnet_b2.ra_in1k", "pretrained": True},
+            "data": {
+                "source": {"kind": "mask", "root": "mask", "task": "all"},
+                "split": {"kind": "holdout", "fraction": 0.2, "by": "person"},
+                "sampler": {"kind": "imbalanced"},
+                "img_size": 256,
+                "batch_size": 64,
+                "workers": 4,
+            },
+            "optim": {"lr": 3e-4, "weight_decay": 0.05},
+            "schedule": {"warmup_epochs": 1.0},
+            "augment": {"kind": "timm", "scale": [0.8, 1.0], "color_jitter": 0.1},
+            "train": {"epochs": 15},
+            "evaluate": {"metric": "macro_f1"},
+        },
+    ),
     "small": Template(
         "To try things out: a small model on small images, a minute or so on a CPU.",
         {

@@ -17,7 +17,7 @@ from publisher.draft import draft
 from publisher.sides import Side, of_run
 from publisher.templates import TEMPLATES
 from schemas.config import TrainConfig
-from schemas.nearest import sections
+from schemas.nearest import known_keys, sections
 from schemas.said import said
 from schemas.source import read, read_cells
 from schemas.sweep import Spread
@@ -63,7 +63,8 @@ def test_every_template_is_a_valid_config_that_says_what_it_means(
 def test_what_a_template_only_offers_is_valid_too(template: str) -> None:
     values = TEMPLATES[template].values
     text = draft(values, ["a sentence"])
-    words = re.sub(r"^( *)# ((?:  )*\w+:(?: |$))", r"\1\2", text, flags=re.MULTILINE)
+    names = "|".join({key.rpartition(".")[2] for key in known_keys()})
+    words = re.sub(rf"^( *)# ((?:  )*(?:{names}):(?: |$))", r"\1\2", text, flags=re.MULTILINE)
     assert words.count("\n# ") < text.count("\n# ") - 10
     offered = read_cells(words, "offered", (), Spread())
     plain = read_cells(text, "plain", (), Spread())

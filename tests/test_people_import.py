@@ -163,6 +163,37 @@ def test_what_is_the_same_thing_here_keeps_its_value() -> None:
     assert values["mix"] == {"mixup": 0.25} and values["notify"] == "@me"
 
 
+def test_masks_are_split_by_person_and_say_which_task() -> None:
+    values, notes = translated(read_old(TEXTS["job.json"], "job.json"))
+    assert values["data"]["source"] == {"kind": "mask"}
+    assert values["data"]["split"] == {"by": "person", "fraction": 0.2}
+    assert any("no longer fall on both sides" in note.text for note in notes)
+    flags = (
+        FLAGS.replace("MaskSplitByProfileDataset", "OnlyAgeDataset") + "sampler: WeightedSampler\n"
+    )
+    values, _ = translated(read_old(flags.replace('"False"', '"True"'), "base.yml"))
+    assert values["data"]["source"]["task"] == "age"
+    assert values["data"]["source"]["drop_ages"] == [[28, 29], [57, 59]]
+    assert values["data"]["sampler"] == {"kind": "imbalanced"}
+
+
+def test_folds_index_files_and_pseudo_labels_find_their_place() -> None:
+    more = {
+        "train_index_path": "./split/train_0.csv",
+        "valid_index_path": "./split/valid_0.csv",
+        "pseudo_label": "True",
+        "pseudo_label_path": "/data/pseudo/conf08.csv",
+        "load_weight": "True",
+        "load_weight_path": "result/best.pth",
+    }
+    values, notes = translated(read_old(json.dumps({**EXPERIMENT, **more}), "exp.json"))
+    split = {"kind": "index_files", "train": "train_0.csv", "validate_on": "valid_0.csv"}
+    assert values["data"]["split"] == split
+    assert values["data"]["extra"] == [{"origin": "pseudo", "csv": "conf08.csv"}]
+    assert values["model"]["weights"] == "best.pth"
+    assert {note.key for note in notes} >= more.keys()
+
+
 def test_models_are_found_under_their_old_names() -> None:
     for old, new in (
         ("EfficientNet_b2", "efficientnet_b2"),
