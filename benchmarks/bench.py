@@ -24,6 +24,7 @@ from schemas.run import ENDED, ID_ALPHABET, ID_LENGTH, new_id, new_nonce
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = TrainConfig.model_validate({"model": {"name": "resnet10t"}}).canonical()
 FAKE_TRAINER = f"{sys.executable} {ROOT / 'tests/support/fake_trainer.py'}"
+QUEUE = ["-m", "publisher.queue_cli"]
 REPEATS = 7
 MANY, FEW = 100_000, 100
 LISTED = 5_000
@@ -164,28 +165,42 @@ def bench_listing(url: str) -> None:
 # ---- whole processes -----------------------------------------------------------------------------
 
 
+BARE = """
+import typer
+app = typer.Typer(add_completion=False)
+@app.command()
+def hello(name: str = "you") -> None:
+    print(f"hello {name}")
+app()
+"""
+
+
 def bench_commands(url: str, folder: Path) -> None:
+    """Whole processes, beside a typer program that does nothing."""
     filled(url, "listed:", LISTED)
-    python = process(["-c", "pass"], {})
-    here = {"REDIS_URL": url, "TRAINQ_PREFIX": "listed:"}
-    row(
-        f"queue list, {LISTED:,} runs (B: bare python)",
-        process(["-m", "publisher.queue_cli", "list"], here),
-        python,
-    )
-    row(
-        f"queue list at {MANY:,} runs (B: bare python)",
-        process(["-m", "publisher.queue_cli", "list"], {**here, "TRAINQ_PREFIX": "many:"}),
-        python,
-    )
+    (folder / "bare.py").write_text(BARE)
+    bare = process([str(folder / "bare.py")], {})
+    row("a bare typer program (B: bare python)", bare, process(["-c", "pass"], {}))
+    here = {"REDIS_URL": url, "TRAINQ_PREFIX": "listed:", "TRAINQ_PREFLIGHT_S": "0"}
+    for runs, prefix in ((LISTED, "listed:"), (MANY, "many:")):
+        listing = process([*QUEUE, "list"], {**here, "TRAINQ_PREFIX": prefix})
+        row(f"queue list, {runs:,} runs (B: bare typer)", listing, bare)
+    for verb in ("show", "why", "logs"):
+        row(
+            f"queue {verb}, {LISTED:,} runs (B: bare typer)",
+            process([*QUEUE, verb, an_id(7)], here),
+            bare,
+        )
     config = folder / "config.yaml"
     config.write_text("model: {name: resnet10t}\n")
     validate = process(["-m", "publisher", "validate", str(config)], {})
-    row("publisher validate (B: bare python)", validate, python)
+    row("publisher validate (B: bare typer)", validate, bare)
     submit = process(
         ["-m", "publisher", "submit", str(config), "--again"], {**here, "TRAINQ_PREFIX": "sub:"}
     )
     row("publisher submit (B: publisher validate)", submit, validate)
+    for program in (["-m", "publisher"], QUEUE, ["-m", "queue_worker"], ["-m", "trainer"]):
+        row(f"{' '.join(program)} --help (B: bare typer)", process([*program, "--help"], {}), bare)
 
 
 def process(arguments: list[str], env: dict[str, str]) -> Job:

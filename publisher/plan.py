@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
+from schemas import contradictions
 from schemas.components.data import KFold
 from schemas.config import Scribe
 from schemas.errors import TransitionRefused, UsageError
@@ -123,6 +124,7 @@ def new_runs(configs: Sequence[Loaded], wishes: Wishes, code: str = "") -> list[
 
 
 def _new_run(loaded: Loaded, wishes: Wishes, code: str, scribe: Scribe) -> Planned:
+    refuse_uneven(loaded, wishes.needs.gpus)
     config = loaded.config
     stem = slug(wishes.name) if wishes.name else config.name or ""
     folds = isinstance(config.data.split, KFold) and bool(loaded.cell)
@@ -140,6 +142,14 @@ def _new_run(loaded: Loaded, wishes: Wishes, code: str, scribe: Scribe) -> Plann
         held_by=wishes.user if wishes.hold else "",
         held_reason="submitted with --hold" if wishes.hold else "",
     )
+
+
+def refuse_uneven(loaded: Loaded, gpus: int) -> None:
+    """Its trainer would refuse a batch that these GPUs cannot share; better now than then."""
+    config = loaded.config
+    for found in contradictions.of_the_gpus(config.data.batch_size, config.mix, gpus):
+        origin = loaded.origins[found.key]
+        raise UsageError(found.text, where="" if origin == "default" else origin, fix=found.help)
 
 
 def waiting_for(
@@ -221,6 +231,7 @@ def check_ended(run: Run) -> None:
 
 def again(old: Run, loaded: Loaded, user: str, start: Start, code: str = "") -> Planned:
     """A new run from an ended one; its config is the old one under the new overrides."""
+    refuse_uneven(loaded, old.gpus)
     memory, preflight = foreseen(old, loaded.config.canonical())
     renamed = any(override.startswith("name=") for override in loaded.overrides)
     return Planned(

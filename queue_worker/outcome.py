@@ -159,7 +159,7 @@ def _halved(run: Run, facts: Facts) -> int:
     """The next smaller micro-batch; 0 when this was the second try or one image is too much."""
     data, loop = run.config.get("data", {}), run.config.get("train", {})
     batch, accumulate = data.get("batch_size", 0), loop.get("accumulate", 1)
-    configured = batch // accumulate if accumulate else batch
+    configured = batch // max(accumulate, run.gpus)
     if 0 < run.micro_batch < configured:
         return 0
     used = facts.micro_batch or configured

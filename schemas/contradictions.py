@@ -90,6 +90,16 @@ def of_the_extras(extras: tuple[Extra, ...], *, mask: bool) -> Iterator[Contradi
             yield Contradiction(f"{key}.at_least", text, (), "name it: confidence")
 
 
+def of_the_gpus(size: int, mix: Mix, gpus: int) -> Iterator[Contradiction]:
+    """A batch of which every GPU cannot take the same part; how many there are says no config."""
+    pieces = gpus * (2 if mix.on else 1)
+    if gpus > 1 and size % pieces:
+        mixed = ", mixed in pairs" if mix.on else ""
+        text = f"a batch of {size} cannot be shared by {gpus} GPUs{mixed}"
+        fix = f"data.batch_size={size // pieces * pieces + pieces}"
+        yield Contradiction("data.batch_size", text, help=fix)
+
+
 def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
     """A batch that cannot be cut as it is asked to."""
     parts = train.accumulate

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from publisher.plan import Wishes, check_ended, new_runs, next_name, run_name, slug, start_of
+from publisher.plan import (
+    Needs,
+    Start,
+    Wishes,
+    again,
+    check_ended,
+    new_runs,
+    next_name,
+    run_name,
+    slug,
+    start_of,
+)
 from publisher.sending import distinct
 from publisher.trainq import command
 from schemas.config import TrainConfig
@@ -58,6 +69,18 @@ def test_a_run_is_named_after_its_model_and_what_was_changed(
 @pytest.mark.parametrize("text", ["", "Ünï / code", "-" * 90, "a" * 200, "x\x1b[2J", "日本"])
 def test_any_text_becomes_a_legal_name(text: str) -> None:
     TrainConfig.model_validate({"name": slug(text), "model": {"name": "resnet10t"}})
+
+
+def test_a_batch_that_the_gpus_cannot_share_is_refused_before_it_is_queued() -> None:
+    two = Wishes(user="ana", needs=Needs(gpus=2))
+    assert new_runs([loaded("data.batch_size=6")], two)[0].needs.gpus == 2
+    with pytest.raises(UsageError, match="a batch of 6 cannot be shared by 2 GPUs, mixed") as told:
+        new_runs([loaded("data.batch_size=6", "mix.mixup=0.2")], two)
+    assert told.value.fix == "data.batch_size=8" and "data.batch_size=6" in told.value.where
+    old = ended(loaded().config.canonical(), gpus=3)
+    with pytest.raises(UsageError, match="a batch of 32 cannot be shared by 3 GPUs") as told:
+        again(old, loaded(), "ana", Start("", "", ""))
+    assert not told.value.where
 
 
 def test_retries_are_counted_in_the_name() -> None:

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 from support.attendants import ByHand
 from support.sketches import draw_sketches
+from support.team import tree
+from support.trainers import judged
 from support.waiting import wait_until
 from typer.testing import CliRunner
 
+from queue_worker import host
 from schemas.events import ExitCode
+from schemas.result import Result
 from schemas.rundir import RunDir
+from schemas.source import load
 from trainer.by_hand import app
 
 CONFIG = """
@@ -64,6 +69,36 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(desk: Path) -> None:
     assert len(rows) == 41
     third = typed(desk, *words)
     assert third.code() == 2 and "is finished" in third.talk.read_text()
+
+
+def test_two_processes_by_hand_die_with_the_one_that_leads(desk: Path) -> None:
+    leader = ByHand(desk, "tiny.yaml", "--gpus", "2", "--out", "run")
+    assert leader.process.pid
+    family = wait_until(lambda: found if len(found := tree(leader.process.pid)) > 2 else [])
+    leader.signal(signal.SIGKILL)
+    wait_until(lambda: not any(map(host.start_time, family)), what="the end of all")
+
+
+def test_what_two_processes_by_hand_tell_is_true_of_the_weights_that_they_leave(
+    desk: Path,
+) -> None:
+    """Also with BatchNorm, of which each has statistics of its own."""
+    words = ("tiny.yaml", "model.name=test_resnet", "data.pixels.kind=files", "train.epochs=4")
+    done = ByHand(desk, *words, "--gpus", "2", "--out", "run")
+    assert done.code(90) == ExitCode.FINISHED, done.talk.read_text()
+    assert "BatchNorm sees its own part" in done.talk.read_text()
+    *epochs, weights = done.out.read_text().splitlines()
+    assert [line.split()[1] for line in epochs] == ["1/4", "2/4", "3/4", "4/4"]
+    result = Result.model_validate_json(next(desk.glob("run/attempts/*/result.json")).read_text())
+    losses, right = judged((desk / weights).parent, load(desk / "run/config.yaml").config, desk)
+    assert result.metrics["accuracy"] == right / len(losses)
+    assert result.metrics["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_more_processes_than_a_batch_has_parts_for_are_refused_in_one_line(desk: Path) -> None:
+    done = typed(desk, "tiny.yaml", "--gpus", "3", "--out", "run")
+    assert done.code() == ExitCode.CONFIG and not (desk / "run").exists()
+    assert "a batch of 4 cannot be shared by 3 GPUs" in done.talk.read_text()
 
 
 def test_a_folder_of_another_config_is_refused(desk: Path) -> None:

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from support.attendants import FORK, Attendant
 from support.sketches import draw_sketches
+from support.team import tree
 from support.trainers import folder_of, order_for, result_of, tiny, train
 from support.waiting import wait_until
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+from queue_worker import host
 from schemas.components.augment import Mix
 from schemas.config import TrainConfig
 from schemas.events import Chosen, Epoch, ExitCode, Order, parse_line
@@ -115,9 +117,13 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
     log = folder_of(first).log
     trainer.signal(signal.SIGUSR1)  # what a worker sends when nothing moves
     wait_until(lambda: log.read_text().count("Current thread") == 2, what="the stacks of both")
+    assert trainer.process.pid
+    family = tree(trainer.process.pid)
+    assert len(family) == 3
     trainer.signal(signal.SIGTERM)
     assert trainer.code(PATIENCE_S) == ExitCode.SAVED, log.read_text()
     assert "leaves: SIGTERM" in log.read_text() and "Traceback" not in log.read_text()
+    assert not any(map(host.start_time, family))
     saved = result_of(first)
     assert saved.error == "SIGTERM" and saved.step < 60
     found = [str(folder) for folder in checkpoint.newest(RunDir(tmp_path / "run"))]

@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 import timm
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from safetensors.torch import save_file
 from support.disks import full_disk
 from support.sketches import draw_sketches
-from support.trainers import folder_of, order_for, tiny, train
-from timm.data import create_transform, resolve_model_data_config
+from support.trainers import folder_of, judged, order_for, tiny, train
 
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, Problem
@@ -21,9 +18,8 @@ from schemas.events import Chosen, Epoch, ExitCode, Line, Order, Saved
 from schemas.result import Result
 from schemas.run import Cause
 from schemas.source import dump, load
-from trainer import checkpoint, model
+from trainer import checkpoint
 from trainer.attempt import judge
-from trainer.data import sources, split
 from trainer.faults import Leave
 
 FILES = {"kind": "files"}
@@ -207,17 +203,7 @@ def test_an_evaluation_counts_every_validation_image_once_and_as_it_is(
     config = tiny(**LIVELY, train__epochs=1, data__pixels=FILES)  # 5 images, read as 4 and 1
     order = order_for(tmp_path / "run", data, config)
     row = train(order).metrics
-    net = model.build(config.model, 3, 32, data, config.seed).eval()
-    net.load_state_dict(checkpoint.read(folder_of(order).best).weights)
-    images = sources.read(config.data, data)
-    look = resolve_model_data_config(net) | {"input_size": (3, 32, 32)}
-    see = create_transform(**look, is_training=False)  # timm's own, to normalised numbers
-    right, losses = 0, []
-    for index in split.divide(images, config.data.split, config.seed).validate:
-        with Image.open(images.paths[index]) as file, torch.inference_mode():
-            logits = net(see(file.convert("RGB"))[None])
-        right += int(logits.argmax() == images.targets[index])
-        losses.append(F.cross_entropy(logits, torch.tensor([images.targets[index]])).item())
+    losses, right = judged(folder_of(order).best, config, data)
     assert len(losses) == 5
     assert row["accuracy"] == right / 5
     assert row["loss"] == pytest.approx(sum(losses) / 5, rel=1e-5)

@@ -121,6 +121,19 @@ def test_the_smaller_micro_batch_divides_the_batch(
     assert ending.micro_batch == smaller and "BatchNorm" in ending.error
 
 
+def test_a_run_of_several_gpus_is_halved_though_it_was_resumed_before() -> None:
+    """Each GPU takes its part of the batch, which is no smaller micro-batch."""
+    again = a_run(gpus=2, micro_batch=16, config={"data": {"batch_size": 32}})
+    ending = judge(again, Facts(code=4, micro_batch=16))
+    assert (ending.state, ending.micro_batch) == (State.QUEUED, 8)
+
+
+def test_a_trainer_that_lost_a_part_of_itself_goes_on_elsewhere() -> None:
+    lost = a_result(1, cause=Cause.HOST_LOST)
+    ending = judge(a_run(), Facts(code=1, result=lost))
+    assert ending.state is State.QUEUED and ending.crashed
+
+
 def test_only_what_is_not_the_runs_own_fault_counts_as_a_crash() -> None:
     assert judge(a_run(), Facts(code=-9)).crashed
     assert judge(a_run(), Facts(code=-9, stalled=True)).stalled

@@ -9,15 +9,15 @@ import pytest
 from support.servers import TestServer
 from support.sketches import draw_sketches
 from support.team import Team
-from support.waiting import wait_until
 
 from queue_worker import host
 from schemas.run import State
 
+PATIENCE_S = 50.0  # each of the processes imports torch first
 CONFIG = """\
 model: {name: test_vit}
 data: {source: {root: sketch}, img_size: 32, batch_size: 8, workers: 1}
-train: {epochs: 60, save_every_steps: 4, log_every: 1}
+train: {epochs: 5, save_every_steps: 4, log_every: 1}
 """
 
 
@@ -43,21 +43,17 @@ def rank_itself(pid: int) -> bool:
     return "RANK" not in host.environment(parent)
 
 
-def test_a_run_of_two_devices_outlives_one_of_its_processes(team: Team) -> None:
+def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(team: Team) -> None:
     run_id = team.submit(team.config("wide", CONFIG), "--gpus", "2")
     worker = team.worker(gpu="cpu,cpu:1")
-    team.until_step(run_id, 4, 90)
+    team.until_step(run_id, 4, PATIENCE_S)
     os.kill(ranks(team)["1"], signal.SIGKILL)
-    again = wait_until(
-        lambda: run if (run := team.get(run_id)).attempt == 2 else None, 60, "attempt 2"
-    )
-    assert again.state is State.RUNNING and again.checkpoint_step >= 4
-    wait_until(lambda: team.get(run_id).progress.step > again.checkpoint_step, 90, "a step")
+    run = team.until(run_id, State.FINISHED, PATIENCE_S)
+    assert run.attempt == 2 and run.best
     log = team.queue("logs", run_id).stdout
     assert "and 1 more in fp32, 4 at a time" in log and "goes on from step" in log
-    team.queue("cancel", run_id)
-    run = team.until(run_id, State.CANCELLED)
-    assert run.checkpoint_step > again.checkpoint_step
+    assert "ended by SIGKILL" in log and "Traceback" not in log
+    assert not ranks(team)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert not team.left_over()

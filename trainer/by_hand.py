@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from schemas import contradictions
 from schemas.config import TrainConfig
 from schemas.errors import TrainqError, UsageError
 from schemas.events import ExitCode, Order
@@ -22,7 +23,7 @@ from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump, load
-from trainer import preflight
+from trainer import marking, preflight
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -73,7 +74,7 @@ def train(
         settings = Settings.read(os.environ, Path(".env"))
         config = load(file, overrides or ()).config
         root = data or (settings.data if "data" in settings.model_fields_set else file.parent)
-        refuse_too_many(gpus)
+        refuse_gpus(config, gpus)
         run_dir = RunDir(out or settings.runs / (config.name or file.stem))
         order = prepare(run_dir, config, root.resolve(), settings.cache.expanduser(), gpus)
     except TrainqError as error:
@@ -83,6 +84,7 @@ def train(
 
 
 app.command(epilog=preflight.EPILOG)(preflight.preflight)
+app.command(epilog=marking.EPILOG)(marking.score)
 
 
 def prepare(
@@ -122,8 +124,10 @@ def refuse_another(run_dir: RunDir, config: TrainConfig) -> None:
             )
 
 
-def refuse_too_many(gpus: int) -> None:
-    """Torch is asked only when it matters."""
+def refuse_gpus(config: TrainConfig, gpus: int) -> None:
+    """A batch that they cannot share, or GPUs that are not here; torch is asked only for several"""
+    for found in contradictions.of_the_gpus(config.data.batch_size, config.mix, gpus):
+        raise UsageError(found.text, fix=found.help)
     if gpus > 1:
         from trainer import ranks
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import f1_score
 
+from trainer import scores
 from trainer.data.loader import Batch
 from trainer.learner import Learner
 
@@ -27,11 +27,12 @@ def evaluate(learner: Learner, batches: Iterable[Batch]) -> dict[str, float]:
         answers.append(answer)
     mine = loss.item(), torch.cat(guesses).cpu(), torch.cat(answers).cpu()
     losses, guesses_of, answers_of = zip(*learner.crew.gather(mine), strict=True)
-    guessed, true = torch.cat(guesses_of), torch.cat(answers_of)
+    guessed, true = torch.cat(guesses_of).numpy(), torch.cat(answers_of).numpy()
+    matrix = scores.confusion(true, guessed, int(max(true.max(), guessed.max())) + 1)
     values = {
         "loss": sum(losses) / len(true),
-        "accuracy": (guessed == true).double().mean().item(),
-        "macro_f1": float(f1_score(true.numpy(), guessed.numpy(), average="macro")),
+        "accuracy": scores.accuracy(matrix),
+        "macro_f1": scores.macro_f1(matrix),
     }
     return {name: value for name, value in values.items() if math.isfinite(value)}
 

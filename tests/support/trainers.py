@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
 
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
 from schemas.source import dump
+from trainer import checkpoint, model
 from trainer.attempt import execute
+from trainer.data import sources, split
 from trainer.faults import Leave
 from trainer.report import EventFile, Report, Sink
 
@@ -60,6 +65,24 @@ def folder_of(order: Order) -> AttemptDir:
 
 def result_of(order: Order) -> Result:
     return Result.model_validate_json(folder_of(order).result.read_text())
+
+
+def judged(weights: Path, config: TrainConfig, data: Path) -> tuple[list[float], int]:
+    """The loss on every validation image, one by one, and how many were guessed right."""
+    images = sources.read(config.data, data)
+    net = model.build(config.model, len(images.classes), config.data.img_size, data, config.seed)
+    net.load_state_dict(checkpoint.read(weights).weights)
+    net.eval()
+    size = (3, config.data.img_size, config.data.img_size)
+    look = resolve_model_data_config(net) | {"input_size": size}
+    see = create_transform(**look, is_training=False)  # timm's own, to normalised numbers
+    losses, right = [], 0
+    for index in split.divide(images, config.data.split, config.seed).validate:
+        with Image.open(images.paths[index]) as file, torch.inference_mode():
+            logits = net(see(file.convert("RGB"))[None])
+        right += int(logits.argmax() == images.targets[index])
+        losses.append(F.cross_entropy(logits, torch.tensor([images.targets[index]])).item())
+    return losses, right
 
 
 def train(order: Order, *sinks: Sink, leave: Leave | None = None) -> Result:

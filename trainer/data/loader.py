@@ -66,7 +66,8 @@ def read(
     pictures: Pictures, plan: Plan, workers: int, device: torch.device, *, epoch: int, step: int
 ) -> Iterator[Batch]:
     """All batches from a position to the end of the run, from one set of loader processes."""
-    helpers = min(workers, len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0)) // plan.ranks  # the others read as well
+    helpers = min(workers, max(1, cores))
     loader = DataLoader(
         pictures,
         batch_sampler=plan.batches(epoch, step),

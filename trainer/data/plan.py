@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from schemas import contradictions
 from schemas.components.data import Sampler, Shuffle
 from schemas.config import TrainConfig
 from trainer import randomness
@@ -37,13 +38,9 @@ class Plan:
     @classmethod
     def of(cls, config: TrainConfig, parts: Parts, crew: Crew) -> Self:
         """The plan of a config, refused when not even one whole batch comes together."""
-        size, pieces = config.data.batch_size, crew.size * (2 if config.mix.on else 1)
-        if crew.size > 1 and size % pieces:
-            mixed = ", mixed in pairs" if config.mix.on else ""
-            raise ConfigFault(
-                f"a batch of {size} cannot be shared by {crew.size} GPUs{mixed}",
-                fix=f"data.batch_size={size // pieces * pieces + pieces}",
-            )
+        size = config.data.batch_size
+        for found in contradictions.of_the_gpus(size, config.mix, crew.size):
+            raise ConfigFault(found.text, fix=found.help)
         epochs, every = config.train.epochs, config.evaluate.every
         who, sampler = (crew.rank, crew.size), config.data.sampler
         plan = cls(parts, config.seed, size, epochs, every, *who, sampler)

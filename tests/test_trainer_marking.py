@@ -1,0 +1,89 @@
+"""`trainer score` marks what was handed in, and says what does not belong together."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from trainer.by_hand import app
+
+TRUTH = "ImageID,ans,person\n" + "".join(f"{n}.jpg,{n % 3},p{n // 2}\n" for n in range(12))
+
+
+def mark(folder: Path, answers: str, *flags: str, truth: str = TRUTH) -> Result:
+    (folder / "truth.csv").write_text(truth)
+    (folder / "mine.csv").write_text(answers)
+    return CliRunner().invoke(
+        app, ["score", str(folder / "truth.csv"), str(folder / "mine.csv"), *flags]
+    )
+
+
+def given(wrong: int = 0, names: str = "ImageID,ans") -> str:
+    rows = [f"{n}.jpg,{(n + (n < wrong)) % 3}" for n in reversed(range(12))]
+    return "\n".join([names, *rows, ""])
+
+
+def test_answers_in_any_order_are_marked_with_their_intervals(tmp_path: Path) -> None:
+    marked = mark(tmp_path, given(wrong=3))
+    assert marked.exit_code == 0
+    assert marked.stdout.startswith("accuracy  0.7500   0.5000 .. ")
+    assert "12 images, 3 classes; 95% intervals by drawing images" in marked.stdout
+    assert "CLASS  IMAGES  PRECISION  RECALL      F1" in marked.stdout
+    assert max(map(len, marked.stdout.splitlines())) <= 80
+
+
+def test_people_are_drawn_whole_when_their_column_is_named(tmp_path: Path) -> None:
+    alone = json.loads(mark(tmp_path, given(wrong=4), "--json").stdout)
+    whole = json.loads(mark(tmp_path, given(wrong=4), "--by", "person", "--json").stdout)
+    assert (alone["groups"], whole["groups"]) == (12, 6)
+    spread = [
+        found["scores"]["accuracy"]["high"] - found["scores"]["accuracy"]["low"]
+        for found in (alone, whole)
+    ]
+    assert spread[1] > spread[0]
+    assert whole["scores"]["accuracy"]["value"] == pytest.approx(8 / 12)
+
+
+def test_the_other_competitions_columns_are_known_too(tmp_path: Path) -> None:
+    truth = TRUTH.replace("ImageID,ans", "image_path,target")
+    answers = "ID," + given(names="image_path,target").replace("\n", "\n1,").removesuffix("1,")
+    assert "accuracy  1.0000" in mark(tmp_path, answers, truth=truth).stdout
+
+
+def test_of_many_classes_the_worst_are_shown(tmp_path: Path) -> None:
+    rows = [f"{n}.jpg,{n}" for n in range(30)]
+    wrong = [f"{n}.jpg,{0 if n == 29 else n}" for n in range(30)]
+    marked = mark(
+        tmp_path,
+        "\n".join(["ImageID,ans", *wrong]),
+        truth="\n".join(["ImageID,ans", *rows]),
+    )
+    lines = marked.stdout.splitlines()
+    assert lines[5].startswith("   29") and lines[6].startswith("    0")
+    assert lines[-1] == "10 better classes are not shown: --json"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ("ImageID,ans\n0.jpg,0\n", "11 images without an answer (1.jpg, 2.jpg"),
+        (given() + "x.jpg,0\n", "1 image not in the truth (x.jpg)"),
+        (given() + "0.jpg,0\n", "line 14 answers 0.jpg a second time"),
+        (given().replace("3.jpg,0", "3.jpg,cat"), "is no answer: ImageID='3.jpg', ans='cat'"),
+        ("name,class\n", "has no column ImageID or image_path or ID: it has name, class"),
+        ("ImageID,ans\n", "has no answers"),
+        ("", "it has none"),
+    ],
+)
+def test_what_cannot_be_marked_is_one_line_that_says_why(
+    tmp_path: Path, answers: str, said: str
+) -> None:
+    marked = mark(tmp_path, answers)
+    assert marked.exit_code == 3 and marked.stdout == ""
+    assert said in marked.stderr.splitlines()[0]
+
+
+def test_a_column_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    marked = mark(tmp_path, given(), "--by", "face")
+    assert marked.exit_code == 2 and "--by face" in marked.stderr
