@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from publisher.attempts import attempt_lines, attempts_of
 from publisher.clock import brief, exact, of_day
 from publisher.dotted import flat
 from publisher.obstacles import gib, holds
@@ -24,6 +25,7 @@ OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
 INDENT = 11
 RELATED = 8  # children named
+SAID = frozenset({"name", "note", "notify"})  # of a config: what changes nothing
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere
 
 
@@ -41,6 +43,7 @@ class Page:
     parents: Mapping[str, State] = field(default_factory=dict)  # those in the queue's records
     children: Mapping[str, State] = field(default_factory=dict)
     controls: Sequence[Control] = ()
+    rival: Run | None = None  # the best of its batch
 
 
 def page_lines(page: Page, width: int) -> list[Line]:
@@ -56,7 +59,8 @@ def page_lines(page: Page, width: int) -> list[Line]:
         ("Needs", [needed] if (needed := _needs(run)) else []),
         ("Memory", _memory(run)),
         ("Times", [_times(run, page.now)]),
-        ("Config", _config(run, page.defaults)),
+        ("Attempts", attempt_lines(attempts_of(page.events), page.now)),
+        ("Config", [*_config(run, page.defaults), *_against(run, page.rival)]),
         ("Metrics", _metrics(page)),
         ("Files", _files(run)),
         ("History", _history(page.events, page.now)),
@@ -222,6 +226,28 @@ def _config(run: Run, defaults: Mapping[str, Any]) -> list[str]:
     return [" ".join(own), *said] if own else said
 
 
+def _against(run: Run, rival: Run | None) -> list[str]:
+    """What it does differently from the best of its batch."""
+    if rival is None:
+        return []
+    name = f"the best of its batch ({best_text(rival.best)})"
+    if rival.id == run.id:
+        return [name]
+    told = [f"{key} {ours} (there {theirs})" for key, (ours, theirs) in changed(run, rival).items()]
+    return [f"against {rival.id}, {name}: {', '.join(told) or 'nothing differs'}"]
+
+
+def changed(run: Run, rival: Run) -> dict[str, tuple[str, str]]:
+    """The keys in which two runs differ, with both values."""
+    ours, theirs = flat(run.config), flat(rival.config)
+    both = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs}}
+    return {
+        key: (_short(mine), _short(other))
+        for key, (mine, other) in both.items()
+        if mine != other and key not in SAID
+    }
+
+
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -248,8 +274,11 @@ def _files(run: Run) -> list[str]:
         return []
     host = run.worker.split(":")[0]
     where = f" on {host}" if host else ""
-    kept = f"   checkpoint {run.checkpoint}" if run.checkpoint else ""
-    return [f"runs/{run.id}/{where}{kept}", *_source(run)]
+    kept = [f"checkpoint {run.checkpoint}"] if run.checkpoint else []
+    best = ["best/"] if run.state is State.FINISHED else []
+    names = ["run.log", "config.yaml", *(["result.json", *best] if run.result else [])]
+    folder = f"runs/{run.id}/{where}: {' '.join(names)}"
+    return [folder, *kept, *_source(run)]
 
 
 def _source(run: Run) -> list[str]:

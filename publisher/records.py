@@ -10,9 +10,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from publisher import snapshot
+from publisher.attempts import Attempt, attempts_of
 from publisher.clock import iso
 from publisher.fairness import cap_of, penalty_s
 from publisher.obstacles import control_of
+from publisher.page import Page, changed, mend
 from publisher.ranking import Result
 from publisher.snapshot import Snapshot
 from publisher.text import clean
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from publisher.reasons import Reasons
     from queue_worker.queue import BatchView, Control, Row, Share, WorkerView
     from schemas.events import Event
-    from schemas.run import Run, State
 
 SCHEMA_VERSION = 1  # of everything that `--json` prints
 CSV_KEYS = (
@@ -188,25 +189,34 @@ def batch_page_record(
     }
 
 
-def run_record(
-    run: Run,
-    ahead: int | None,
-    events: Sequence[Event],
-    metrics: Sequence[Mapping[str, Any]],
-    children: Mapping[str, State],
-) -> dict[str, Any]:
+def run_record(page: Page, seen: Snapshot) -> dict[str, Any]:
     """The whole of `queue show --json`."""
+    run, rival = page.run, page.rival
     times = ("submitted_at", "started_at", "ended_at", "lease_until")
     return {
         "schema_version": SCHEMA_VERSION,
         **run.model_dump(mode="json", exclude={"token", "schema_number"}),
         **{name: iso(getattr(run, name)) for name in times},
         "ended": run.state in ENDED,
-        "ahead": ahead,
-        "children": {run_id: str(state) for run_id, state in children.items()},
-        "events": [event_record(event) for event in events],
-        "metrics": list(metrics),
+        "ahead": seen.ahead.get(run.id),
+        "why": page.why,
+        "eta": eta_record(seen.etas.get(run.id)),
+        "commands": [command for command, _ in mend(run)],
+        "children": {run_id: str(state) for run_id, state in page.children.items()},
+        "attempts": [attempt_record(attempt) for attempt in attempts_of(page.events)],
+        "best_of_batch": rival.id if rival else None,
+        "differs_from_best": {
+            key: {"here": here, "there": there}
+            for key, (here, there) in (changed(run, rival) if rival else {}).items()
+        },
+        "events": [event_record(event) for event in page.events],
+        "metrics": list(page.metrics),
     }
+
+
+def attempt_record(attempt: Attempt) -> dict[str, Any]:
+    """One attempt of a run's timeline."""
+    return {**asdict(attempt), "began": iso(attempt.began), "ended": iso(attempt.ended)}
 
 
 def why_record(told: Reasons, seen: Snapshot) -> dict[str, Any]:

@@ -36,9 +36,11 @@ def examine(
         return
     if not mine.indices:
         yield from _cpu()
+        return
     for index in mine.indices:
         yield from _gpu(index, mine, env)
-        yield from unit.judge(unit.examine(str(index)), str(index), settings.grace_s)
+    for name in (mine.gpu,) if asked else map(str, mine.indices):
+        yield from unit.judge(unit.examine(name), name, settings.grace_s)
 
 
 def of(error: TrainqError, subject: str) -> Finding:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pynvml
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.driver import Driver
 from support.waiting import wait_until
 from support.workers import Site
@@ -419,6 +422,53 @@ def test_a_worker_that_is_asked_for_nonsense_says_so_in_one_line(flags: str, sai
     assert said in asked.stderr.splitlines()[0] and "Traceback" not in asked.stderr
 
 
+# ---- anything a driver may say -------------------------------------------------------------------
+
+READINGS = st.builds(
+    Reading,
+    index=st.just(0),
+    memory_mb=st.just(32768),
+    free_mb=st.integers(0, 32768),
+    processes=st.lists(
+        st.builds(
+            Process,
+            pid=st.integers(1, 4),
+            memory_mb=st.integers(0, 32768),
+            command=st.sampled_from(["", "python"]),
+            trainer=st.booleans(),
+        ),
+        max_size=4,
+    ).map(tuple),
+    fault=st.sampled_from(["", "", "", "GPU is lost"]),
+)
+TURNS = st.lists(st.tuples(st.floats(0, 40), READINGS, st.booleans()), min_size=1, max_size=6)
+MANNERS = st.sampled_from([SHARES, WAITS, WANTS_12])
+
+
+@settings(max_examples=150, deadline=None)
+@given(turns=TURNS, manners=MANNERS)
+def test_whatever_the_driver_says_the_worker_has_an_offer_and_reasons_that_pass(
+    turns: list[tuple[float, Reading, bool]], manners: Manners
+) -> None:
+    past, now = UNSEEN, 0.0
+    for passed, reading, training in turns:
+        now += passed
+        found, past = admission.look([reading], manners, training=training, past=past, now=now)
+        assert found.memory_mb >= 1 and "\n" not in found.busy_with + found.shared_with
+        assert not (found.busy_with and found.shared_with)
+        assert not found.broken or found.busy_with
+        if reading.fault:
+            assert found.busy_with
+        elif training:
+            assert not found.busy_with
+        elif not manners.wait:
+            assert bool(found.busy_with) == bool(past.trainers)
+    empty = Reading(0, 32768, 32476)
+    for at in (now + 1, now + 1 + admission.SETTLE_S):
+        found, past = admission.look([empty], manners, training=False, past=past, now=at)
+    assert found == Offer(32476)  # nothing keeps it from a card that is free
+
+
 # ---- what SIGKILL cannot end ---------------------------------------------------------------------
 
 
@@ -446,17 +496,22 @@ def test_a_trainer_that_not_even_sigkill_ends_gives_its_run_back_and_keeps_its_w
 ) -> None:
     site = Site(tmp_path, TRAINQ_STALL_S="0.5")
     try:
-        worker = site.worker("cpu", "--no-warm").ready()
-        run_id = site.submit("steps=9 hang=3 first")
-        site.at_step(run_id, 2)
-        (trainer,) = worker.trainers()
-        immortal(trainer.pid)
-        back = f"put back {run_id} (gpu_fault): the trainer hangs in the kernel"
-        wait_until(lambda: back in worker.said(), what="its way back")
-        stuck = f"takes no runs: the trainer of {run_id} (pid {trainer.pid}) hangs in the kernel"
-        wait_until(lambda: stuck in worker.said(), what="the worker's word")
-        assert site.queue.get(run_id).state is State.QUEUED
-        os.waitpid(trainer.pid, 0)  # the driver lets it go after all
-        assert site.ended(run_id).state is State.FINISHED
+        runs = [site.submit("steps=9 hang=3 first") for _ in range(2)]
+        workers = [site.worker("cpu", "--no-warm"), site.worker("cpu:1", "--no-warm", "--burst")]
+        trainers = []
+        for worker in workers:
+            (trainer,) = wait_until(worker.trainers, what="its trainer")
+            immortal(trainer.pid)
+            trainers.append(trainer.pid)
+        for worker, pid in zip(workers, trainers, strict=True):
+            stuck = re.compile(
+                rf"takes no runs: the trainer of \w+ \(pid {pid}\) hangs in the kernel"
+            )
+            wait_until(lambda w=worker, s=stuck: s.search(w.said()), what="its word")
+            assert "(gpu_fault): the trainer hangs in the kernel" in worker.said()
+        assert {site.queue.get(run_id).state for run_id in runs} == {State.QUEUED}
+        assert workers[1].wait() == 1  # a burst waits for nothing that needs a reboot
+        os.waitpid(trainers[0], 0)  # the driver lets it go after all
+        assert [site.ended(run_id).state for run_id in runs] == [State.FINISHED] * 2
     finally:
         site.close()

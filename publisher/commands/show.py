@@ -8,12 +8,14 @@ import typer
 
 from publisher import completion, console, records
 from publisher.batchpage import BatchPage, batch_lines
+from publisher.folding import best_of
 from publisher.options import ONE, AsJson
 from publisher.page import Page, page_lines
 from publisher.scene import scene_of
 from publisher.selectors import batch_at, find_batch
 from publisher.snapshot import why
 from schemas.errors import NotFound
+from schemas.run import Run, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue
@@ -24,6 +26,7 @@ HELP = console.help_text(
     "queue show @failed",
     "queue show lr-sweep --json",
 )
+MEASURED = frozenset({State.RUNNING, State.FINISHED})
 
 
 def show(
@@ -44,11 +47,7 @@ def show(
     record = queue.get(run_id)
     events, metrics = queue.events(run_id=record.id), queue.metrics(record.id)
     children = queue.states(queue.children(record.id))
-    if as_json:
-        ahead = queue.position(record.id)
-        console.out_json(records.run_record(record, ahead, events, metrics, children))
-        return
-    seen = scene_of(queue, record)
+    seen, rival = scene_of(queue, record), _rival(queue, record)
     page = Page(
         run=record,
         now=seen.now,
@@ -60,8 +59,19 @@ def show(
         parents=seen.parents,
         children=children,
         controls=seen.controls,
+        rival=rival,
     )
+    if as_json:
+        console.out_json(records.run_record(page, seen))
+        return
     console.out(page_lines(page, console.width()))
+
+
+def _rival(queue: Queue, run: Run) -> Run | None:
+    """The best of its batch, where all of it measures the same thing."""
+    rows = queue.list(states=MEASURED, batch=run.batch) if run.batch else []
+    best = best_of(rows)
+    return next((queue.get(row.id) for row in rows if best and row.best == best), None)
 
 
 def _show_batch(queue: Queue, word: str, no_run: NotFound, *, as_json: bool) -> None:
