@@ -11,9 +11,6 @@ if redis.call('EXISTS', run_key(A.id)) == 0 then return {'missing'} end
 if not run then return {'broken', reason} end
 if not PENDING[run.state] then return {'refused', run.state} end
 if A.fields.config and run.attempt > 0 then return {'begun'} end
-if A.fields.config and (redis.call('HGET', run_key(A.id), 'preflight') or '') ~= '' then
-  A.fields.preflight, A.fields.memory_mb = '', '0' -- predicted from the old config
-end
 
 -- Would one of these parents wait for us, itself or through its own parents?
 local function circle(parents)
