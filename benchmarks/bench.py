@@ -195,10 +195,13 @@ def bench_commands(url: str, folder: Path) -> None:
     config.write_text("model: {name: resnet10t}\n")
     validate = process(["-m", "publisher", "validate", str(config)], {})
     row("publisher validate (B: bare typer)", validate, bare)
-    submit = process(
-        ["-m", "publisher", "submit", str(config), "--again"], {**here, "TRAINQ_PREFIX": "sub:"}
-    )
+    words = ["-m", "publisher", "submit", str(config), "--again"]
+    here |= {"TRAINQ_PREFIX": "sub:", "TRAINQ_STATE": str(folder / "state")}
+    submit = process(words, {**here, "TRAINQ_PREFLIGHT_S": "0"})
     row("publisher submit (B: publisher validate)", submit, validate)
+    foreseen = process(words, here)
+    foreseen()  # a child with torch answers; from here on the cache does
+    row("publisher submit, pre-flight known (B: without)", foreseen, submit)
     for program in (["-m", "publisher"], QUEUE, ["-m", "queue_worker"], ["-m", "trainer"]):
         row(f"{' '.join(program)} --help (B: bare typer)", process([*program, "--help"], {}), bare)
 
@@ -234,7 +237,7 @@ def bench_sweep(url: str, folder: Path) -> None:
     grid = f"seed: [{seeds}], optim.lr: [1e-3, 3e-4], mix.mixup: [0, 0.2], data.img_size: [64, 96]"
     lines = ("model: {name: resnet10t}", "sweep:", f"  grid: {{{grid}}}")
     config.write_text("\n".join(lines) + "\n")
-    here = {"REDIS_URL": url, "TRAINQ_PREFIX": "sweep:"}
+    here = {"REDIS_URL": url, "TRAINQ_PREFIX": "sweep:", "TRAINQ_STATE": str(folder / "state")}
     words = ["-m", "publisher", "submit", str(config), "--yes", "--again", "--print-id"]
     row(
         "publisher submit, a sweep of 10,000 (B: RQ's enqueue_many)",

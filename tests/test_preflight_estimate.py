@@ -134,5 +134,11 @@ def test_a_size_that_loses_pixels_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert given.preflight.notes == ("10 of 250 px fill no patch of 16 and are lost",)
 
 
+@pytest.mark.parametrize("name", ["coat_tiny", "vit_base_patch16_siglip_224"])
+def test_models_that_share_modules_or_learn_a_query_are_no_exception(name: str) -> None:
+    given = answer(Ask(config=config(name, 224, 2).canonical(), classes=10))
+    assert given.preflight, given
+
+
 def test_a_fault_of_our_own_is_an_answer() -> None:
     assert answer(Ask(config={"broken": 1})).failed.startswith("ValidationError: ")

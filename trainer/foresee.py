@@ -43,7 +43,9 @@ def answer(ask: Ask) -> Answer:
         seen = foresee(config, ask.gpus, ask.classes)
     except Refusal as refusal:
         return Answer(key=ask.key, refused=str(refusal), fix=refusal.fix)
-    except ConfigFault as fault:  # what its constructor says
+    except ConfigFault as fault:  # what its constructor says; a real one has no meta tensors
+        if "meta" in fault.what:
+            return Answer(key=ask.key, failed=fault.what)
         return Answer(key=ask.key, refused=fault.what, fix=fault.fix)
     except Exception as error:  # a model may say anything, and so may torch
         return Answer(key=ask.key, failed=f"{type(error).__name__}: {models.first_line(error)}")
@@ -73,7 +75,7 @@ def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
     notes = [] if classes else [f"assumes {CLASSES} classes"]
     classes, size = classes or CLASSES, config.data.img_size
     model = build(config.model, classes, size)
-    gmacs = tried(config, model, classes)
+    tried(config, model, classes)
     free = [each for each in model.parameters() if each.requires_grad]
     if lost := size % patch(model):
         notes.append(f"{lost} of {size} px fill no patch of {patch(model)} and are lost")
@@ -82,7 +84,7 @@ def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
         precision="fp32" if config.train.precision == "fp32" else "amp",  # auto: on any GPU
         parameters=sum(each.numel() for each in model.parameters()),
         trainable=sum(each.numel() for each in free),
-        gmacs=round(gmacs, 3),
+        gmacs=round(gmacs_of(config.model, classes, size), 3),
         img_size=size,
         batch_size=config.data.batch_size,
         accumulate=config.train.accumulate,
@@ -103,25 +105,38 @@ def build(spec: Timm, classes: int, size: int) -> nn.Module:
         return models.create(bare(spec), classes, size)
 
 
-def tried(config: TrainConfig, model: nn.Module, classes: int) -> float:
-    """GMACs of one image through the model; a Refusal where it does not go through."""
+def tried(config: TrainConfig, model: nn.Module, classes: int) -> None:
+    """A Refusal where an image does not go through the model and come out as scores."""
     name, size = config.model.name, config.data.img_size
-    counter = FlopCounterMode(display=False)
     try:
-        with counter, torch.no_grad():
-            logits = model.train()(torch.empty(IMAGES, 3, size, size, device="meta"))
+        with torch.no_grad():
+            logits = model.train()(images_of(size))
     except Exception as error:  # whatever a model says about a size, it does not take it
         sizes = " or ".join(map(str, legal_sizes(config.model, size)))
+        if not sizes:
+            raise  # at no size: it is the meta device that it does not like
         raise Refusal(
             f"{name} does not run at {size} px: {models.first_line(error)}",
-            f"data.img_size={sizes}" if sizes else "another model",
+            f"data.img_size={sizes}",
         ) from error
     if not isinstance(logits, Tensor) or logits.shape != (IMAGES, classes):
         raise Refusal(
             f"{name} gives {shape(logits)} for an image, not a score for each of {classes} classes",
             "a model with a classifier",
         )
+
+
+def gmacs_of(spec: Timm, classes: int, size: int) -> float:
+    """Multiplications of one image through the model, in billions."""
+    frozen = build(spec, classes, size).requires_grad_(False)  # free ones confuse the counter
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        frozen(images_of(size))
     return float(counter.get_total_flops()) / 2 / IMAGES / 1e9
+
+
+def images_of(size: int) -> Tensor:
+    return torch.empty(IMAGES, 3, size, size, device="meta")
 
 
 def with_memory(seen: Preflight, config: TrainConfig, model: nn.Module) -> Preflight:
@@ -162,7 +177,7 @@ def runs(spec: Timm, size: int) -> bool:
     try:
         model = build(spec, IMAGES, size)
         with torch.no_grad():
-            model(torch.empty(IMAGES, 3, size, size, device="meta"))
+            model(images_of(size))
     except Exception:  # as above
         return False
     return size % patch(model) == 0

@@ -83,7 +83,7 @@ def page(seen: Preflight | None, verdict: Verdict | None, memory_mb: int, name: 
         return []
     kind = "fp32" if seen.precision == "fp32" else "AMP (fp16 or bf16)"
     free = "all" if seen.trainable == seen.parameters else f"{seen.trainable / 1e6:.1f} M"
-    each = f"{gib(seen.fixed_mb)} and {seen.image_mb:.1f} MiB an image"
+    each = f"about {gib(seen.fixed_mb)} in any case, {seen.image_mb:.1f} MiB an image"
     rows = [
         ("model", f"{name} at {seen.img_size} px, {seen.classes} classes"),
         ("size", f"{seen.parameters / 1e6:.1f} M parameters, {free} of them learn"),

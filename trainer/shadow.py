@@ -61,9 +61,11 @@ class Shadow:
         precision: Precision = "fp16" if amp else "fp32"  # bf16 takes as much
         machine.place(model, torch.device("meta"))  # its layout: fake parameters keep theirs
         with self._fake, self.ledger:
+            for part in model.modules():  # each once: a shared one cannot be converted again
+                part.to_empty(device="cpu", recurse=False)
             self.learner = Learner(
                 config,
-                model.to_empty(device="cpu"),
+                model,
                 Plan(Parts.of(np.array([-1, 0]), 0), config.seed, 1, config.train.epochs, 1),
                 classes,
                 device=torch.device("cpu"),  # backward of fake CUDA tensors needs a real context
