@@ -18,7 +18,7 @@ from publisher.editing import Edit, planned_of, with_needs
 from publisher.worksheet import read_sheet, sheet
 from queue_worker.queue import Ending
 from schemas.errors import ConfigError
-from schemas.preflight import Preflight, declared_mb
+from schemas.preflight import Preflight
 from schemas.run import Cause, Parent, Run, State, new_nonce
 
 NUMBERS = {
@@ -290,12 +290,12 @@ def _whole(run: Run) -> dict[str, object]:
 
 
 def test_another_config_asks_for_another_prediction_but_what_a_person_said_stays() -> None:
-    seen = {**NUMBERS, "img_size": 224, "batch_size": 64, "peak_mb": 3000}
+    numbers = {**NUMBERS, "img_size": 224, "batch_size": 64, "peak_mb": 3000}
     old = {"model": {"name": "resnet18"}, "data": {"batch_size": 64}}
     new = {**old, "data": {"batch_size": 128}}
-    said = declared_mb(Preflight.model_validate(seen))
-    for memory, wanted in ((said, 0), (9000, 9000)):
-        run = RUN.model_copy(update={"config": old, "preflight": seen, "memory_mb": memory})
+    for by_hand, wanted in ((False, 0), (True, 9000)):
+        seen = Preflight.model_validate({**numbers, "by_hand": by_hand}).model_dump(mode="json")
+        run = RUN.model_copy(update={"config": old, "preflight": seen, "memory_mb": 9000})
         planned = planned_of(Edit(run, {"config": new}, ""))
         assert (planned.needs.memory_mb, planned.preflight) == (wanted, {})
         values = with_needs(Edit(run, {"config": new}, ""), planned).values
