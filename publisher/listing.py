@@ -18,7 +18,6 @@ PENDING_SHOWN = 20  # lines
 ENDED_SHOWN = 5
 LOOKED_AT = (300, 3000)  # pending runs of which these lines are made: a batch is one line
 MANY = 200  # runs of a batch that are not all shown when it is opened
-ASKED_ONE_BY_ONE = 50  # queued runs
 MEASURED = 300  # runs of a batch whose best value a list still looks for
 
 
@@ -70,16 +69,13 @@ def _rows(queue: Queue, view: View) -> tuple[Sequence[Row], int]:
     """The rows to look at, and how many there are in all."""
     if view.batches:
         return _of_batches(queue, view)
-    if view.owner:  # only the door's filter knows how many are somebody's
-        rows = queue.list(states=view.states, user=view.owner)
-        return rows[: view.most or None], len(rows)
-    counts = queue.counts()
+    counts = queue.counts(view.owner)
     matching = sum(counts[state] for state in view.states)
     if not view.short:
-        return queue.list(states=view.states, limit=view.most), matching
-    running = queue.list(states={State.RUNNING})
-    pending = _pending(queue)
-    ended = queue.list(states=ENDED, limit=ENDED_SHOWN)
+        return queue.list(states=view.states, user=view.owner, limit=view.most), matching
+    running = queue.list(states={State.RUNNING}, user=view.owner)
+    pending = _pending(queue, view.owner)
+    ended = queue.list(states=ENDED, user=view.owner, limit=ENDED_SHOWN)
     return [*running, *pending, *ended], matching
 
 
@@ -98,11 +94,11 @@ def _of_batches(queue: Queue, view: View) -> tuple[Sequence[Row], int]:
     return found[: view.most or None], size if short else len(found)
 
 
-def _pending(queue: Queue) -> Sequence[Row]:
+def _pending(queue: Queue, owner: str) -> Sequence[Row]:
     """Enough of those that come next to fill the screen, also behind a large batch."""
     rows: Sequence[Row] = ()
     for limit in LOOKED_AT:
-        rows = queue.list(states=PENDING, limit=limit)
+        rows = queue.list(states=PENDING, user=owner, limit=limit)
         if len(rows) < limit or len({row.batch or row.id for row in rows}) >= PENDING_SHOWN:
             break
     return rows
@@ -149,13 +145,10 @@ def _behind(queue: Queue, shown: Mapping[str, BatchView]) -> list[Folded]:
 
 def _ahead(queue: Queue, rows: Sequence[Row], *, whole_line: bool) -> dict[str, int]:
     """How many queued runs go before each; somebody's runs alone do not tell."""
-    queued = [row for row in rows if row.state is State.QUEUED]
-    if not whole_line and len(queued) <= ASKED_ONE_BY_ONE:
-        places = {row.id: queue.position(row.id) for row in queued}
-        return {run_id: place for run_id, place in places.items() if place is not None}
-    if queued and not whole_line:
-        queued = queue.list(states={State.QUEUED})
-    return {row.id: place for place, row in enumerate(queued)}
+    queued = [row.id for row in rows if row.state is State.QUEUED]
+    if not whole_line:
+        return queue.positions(queued)
+    return {run_id: place for place, run_id in enumerate(queued)}
 
 
 def _bests(queue: Queue, batches: Mapping[str, BatchView]) -> dict[str, Best]:

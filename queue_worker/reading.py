@@ -145,9 +145,9 @@ class Reading:
         return _decoded(self._connection.zrangebylex(self._key("ids"), low, high, 0, SHOWN))
 
     @told
-    def counts(self) -> dict[State, int]:
-        """How many runs are in each state."""
-        numbers = self._scripts.run("counts", states=list(State))
+    def counts(self, user: str = "") -> dict[State, int]:
+        """How many runs are in each state, of all or of one person."""
+        numbers = self._scripts.run("counts", states=list(State), user=user)
         return dict(zip(State, numbers, strict=True))
 
     @told
@@ -173,11 +173,15 @@ class Reading:
         pairs = zip(asked, found, strict=True)
         return {i: known[text] for i, text in pairs if isinstance(text, bytes) and text in known}
 
-    @told
     def position(self, run_id: str) -> int | None:
         """How many queued runs are before it; None when it is not queued."""
-        number: int | None = self._scripts.run("ahead", id=run_id)
-        return number
+        return self.positions([run_id]).get(run_id)
+
+    @told
+    def positions(self, ids: Sequence[str]) -> dict[str, int]:
+        """The same of many; those that are not queued are left out."""
+        numbers = self._scripts.run("ahead", ids=ids)
+        return {run_id: n for run_id, n in zip(ids, numbers, strict=True) if n >= 0}
 
     @told
     def share(self) -> Shares:

@@ -88,7 +88,7 @@ def new_nonce() -> str:
 class Record(BaseModel):
     """Frozen, exact: the base of everything that crosses a process boundary."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # since the epoch, by Redis TIME

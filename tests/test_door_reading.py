@@ -198,3 +198,21 @@ def test_the_card_of_a_newer_worker_that_says_more_is_read(
     for rubbish in ("[1]", "sunny", '"card"', "7", "{}"):
         connection.hset("trainq:worker:v100:0", "card", rubbish)
         assert queue.workers() == []
+
+
+def test_places_of_many_are_what_each_is_alone(queue: Queue) -> None:
+    ids = [submit(queue, user=user, priority=priority) for user in "ab" for priority in (0, 1)]
+    held = submit(queue, held_by="ana")
+    places = queue.positions([*ids, held, "zzzzzz"])
+    assert places == {run_id: queue.position(run_id) for run_id in ids}
+    assert sorted(places.values()) == [0, 1, 2, 3]
+    assert queue.position(held) is None and queue.positions([]) == {}
+
+
+def test_runs_of_one_person_are_counted_apart(queue: Queue) -> None:
+    for user in ("ana", "ana", "bo"):
+        submit(queue, user=user)
+    submit(queue, user="ana", held_by="bo")
+    counts = queue.counts("ana")
+    assert (counts[State.QUEUED], counts[State.HELD]) == (2, 1)
+    assert queue.counts()[State.QUEUED] == 3 and not any(queue.counts("zoe").values())

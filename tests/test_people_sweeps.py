@@ -167,8 +167,9 @@ def test_seeds_begin_with_the_configs_own(desk: Desk) -> None:
 def test_folds_are_runs_of_one_split_and_a_summary_that_waits_for_all(desk: Desk) -> None:
     _, runs = batch_submitted(desk, "--folds", "3")
     folds, summary = runs[:3], runs[3]
-    assert [run.config["data"]["split"] for run in folds] == [
-        {"kind": "kfold", "folds": 3, "fold": fold} for fold in range(3)
+    splits = [run.config["data"]["split"] for run in folds]
+    assert [(s["kind"], s["folds"], s["fold"]) for s in splits] == [
+        ("kfold", 3, n) for n in range(3)
     ]
     assert [run.fold for run in folds] == [0, 1, 2]
     assert (summary.kind, summary.state) == ("gather", State.WAITING)

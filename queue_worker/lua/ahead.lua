@@ -1,8 +1,13 @@
--- How many queued runs go before this one. Reads only.
+-- How many queued runs go before each of these. Reads only.
 -- reads   run:<id> lanes lane:<lane> usage:<user>
--- args    id
--- answer  a number, or nil when it is not queued
+-- args    ids
+-- answer  [a number, or -1 when it is not queued, ...]
 
-local run = record(A.id)
-if not run or run.state ~= 'queued' then return nil end
-return ahead_of({{id = A.id, run = run}})[1]
+local numbers, queued = {}, {}
+for i, id in ipairs(A.ids) do
+  local run = record(id)
+  numbers[i] = -1
+  if run and run.state == 'queued' then queued[#queued + 1] = {id = id, run = run, at = i} end
+end
+for i, number in ipairs(ahead_of(queued)) do numbers[queued[i].at] = number end
+return numbers

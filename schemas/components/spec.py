@@ -42,7 +42,9 @@ RelativePath = Annotated[
 class Spec(BaseModel):
     """Frozen; an unknown key is an error, not a wish."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -48,7 +48,7 @@ class Desk:
         self._processes: list[subprocess.Popen[str]] = []
 
     def queue(self, *words: str, **env: str) -> Answer:
-        return self._inside(queue_cli.app, words, env)
+        return self._inside(queue_cli.app(), words, env)
 
     def publisher(self, *words: str, **env: str) -> Answer:
         return self._inside(publisher_cli.app, words, env)
