@@ -12,7 +12,7 @@ if not run then return {'broken', reason} end
 if not PENDING[run.state] then return {'refused', run.state} end
 if A.fields.config and run.attempt > 0 then return {'begun'} end
 local seen = A.fields.config and redis.call('HGET', run_key(A.id), 'preflight') or ''
-if seen ~= '' then -- predicted from the old config
+if seen ~= '' and not A.fields.preflight then -- predicted from the old config
   A.fields.preflight = ''
   if not string.find(seen, '"by_hand":%s*true') then A.fields.memory_mb = '0' end
 end
