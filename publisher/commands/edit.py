@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from publisher import console
+from publisher import completion, console
 from publisher.commands.move import stands
 from publisher.consent import agree
 from publisher.options import (
@@ -51,7 +51,11 @@ TimeLimit = Annotated[
 def edit(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN|KEY=VALUE", help="Runs that wait; keys of their configs."),
+        typer.Argument(
+            metavar="RUN|KEY=VALUE",
+            help="Runs that wait; keys of their configs.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     batches: Batches = None,
     states: States = None,
