@@ -58,9 +58,10 @@ def _devices(start: Start) -> list[str]:
 
 def _device(gpu: Gpu, probe: Probe) -> str:
     total, free = gpu.memory_mb / 1024, gpu.free_mb / 1024
+    tried = "not tried: the card is full" if probe.untried else "kernel test ok"
     return (
         f"GPU {gpu.index}   {gpu.name}   {total:.1f} GiB ({free:.1f} free)   driver "
-        f"{gpu.driver}   {probe.sm} kernel test ok   amp: {probe.amp}   "
+        f"{gpu.driver}   {probe.sm} {tried}   amp: {probe.amp}   "
         f"torch has {' '.join(probe.built_for)}"
     )
 

@@ -131,8 +131,12 @@ def device_findings(device: Gpu, probe: Probe) -> Iterator[Finding]:
         yield of(error, "torch")
         yield from _versions(device, probe)
         return
-    said = f"torch {probe.torch} computes on {probe.sm} with driver {device.driver}"
-    yield ok("torch", f"{said}; amp: {probe.amp}")
+    if probe.untried:
+        said = f"torch {probe.torch} has kernels for {probe.sm}; not tried, the card is full"
+        yield warn("torch", said, "ask again when those who use it have left")
+    else:
+        said = f"torch {probe.torch} computes on {probe.sm} with driver {device.driver}"
+        yield ok("torch", f"{said}; amp: {probe.amp}")
 
 
 def _versions(device: Gpu, probe: Probe) -> Iterator[Finding]:

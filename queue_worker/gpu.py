@@ -38,6 +38,13 @@ class Probe:
     built_for: tuple[str, ...] = ()  # the architectures that this torch has kernels for
     amp: str = "none"
 
+    @property
+    def untried(self) -> bool:
+        """Others have the whole card: a kernel could not be tried, but there are some that fit."""
+        return "out of memory" in self.kernel and any(
+            _serves(arch, self.sm) for arch in self.built_for
+        )
+
 
 def look(index: int) -> Gpu:
     """The GPU of this number, in PCI bus order."""
@@ -140,7 +147,7 @@ def probe(command: Sequence[str], env: Mapping[str, str]) -> Probe:
 
 def demand_kernels(found: Probe) -> None:
     """Refuse missing kernels, never a version."""
-    if not found.kernel:
+    if not found.kernel or found.untried:
         return
     if not found.sm:  # it did not even get as far as the device
         raise TrainqError(
@@ -172,6 +179,14 @@ def count() -> int:
         return 0
     except pynvml.NVMLError as error:
         raise refusal(0, error) from error
+
+
+def _serves(arch: str, sm: str) -> bool:
+    """Kernels serve their own generation from their number on: sm_80 serves an sm_86."""
+    built, card = arch.removeprefix("sm_"), sm.removeprefix("sm_")
+    if not (built.isdigit() and card.isdigit()):
+        return False
+    return built[:-1] == card[:-1] and int(built) <= int(card)
 
 
 def _cuda(number: int) -> str:

@@ -37,6 +37,7 @@ class Settings(BaseModel):
     data: Path = Field(Path(), alias="TRAINQ_DATA")
     state: Path = Field(Path("~/.local/state/trainq"), alias="TRAINQ_STATE")  # the embedded server
     cache: Path = Field(Path("~/.cache/trainq"), alias="TRAINQ_CACHE")  # decoded images of a host
+    plugins: str = Field("", alias="TRAINQ_PLUGINS")  # packages whose code configs may name
     user: str = Field(
         default_factory=getpass.getuser, alias="TRAINQ_USER", pattern=r"^[^|\x00-\x1f]{1,64}$"
     )  # a part of keys and lanes

@@ -230,32 +230,33 @@ def test_a_partner_that_went_away_is_not_taken_for_a_fault_of_ours(error: Runtim
 def test_they_take_the_statistics_of_the_first_and_notice_when_they_disagree(
     tmp_path: Path,
 ) -> None:
-    pair = [FORK.Process(target=meet, args=(rank, tmp_path)) for rank in (0, 1)]
-    for process in pair:
+    crew_of = [FORK.Process(target=meet, args=(rank, tmp_path)) for rank in range(3)]
+    for process in crew_of:
         process.start()
-    for process in pair:
+    for process in crew_of:
         process.join(60)
-    assert [process.exitcode for process in pair] == [0, 0]
-    for rank in (0, 1):
+    assert [process.exitcode for process in crew_of] == [0, 0, 0]
+    for rank in range(3):
         heard = json.loads((tmp_path / f"heard-{rank}").read_text())
-        assert heard["statistic"] == [0.0, 0.0] and heard["all"] == ["from 0", "from 1"]
-        assert heard["mean"] == 0.5
-        assert heard["fault"].endswith("do not agree on where to begin: 4, 5")
+        assert heard["statistic"] == [0.0, 0.0] and heard["mean"] == 1.0
+        assert heard["all"] == ["from 0", "from 1", "from 2"]
+        assert heard["fault"].endswith("do not agree on where to begin: 4, 5, 6")
+        assert heard["same"], "a step is another one when an attempt begins with it"
 
 
 def meet(rank: int, folder: Path) -> None:
     """One process of a crew that has nothing to train."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "GLOO_SOCKET_IFNAME": "lo"}
-    store = dist.FileStore(str(folder / "store"), 2)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    store = dist.FileStore(str(folder / "store"), 3)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=3)
     one = crew.Ranks.__new__(crew.Ranks)
-    one.rank, one.size, one._host = rank, 2, dist.group.WORLD
+    one.rank, one.size, one._host = rank, 3, dist.group.WORLD
     norm = nn.BatchNorm1d(2)
     assert norm.running_mean is not None
     norm.running_mean.fill_(rank)
     one.align(norm)
     heard = {"statistic": norm.running_mean.tolist(), "all": one.gather(f"from {rank}")}
-    heard["mean"] = one.mean(torch.tensor(float(rank))).item()
+    heard |= {"mean": one.mean(torch.tensor(float(rank))).item(), "same": begins_anywhere(one)}
     one.insist("nothing", "the same")
     try:
         one.insist("where to begin", 4 + rank)
@@ -263,6 +264,42 @@ def meet(rank: int, folder: Path) -> None:
         heard["fault"] = str(fault)
     (folder / f"heard-{rank}").write_text(json.dumps(heard))
     dist.destroy_process_group()
+
+
+class Crossed(nn.Module):
+    """Its parts are used in another order than they are listed in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(64, 64) for _ in range(4))
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        for part in (2, 0, 3, 1):
+            numbers = self.parts[part](numbers).tanh()
+        return numbers
+
+
+def begins_anywhere(one: crew.Ranks) -> bool:
+    """Whether a second step is the same after the first one and as the first of an attempt."""
+    torch.manual_seed(0)
+    whole, resumed = Crossed(), Crossed()
+    forward = one.wrap(whole)
+    sgd_step(one, whole, forward, 1)
+    resumed.load_state_dict(whole.state_dict())
+    sgd_step(one, whole, forward, 2)
+    sgd_step(one, resumed, one.wrap(resumed), 2)
+    pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
+    return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+def sgd_step(one: crew.Ranks, model: nn.Module, forward: crew.Forward, number: int) -> None:
+    one.drift(7, number)
+    model.zero_grad(set_to_none=True)
+    forward(torch.randn(8, 64)).square().sum().backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            assert parameter.grad is not None
+            parameter.sub_(0.1 * parameter.grad)
 
 
 # ---- who reads what ------------------------------------------------------------------------------

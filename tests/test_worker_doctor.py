@@ -44,6 +44,12 @@ def test_a_torch_without_kernels_for_a_v100_is_told_with_the_wheel_that_has_them
     assert "torch==2.10.0" in found.fix and "no kernel image" in found.text
 
 
+def test_a_card_without_room_for_a_kernel_is_a_warning() -> None:
+    full = Probe("2.10.0", kernel="CUDA error: out of memory", sm="sm_70", built_for=("sm_70",))
+    found = told(checkup.device_findings(V100, full))
+    assert found["warn torch"].endswith("has kernels for sm_70; not tried, the card is full")
+
+
 def test_a_driver_too_old_for_torch_is_named_as_the_reason() -> None:
     new = Probe("2.11.0+cu130", "13.0", kernel="The NVIDIA driver on your system is too old")
     found = told(checkup.device_findings(V100, new))

@@ -207,6 +207,27 @@ def test_a_torch_without_kernels_for_the_gpu_is_refused_with_the_wheel_to_instal
 
 
 @pytest.mark.parametrize(
+    ("built_for", "starts"),
+    [
+        (("sm_60", "sm_70", "sm_80"), True),
+        (("sm_75", "sm_80"), False),
+        (("compute_70",), False),
+        ((), False),
+    ],
+)
+def test_a_card_that_others_have_filled_is_no_reason_to_refuse_a_start(
+    built_for: tuple[str, ...], starts: bool
+) -> None:
+    full = Probe("2.10.0", kernel="CUDA out of memory. Tried ...", sm="sm_72", built_for=built_for)
+    assert full.untried == starts
+    if starts:
+        gpu.demand_kernels(full)
+    else:
+        with pytest.raises(TrainqError, match="out of memory"):
+            gpu.demand_kernels(full)
+
+
+@pytest.mark.parametrize(
     ("cuda", "where", "fix"),
     [
         ("13.0", "it was built for CUDA 13.0", "must not be built for more"),

@@ -24,6 +24,7 @@ from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump, load
 from trainer import marking, preflight
+from trainer.data import commands as data_commands
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -85,6 +86,7 @@ def train(
 
 app.command(epilog=preflight.EPILOG)(preflight.preflight)
 app.command(epilog=marking.EPILOG)(marking.score)
+app.add_typer(data_commands.app, name="data")
 
 
 def prepare(

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,13 +48,18 @@ def checked(
     if on_bad == "refuse":
         fix = "restore them, or take them out; the log says what each lacks. data.on_bad=skip "
         raise DataFault(what, fix=f"{fix}goes on without them, up to {SKIPPED_AT_MOST:.0%}")
-    if len(bad) > SKIPPED_AT_MOST * len(images.paths):
+    if too_many(bad, images):
         fix = "restore them; the log says what each lacks"
         raise DataFault(f"{what}: more than the {SKIPPED_AT_MOST:.0%} that may be skipped", fix=fix)
     LOG.warning("goes on without %s", what)
     skipped = "".join(f"{images.names[index]}\n" for index in bad)
     digest = hashlib.sha256(f"{images.digest}\nskipped\n{skipped}".encode()).hexdigest()
     return replace(images, bad=frozenset(bad), digest=digest)
+
+
+def too_many(bad: Collection[int], images: Images) -> bool:
+    """Whether so many are bad that leaving them out would be another experiment."""
+    return len(bad) > SKIPPED_AT_MOST * len(images.paths)
 
 
 def troubles(images: Images, shared: RunsRoot, alive: Alive) -> dict[int, str]:
@@ -67,13 +72,14 @@ def troubles(images: Images, shared: RunsRoot, alive: Alive) -> dict[int, str]:
     seen = remembered(note, len(facts)) or look(images.paths, facts, alive)
     if not any(each.why.startswith(PASSING) for each in seen):
         remember(note, seen)
-    return dict(sorted(judged(images.names, seen)))
+    return dict(sorted(judged(images, seen)))
 
 
-def judged(names: Sequence[str], seen: Sequence[Seen]) -> Iterator[tuple[int, str]]:
-    """The verdict on each image that cannot be used."""
+def judged(images: Images, seen: Sequence[Seen]) -> Iterator[tuple[int, str]]:
+    """The verdict on each image that cannot be used; the source's own come first."""
     first_with: dict[str, int] = {}
-    for index in sorted(range(len(seen)), key=lambda index: names[index]):
+    own, names = images.own, images.names
+    for index in sorted(range(len(seen)), key=lambda index: (index >= own, names[index])):
         if seen[index].why:
             yield index, seen[index].why
         elif (first := first_with.setdefault(seen[index].sum, index)) != index:

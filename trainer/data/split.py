@@ -115,6 +115,15 @@ def taken_apart(images: Images, folds: Indices, fold: int) -> Parts:
 
 def keep(images: Images, parts: Parts, shared: RunsRoot) -> str:
     """Write the split where all folds of a batch find the same one; the sha256 of its file."""
+    text, name = written(images, parts)
+    if not shared.split(name).exists():
+        shared.splits.mkdir(parents=True, exist_ok=True)
+        write_atomic(shared.split(name), text)
+    return name
+
+
+def written(images: Images, parts: Parts) -> tuple[bytes, str]:
+    """The split as a file, sorted by name, and its sha256."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("image_path", "target", "person", "fold"))
@@ -122,12 +131,8 @@ def keep(images: Images, parts: Parts, shared: RunsRoot) -> str:
     table.writerows(
         sorted(zip(images.names, images.targets, persons, parts.folds.tolist(), strict=True))
     )
-    written = text.getvalue().encode()
-    name = hashlib.sha256(written).hexdigest()
-    if not shared.split(name).exists():
-        shared.splits.mkdir(parents=True, exist_ok=True)
-        write_atomic(shared.split(name), written)
-    return name
+    whole = text.getvalue().encode()
+    return whole, hashlib.sha256(whole).hexdigest()
 
 
 # ---- the ways to cut -----------------------------------------------------------------------------
