@@ -41,7 +41,7 @@ def attempts_of(events: Sequence[Event]) -> list[Attempt]:
 def _how(event: Event) -> str:
     """`back in line: host_lost, its worker fell silent`."""
     word = "back in line" if event.kind is EventKind.REQUEUED else str(event.kind)
-    cause = str(event.cause) if event.cause and event.cause != event.kind else ""
+    cause = str(event.cause) if event.cause and str(event.cause) != str(event.kind) else ""
     # the text of a failure is the cause, which stands at the top of the page
     text = event.text if event.kind is EventKind.REQUEUED else ""
     told = ", ".join(part for part in (cause, text) if part)

@@ -12,7 +12,7 @@ from publisher.folding import Folded, best_of, counted, counts
 from publisher.obstacles import control_of, signed
 from publisher.render import LOOKS
 from publisher.snapshot import best_text
-from publisher.text import Line, Piece, clean, line, piece
+from publisher.text import Line, Piece, clean, headline, piece
 from schemas.errors import count
 from schemas.run import ENDED, State
 
@@ -39,7 +39,7 @@ def batch_lines(page: BatchPage, width: int) -> list[Line]:
     whole = Folded(page.batch, page.rows)
     symbol, style = LOOKS[whole.state]
     state = Piece(f"{symbol} {whole.state.upper()} {whole.ended} of {whole.runs} ended", style)
-    rows = [line(piece(card.name, "bold"), "  ", piece(card.id, "bold"), "   ", state)]
+    rows = [headline(card.name, card.id, state, width)]
     for label, texts in (
         ("Runs", [counted(page.batch), *_missing(page.batch)]),
         ("Held", _held(page)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from publisher.clock import brief
 from publisher.difference import changes
 from publisher.dotted import flat
+from publisher.plan import Needs, Planned, foreseen, refuse_uneven
 from schemas.errors import TransitionRefused, UsageError
 from schemas.run import Run
 
@@ -55,6 +56,7 @@ def _config_edit(run: Run, loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
             f"run {run.id} belongs to a k-fold: its data.split stays",
             fix=f"queue cancel -b {run.batch}, then submit it anew",
         )
+    refuse_uneven(loaded, run.gpus)
     keys = {change.key for change in found}
     kept = [text for text in run.overrides if text.partition("=")[0] not in keys]
     given = {text.partition("=")[0]: text for text in loaded.overrides}
@@ -69,6 +71,20 @@ def _config_edit(run: Run, loaded: Loaded) -> tuple[dict[str, Any], list[str]]:
         **({"notify": loaded.config.notify or ""} if "notify" in keys else {}),
     }
     return values, [f"{each.key} {_value(each.a)} -> {_value(each.b)}" for each in found]
+
+
+def planned_of(edit: Edit) -> Planned:
+    """The run as it would be submitted with its new config, for a pre-flight."""
+    run, config = edit.run, edit.values["config"]
+    memory, preflight = foreseen(run, config)
+    needs = Needs(run.needs_host, run.gpus, memory, run.time_limit_s)
+    return Planned(run.name, run.user, config, run.kind, needs=needs, preflight=preflight)
+
+
+def with_needs(edit: Edit, planned: Planned) -> Edit:
+    """The edit with what its new config was found to need."""
+    needs = {"memory_mb": planned.needs.memory_mb, "preflight": planned.preflight}
+    return replace(edit, values={**edit.values, **needs})
 
 
 def words(run: Run) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from publisher.obstacles import gib
 from publisher.plan import Needs, Planned
@@ -40,9 +40,7 @@ def fitted(
         warnings += weighed(run, seen[key], roomiest(cards, needs))
     plain = {key: preflight.model_dump(mode="json") for key, preflight in seen.items()}
     runs = [
-        replace(run, preflight=plain[key], needs=asking(run.needs, seen[key]))
-        if key in seen
-        else run
+        asking(run, plain[key], seen[key]) if key in seen else run
         for run, key in zip(planned, keys, strict=True)
     ]
     return Fitted(runs, [*summary(list(seen.values())), *dict.fromkeys(warnings[:TOLD])])
@@ -57,9 +55,12 @@ def refuse(planned: Sequence[Planned], keys: Sequence[str], answers: Mapping[str
             raise UsageError(f"{what}; nothing was queued", where=which, fix=answers[key].fix)
 
 
-def asking(needs: Needs, seen: Preflight) -> Needs:
+def asking(run: Planned, plain: dict[str, Any], seen: Preflight) -> Planned:
     """What somebody said by hand counts; else what was predicted."""
-    return needs if needs.memory_mb else replace(needs, memory_mb=declared_mb(seen))
+    if run.needs.memory_mb:
+        return replace(run, preflight={**plain, "by_hand": True})
+    needs = replace(run.needs, memory_mb=declared_mb(seen))
+    return replace(run, preflight=plain, needs=needs)
 
 
 def roomiest(cards: Sequence[WorkerCard], needs: Needs) -> WorkerCard | None:

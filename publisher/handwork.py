@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from publisher import console
-from publisher.editing import Edit, named
-from schemas.errors import ConfigError, TrainqError, TransitionRefused, UsageError, count
-from schemas.run import State
+from publisher.editing import Edit, named, planned_of, with_needs
+from publisher.preflight import foresee
+from publisher.sending import alive
+from schemas.errors import TrainqError, TransitionRefused, UsageError, count
+from schemas.run import PENDING, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue
@@ -35,6 +37,7 @@ def held(queue: Queue, ids: Sequence[str], user: str) -> Iterator[tuple[list[Run
     try:
         for run_id in ids:
             try:
+                _demand_pending(queue.get(run_id))
                 run = queue.hold(run_id, by=user, reason=reason, for_s=HOLD_S)
             except TransitionRefused as refusal:  # it has started, or somebody else edits it
                 console.tell_error(refusal)
@@ -48,6 +51,14 @@ def held(queue: Queue, ids: Sequence[str], user: str) -> Iterator[tuple[list[Run
                 run = queue.get(run_id)
                 if run.state is State.HELD and run.held_reason == reason:
                     queue.release(run_id, by=user)
+
+
+def foreseen(queue: Queue, edits: Sequence[Edit]) -> list[Edit]:
+    """With what the new configs will need; a UsageError when one of them cannot run."""
+    new = [each for each in edits if "config" in each.values]
+    planned = foresee([planned_of(each) for each in new], alive(queue), console.settings())
+    known = {each.run.id: with_needs(each, one) for each, one in zip(new, planned, strict=True)}
+    return [known.get(each.run.id, each) for each in edits]
 
 
 def edits_by_hand(queue: Queue, runs: Sequence[Run], until: str, user: str) -> list[Edit]:
@@ -66,7 +77,8 @@ def edits_by_hand(queue: Queue, runs: Sequence[Run], until: str, user: str) -> l
                 runs,
                 lambda name: queue.resolve(name, user=user),
             )
-        except ConfigError as error:
+            edits = foreseen(queue, edits)
+        except UsageError as error:
             if not sys.stdin.isatty():
                 raise
             console.tell_error(error)
@@ -76,6 +88,12 @@ def edits_by_hand(queue: Queue, runs: Sequence[Run], until: str, user: str) -> l
             file.unlink()
             folder.rmdir()
             return edits
+
+
+def _demand_pending(run: Run) -> None:
+    if run.state not in PENDING:
+        what = f"run {run.id} is {run.state}: edit is for a run that waits its turn"
+        raise TransitionRefused(what, fix=f"queue show {run.id}")
 
 
 def _open(file: Path) -> None:

@@ -31,7 +31,7 @@ Batches = Annotated[
         "-b",
         "--batch",
         metavar="BATCH",
-        help="All of a batch: its id or name.",
+        help="All of a batch: its id, name, or @last.",
         autocompletion=completion.batches,
     ),
 ]

@@ -14,7 +14,7 @@ from publisher.dotted import flat
 from publisher.obstacles import gib, holds
 from publisher.render import LOOKS
 from publisher.snapshot import best_text, number
-from publisher.text import Line, Piece, clean, line, piece
+from publisher.text import Line, Piece, clean, headline, piece
 from schemas.events import Event, EventKind
 from schemas.run import PENDING, Cause, Run, State
 
@@ -66,13 +66,14 @@ def page_lines(page: Page, width: int) -> list[Line]:
         ("History", _history(page.events, page.now)),
         ("Log", [*page.log[-LAST_LINES:], f"all of it: queue logs {run.id}"] if page.log else []),
     ]
-    rows = [title(run, page.now)]
+    rows = [title(run, page.now, width)]
     for label, texts in sections:
         rows += _section(label, texts, width)
     return rows
 
 
-def title(run: Run, now: float) -> Line:
+def title(run: Run, now: float, width: int) -> Line:
+    """Name, id, and how it stands."""
     symbol, style = LOOKS[run.state]
     attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
     began = run.started_at or run.submitted_at
@@ -80,7 +81,7 @@ def title(run: Run, now: float) -> Line:
     since = f" for {exact(now - began)}" if run.state is State.RUNNING else ""
     cause = f" ({run.cause})" if run.state is State.FAILED else ""
     state = Piece(f"{symbol} {run.state.upper()}{cause}{took}{since}{attempt}", style)
-    return line(piece(run.name, "bold"), "  ", piece(run.id, "bold"), "   ", state)
+    return headline(run.name, run.id, state, width)
 
 
 def _section(label: str, texts: Iterable[str], width: int) -> list[Line]:

@@ -15,7 +15,7 @@ from schemas import contradictions
 from schemas.components.data import KFold
 from schemas.config import Scribe
 from schemas.errors import TransitionRefused, UsageError
-from schemas.preflight import Preflight, declared_mb, key_of
+from schemas.preflight import key_of
 from schemas.run import ENDED, Kind, Parent, Run, State
 from schemas.takeover import Takeover, takeover
 
@@ -259,8 +259,7 @@ def foreseen(old: Run, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """The memory that a retry asks for and why: another shape needs another prediction."""
     if not old.preflight or key_of(config, old.gpus, ()) == key_of(old.config, old.gpus, ()):
         return old.memory_mb, old.preflight
-    by_hand = old.memory_mb != declared_mb(Preflight.model_validate(old.preflight))
-    return old.memory_mb if by_hand else 0, {}
+    return old.memory_mb if old.preflight.get("by_hand") else 0, {}
 
 
 def wired(planned: Sequence[Planned]) -> list[Planned]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from queue_worker.queue import WorkerCard
 
 LIBRARIES = ("torch", "timm")
+TRAINER = ("-P", "-m", "trainer")  # what lies in the current folder is not our trainer
 
 
 def foresee(
@@ -112,7 +113,7 @@ def ask_child(asks: Sequence[Ask], limit_s: float) -> dict[str, Answer]:
     said = "".join(ask.model_dump_json() + "\n" for ask in asks)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "trainer", "preflight", "--asks"],
+            [sys.executable, *TRAINER, "preflight", "--asks"],
             input=said.encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -16,7 +16,7 @@ from publisher.obstacles import claimed_mb, closed, forbidden, gib, misfit
 from publisher.page import mend
 from publisher.render import LOOKS
 from publisher.snapshot import Snapshot, done, why
-from publisher.text import Line, Piece, clean, line, piece
+from publisher.text import Line, Piece, clean, headline, piece
 from schemas.run import Run, State
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def reasons_of(run: Run, seen: Snapshot, people: Sequence[Share], half_life_s: f
         why=why(run, seen) or _ended_well(run),
         workers=workers,
         notes=_notes(run, seen, people, half_life_s),
-        commands=_commands(run),
+        commands=next_commands(run),
     )
 
 
@@ -171,14 +171,14 @@ def _ended_well(run: Run) -> str:
     return f"it has finished{f' on {run.worker}' if run.worker else ''}{took}"
 
 
-def _commands(run: Run) -> list[str]:
+def next_commands(run: Run) -> list[str]:
     """What to type next."""
     if mends := mend(run):
         return [command for command, _ in mends]
     if run.state is State.RUNNING:
         return [f"queue logs {run.id} -f"]
     if run.state is State.QUEUED:
-        return [f"queue wait {run.id}", f"queue move {run.id} --priority 1"]
+        return [f"queue wait {run.id}", f"queue move {run.id} --first"]
     if run.state is State.WAITING:
         return [f"queue why {parent.id}" for parent in run.after[:1]]
     return [f"queue show {run.id}"]
@@ -188,9 +188,9 @@ def reason_lines(told: Reasons, width: int) -> list[Line]:
     """The page of `queue why`: the run, why, then a line for each worker."""
     run = told.run
     symbol, style = LOOKS[run.state]
-    title = line(piece(run.name, "bold"), "  ", piece(run.id, "bold"), "   ")
-    rows: list[Line] = [[*title, Piece(f"{symbol} {run.state.upper()}", style)]]
-    rows += wrapped("", [told.why], width)
+    state = Piece(f"{symbol} {run.state.upper()}", style)
+    rows: list[Line] = [headline(run.name, run.id, state, width)]
+    rows += wrapped("why", [told.why], width)
     for one in told.workers:
         rows += wrapped(one.lane, [one.sentence], width)
     return [*rows, *wrapped("also", told.notes, width)]

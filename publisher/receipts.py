@@ -138,6 +138,8 @@ def sent_record(sent: Sequence[Sent], batch: Batch | None) -> dict[str, Any]:
                 "retry_of": one.run.retry_of,
                 "start_from": one.run.start_from,
                 "start": one.start,
+                "memory_mb": one.run.needs.memory_mb,
+                "preflight": one.run.preflight or None,
                 "eta": eta_record(one.eta),
                 "overrides": list(one.run.overrides),
             }

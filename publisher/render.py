@@ -42,7 +42,6 @@ LIST = (
     Column("PROGRESS"),
     Column("BEST", drop=1),
     Column("PRIO", drop=5, right=True),
-    Column("AFTER", drop=8),
     Column("GPUS", drop=6, right=True),
     Column("MEMORY", drop=7, right=True),
     Column("GPU", drop=3),
@@ -84,7 +83,6 @@ def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
         piece(_progress(row, seen, wide=wide)),
         piece(snapshot.best_text(row.best)),
         piece(row.priority or ""),
-        piece(_after(row)),
         piece(row.gpus if row.gpus > 1 else ""),
         piece(gib(row.memory_mb) if row.memory_mb else ""),
         piece(row.worker),
@@ -103,19 +101,11 @@ def _batch_row(entry: Folded, seen: Snapshot, *, wide: bool) -> list[Piece]:
         status(entry.state),
         piece(f"{entry.ended}/{entry.runs}"),
         piece(snapshot.best_text(entry.best)),
-        *[piece("")] * 5,
+        *[piece("")] * 4,
         piece(card.user),
         piece(brief(seen.now - entry.batch.submitted_at)),
         piece(why_folded(entry, seen, wide=wide), "bad" if entry.state is State.FAILED else ""),
     ]
-
-
-def _after(row: Row) -> str:
-    """The first parent and how many more; only while it matters."""
-    if row.state is not State.WAITING or not row.after:
-        return ""
-    more = len(row.after) - 1
-    return row.after[0].id + (f" +{more}" if more else "")
 
 
 def _progress(row: Row, seen: Snapshot, *, wide: bool) -> str:
@@ -161,11 +151,13 @@ def _workers(workers: Sequence[WorkerView], seen: Snapshot) -> str:
 
 
 def doing(worker: WorkerView, seen: Snapshot) -> str:
-    """One word for a worker."""
+    """A word for a worker."""
     if not worker.alive:
         return "SILENT"
     if reason := closed(worker.card, seen.controls):
         return "HELD" if reason.startswith("is held") else "DRAINING"
+    if worker.card.busy_with and not worker.run:
+        return "IN USE"  # by somebody who is not ours
     return "busy" if worker.run else "idle"
 
 

@@ -62,15 +62,17 @@ def selected(queue: Queue, chosen: Choice, user: str, may: Collection[State] = A
         names = ", ".join(sorted(chosen.states))
         raise UsageError(f"-s {names}: this verb is not for such runs", fix="queue --help")
     owner = user if chosen.mine else ""
-    for batch in [find_batch(queue, word) for word in chosen.batches] or [""]:
+    for batch in [find_batch(queue, word, user) for word in chosen.batches] or [""]:
         rows = queue.list(states=wanted, user=owner, batch=batch)
         # running ones last: a worker that a cancel frees must not take the next of them
         ids += [row.id for row in sorted(rows, key=lambda row: row.state is State.RUNNING)]
     return list(dict.fromkeys(ids))
 
 
-def find_batch(queue: Queue, word: str) -> str:
-    """The id of the batch that is meant: an id, the beginning of one, or a name."""
+def find_batch(queue: Queue, word: str, user: str = "") -> str:
+    """The id of the batch that is meant: an id, the beginning of one, a name, or @last."""
+    if word == "@last":
+        return _newest_batch(queue, user)
     if batch_at(queue, word) or (word and queue.list(batch=word, limit=1)):
         return word
     cards = [view.card for view in queue.batches(limit=NEWEST)]
@@ -82,6 +84,13 @@ def find_batch(queue: Queue, word: str) -> str:
         shown = ", ".join(found[:6])
         raise NotFound(f"{word!r} fits {len(found)} batches", where=shown, fix="give one id")
     raise NotFound(f"there is no batch {word!r}", fix="queue list shows batches")
+
+
+def _newest_batch(queue: Queue, user: str) -> str:
+    for view in queue.batches(limit=NEWEST):
+        if user in ("", view.card.user):
+            return view.card.id
+    raise NotFound("there is no batch of yours yet", fix="publisher submit FILE -m key=1,2")
 
 
 def batch_at(queue: Queue, batch_id: str) -> BatchView | None:

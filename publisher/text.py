@@ -64,6 +64,14 @@ def fit(cell: Piece, width: int) -> Piece:
     return Piece(set_cell_size(cell.text, width - 1) + "…", cell.style)
 
 
+def headline(name: str, word: str, state: Piece, width: int) -> Line:
+    """`vit-b  7f3k2q   x FAILED`: a long name gives way, never the id."""
+    shown = piece(name, "bold")
+    room = max(width - len(word) - state.width - 5, 1)
+    cut = fit(shown, room) if shown.width > room else shown
+    return line(cut, "  ", piece(word, "bold"), "   ", state)
+
+
 def plain(parts: Line) -> str:
     """The line without its styles."""
     return "".join(part.text for part in parts)

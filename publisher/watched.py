@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from schemas.events import Event
 
 BAR = 30
-EPOCHS = 8  # last values of the metric
+VALUE = 6  # cells of one value of the metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ def run_lines(one: Watched, width: int, height: int) -> list[Line]:
     if run.state in (State.QUEUED, State.HELD, State.WAITING):
         head = reason_lines(one.reasons, width)
     else:
-        head = [title(run, one.seen.now), *_doing(run, one.seen), *_curve(run, one.metrics)]
+        head = [title(run, one.seen.now, width), *_doing(run, one.seen)]
+        head += _curve(run, one.metrics, width)
     foot = line(Piece(leaving(run), "dim"))
     room = max(height - len(head) - 4, 0)
     lines = (
@@ -73,15 +74,17 @@ def _doing(run: Run, seen: Snapshot) -> list[Line]:
     return [line("  ", "  ".join(fact for fact in facts if fact))]
 
 
-def _curve(run: Run, metrics: Sequence[Mapping[str, Any]]) -> list[Line]:
-    """The metric that counts, epoch by epoch."""
+def _curve(run: Run, metrics: Sequence[Mapping[str, Any]], width: int) -> list[Line]:
+    """The metric that counts, epoch by epoch, as many of the last as fit."""
     best = run.best
     if best is None:
         return []
     values = [row[best.metric] for row in metrics if isinstance(row.get(best.metric), int | float)]
-    told = " ".join(snapshot.number(value) for value in values[-EPOCHS:])
-    more = "... " if len(values) > EPOCHS else ""
     top = Piece(f"best {snapshot.number(best.value)} at epoch {best.epoch}", "good")
+    room = width - len(best.metric) - top.width - 10
+    most = max(room // VALUE, 1)
+    told = " ".join(snapshot.number(value) for value in values[-most:])
+    more = "... " if len(values) > most else ""
     return [line("  ", piece(f"{best.metric}  {more}{told}  "), top)]
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from publisher.clock import brief
 from publisher.console import out, talk, tell_now
-from publisher.snapshot import done
+from publisher.scene import scene_of
+from publisher.snapshot import done, why
 from schemas.errors import QueueUnreachable, RunWasCancelled, TrainqError, WaitTimedOut, count
-from schemas.run import ENDED, Run, State
+from schemas.run import ENDED, PENDING, Run, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue
@@ -52,11 +53,17 @@ def follow(queue: Queue, run_id: str, after: int, keep: Callable[[str], bool]) -
                 return run
             if (standing := where_it_stands(run)) != said:
                 said = standing
-                talk([standing])
+                talk([_with_reason(queue, run, standing)])
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         talk([f"detached; the run goes on.  Cancel it: queue cancel {run_id}"])
         raise
+
+
+def _with_reason(queue: Queue, run: Run, standing: str) -> str:
+    """What a pending run waits for, and when it will start, where that is known."""
+    reason = why(run, patiently(scene_of, queue, run)) if run.state in PENDING else ""
+    return f"{standing}: {reason}" if reason else standing
 
 
 def last_state_of_line(raw: str) -> str:
@@ -72,9 +79,9 @@ def where_it_stands(run: Run) -> str:
         case State.QUEUED if run.attempt:
             return f"{run.id} is back in the queue; goes on from step {run.checkpoint_step}"
         case State.QUEUED:
-            return f"{run.id} is queued; waiting for its start (Ctrl-C leaves it there)"
+            return f"{run.id} is queued, waiting for its start (Ctrl-C leaves it there)"
         case State.HELD:
-            return f"{run.id} is held by {run.held_by}; queue release {run.id}"
+            return f"{run.id} is held (queue release {run.id})"
         case _:
             return f"{run.id} is {run.state}"
 

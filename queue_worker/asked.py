@@ -62,3 +62,5 @@ class Change(Asked):
     overrides: tuple[str, ...] | None = None
     name: Annotated[str, StringConstraints(min_length=1)] | None = None
     notify: str | None = None
+    memory_mb: Annotated[int, Field(ge=0)] | None = None  # of another config there is another
+    preflight: dict[str, Any] | None = None

@@ -118,6 +118,8 @@ class Asking(Reading):
         overrides: Sequence[str] | None = None,
         name: str | None = None,
         notify: str | None = None,
+        memory_mb: int | None = None,
+        preflight: Mapping[str, Any] | None = None,
         told: str = "",
     ) -> Run:
         """Change what a pending run is or asks for; what is None stays. `told` is for the log."""
@@ -131,6 +133,8 @@ class Asking(Reading):
             overrides=overrides,
             name=name,
             notify=notify,
+            memory_mb=memory_mb,
+            preflight=preflight,
         )
         named = change.model_dump(mode="json", exclude_none=True)
         texts = {n: dump(v) if isinstance(v, list | dict) else str(v) for n, v in named.items()}

@@ -80,6 +80,7 @@ def part_of(run: Run) -> Part:
         folds=split.get("folds", 0) if run.fold is not None else 0,
         metric=run.best.metric if run.best else "",
         metrics={name: value for name, value in told.items() if isinstance(value, int | float)},
+        weights=str(told.get("weights", "")),
         split=str(told.get("split", "")),
         data=run.data_fingerprint,
     )

@@ -81,6 +81,7 @@ class Part(Record):
     state: State | None = None  # None: there is no record any more
     fold: int | None = None
     folds: int = 0  # into how many its data were cut
+    weights: str = ""  # in its run's folder: the best ones, beside what they said
     metric: str = ""  # which chose its best epoch
     metrics: dict[str, float] = Field(default_factory=dict)  # of that epoch
     split: str = ""  # sha256 of its split file

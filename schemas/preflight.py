@@ -54,6 +54,7 @@ class Preflight(Record):
     input_mb: float
     gradient_mb: float
     notes: tuple[str, ...] = ()
+    by_hand: bool = False  # the memory that the run asks for was said by a person, not by us
 
     def peak(self, batch: int, accumulate: int) -> float:
         """The memory that another batch, or another cut of it, would need."""

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from schemas.run import Best, Cause, Record
 
-TOLD = ("split", "text")  # the sha256 of the split file, and what a gather run says
+# the sha256 of the split file, where the best weights are, and what a gather run says
+TOLD = ("split", "weights", "text")
 
 
 class Result(Record):

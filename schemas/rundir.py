@@ -119,6 +119,7 @@ class AttemptDir:
         self.log = path / "run.log"
         self.checkpoints = path / "checkpoints"
         self.best = path / "best"
+        self.predictions = path / "predictions"
 
     def rank(self, number: int) -> Path:
         """What one of several processes says of its end, before the attempt's result is made."""

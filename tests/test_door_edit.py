@@ -42,21 +42,24 @@ def ended(queue: Queue, ending: Ending = FINISHED, **fields: Any) -> str:
 def test_an_edited_config_is_what_the_worker_gets(queue: Queue) -> None:
     run_id = submit(queue, digest="old", name="uno", preflight={"peak_mb": 900}, memory_mb=900)
     run = queue.edit(
-        run_id, by="ana", config=OTHER, digest="new", name="other", overrides=["seed=2"], told="so"
+        run_id,
+        by="ana",
+        config=OTHER,
+        digest="new",
+        name="other",
+        overrides=["seed=2"],
+        memory_mb=500,
+        preflight={},
+        told="so",
     )
     assert (run.config, run.digest, run.name, run.overrides) == (OTHER, "new", "other", ("seed=2",))
-    assert (run.preflight, run.memory_mb) == ({}, 0)
+    assert (run.preflight, run.memory_mb) == ({}, 500)
     assert queue.same("old", "new").keys() == {"new"}
     assert queue.resolve("other") == run_id
     with pytest.raises(NotFound):
         queue.resolve("uno")
     assert [e.text for e in queue.events(run_id=run_id) if e.kind == "edited"] == ["so"]
     assert claim(queue).run.config == OTHER
-
-
-def test_memory_that_a_person_named_outlasts_an_edit(queue: Queue) -> None:
-    run_id = submit(queue, memory_mb=900)
-    assert queue.edit(run_id, by="ana", config=OTHER).memory_mb == 900
 
 
 def test_a_run_that_has_begun_keeps_its_config(queue: Queue) -> None:
@@ -175,7 +178,13 @@ def test_a_parent_and_a_batch_that_are_still_needed_stay(queue: Queue) -> None:
     assert told == {runs[1].id: "nobody was told of its end yet"}
 
 
-def test_a_batch_goes_with_its_last_run(queue: Queue) -> None:
+def test_an_index_of_garbage_stops_no_prune(queue: Queue, connection: redis.Redis) -> None:
+    run_id = ended(queue)
+    connection.set(f"trainq:children:{run_id}", "what?")
+    assert queue.prune([run_id], queue.now(), by="ana") == {run_id: ""}
+
+
+def test_a_batch_goes_with_its_last_run(queue: Queue, connection: redis.Redis) -> None:
     card = BatchCard(id="sweep1", name="s", user="ana", total=2)
     runs = [a_run(batch="sweep1") for _ in range(2)]
     queue.submit(runs, card)
@@ -189,6 +198,7 @@ def test_a_batch_goes_with_its_last_run(queue: Queue) -> None:
     assert [view.card.id for view in queue.batches("sweep1")] == ["sweep1"]
     queue.prune([runs[1].id], queue.now(), by="ana")
     assert (queue.batches("sweep1"), queue.batches(), queue.controls()) == ([], [], [])
+    assert not connection.exists("trainq:batches", "trainq:batchcard:sweep1")
 
 
 def test_many_runs_are_pruned_in_parts(queue: Queue, server: TestServer) -> None:

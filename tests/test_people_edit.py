@@ -14,11 +14,23 @@ from support.runs import a_worker, claim
 from support.servers import TestServer
 from support.waiting import wait_until
 
+from publisher.editing import Edit, planned_of, with_needs
 from publisher.worksheet import read_sheet, sheet
 from queue_worker.queue import Ending
 from schemas.errors import ConfigError
+from schemas.preflight import Preflight
 from schemas.run import Cause, Parent, Run, State, new_nonce
 
+NUMBERS = {
+    "precision": "amp",
+    "parameters": 11_000_000,
+    "trainable": 11_000_000,
+    "gmacs": 1.8,
+    "fixed_mb": 200.0,
+    "image_mb": 40.0,
+    "input_mb": 1.0,
+    "gradient_mb": 50.0,
+}
 on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 
 
@@ -272,3 +284,19 @@ def _whole(run: Run) -> dict[str, object]:
     from schemas.config import TrainConfig
 
     return TrainConfig.model_validate(run.config).canonical()
+
+
+# ---- what it needs -------------------------------------------------------------------------------
+
+
+def test_another_config_asks_for_another_prediction_but_what_a_person_said_stays() -> None:
+    numbers = {**NUMBERS, "img_size": 224, "batch_size": 64, "peak_mb": 3000}
+    old = {"model": {"name": "resnet18"}, "data": {"batch_size": 64}}
+    new = {**old, "data": {"batch_size": 128}}
+    for by_hand, wanted in ((False, 0), (True, 9000)):
+        seen = Preflight.model_validate({**numbers, "by_hand": by_hand}).model_dump(mode="json")
+        run = RUN.model_copy(update={"config": old, "preflight": seen, "memory_mb": 9000})
+        planned = planned_of(Edit(run, {"config": new}, ""))
+        assert (planned.needs.memory_mb, planned.preflight) == (wanted, {})
+        values = with_needs(Edit(run, {"config": new}, ""), planned).values
+        assert (values["memory_mb"], values["preflight"]) == (wanted, {})

@@ -119,3 +119,21 @@ def test_a_batch_moves_in_its_order_and_its_history_says_who(desk: Desk) -> None
     assert desk.queue("move", "-b", batch["batch"]["id"], "--first").code == 0
     assert line(desk) == [*ids, other]
     assert "moved by ana: first" in desk.queue("show", ids[0]).out
+
+
+def test_last_means_my_last_batch_too(desk: Desk) -> None:
+    words = ("submit", str(desk.config), "--seeds", "2", "--again", "--json")
+    mine = json.loads(desk.publisher(*words).out)["batch"]["id"]
+    theirs = json.loads(desk.publisher(*words, TRAINQ_USER="bo").out)["batch"]["id"]
+    assert len(desk.queue("list", "-b", "@last", "-o", "id").out.split()) == 2
+    desk.queue("cancel", "-b", "@last")
+    rows = {batch: desk.door.list(batch=batch) for batch in (mine, theirs)}
+    assert {row.state for row in rows[mine]} == {State.CANCELLED}
+    assert {row.state for row in rows[theirs]} == {State.QUEUED}
+
+
+def test_logs_of_what_has_not_started_say_where_it_stands(desk: Desk) -> None:
+    run_id = desk.submit("--hold")
+    answer = desk.queue("logs", run_id)
+    assert (answer.code, answer.out) == (0, "")
+    assert "no line yet" in answer.err and f"queue release {run_id}" in answer.err

@@ -74,6 +74,9 @@ def test_what_fits_no_gpu_is_refused_unless_its_memory_is_said_by_hand(desk: Des
     assert by_hand.code == 0 and "tight: " in by_hand.err
     run = desk.door.get(by_hand.out.strip())
     assert (run.memory_mb, run.preflight["peak_mb"]) == (3072, 6500)
+    other = {**run.config, "seed": 7}
+    edited = desk.door.edit(run.id, by="ana", config=other)  # predicted numbers go, said ones stay
+    assert (edited.memory_mb, edited.preflight) == (3072, {})
 
     remember(desk, {"refused": "it does not run at 250 px", "fix": "data.img_size=224 or 256"})
     refused = desk.publisher("submit", str(desk.config), "--again")

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from support.sketches import draw_sketches
-from support.trainers import order_for, tiny, train
+from support.trainers import folder_of, order_for, tiny, train
 
 from schemas.events import ExitCode, Part
+from schemas.result import Result
 from schemas.run import Cause, State
+from schemas.rundir import AttemptDir
+from trainer import predictions
 from trainer.faults import DataFault
 from trainer.gather import sum_up
 
@@ -90,15 +93,34 @@ def test_trained_folds_are_gathered_in_an_attempt_of_their_own(tmp_path: Path) -
         config = tiny(train__epochs=1, data={**TINY_DATA, "split": split})
         order = order_for(tmp_path / f"fold{number}", data, config, runs_root=str(tmp_path))
         result = train(order)
-        facts = {"split": result.facts["split"], "data": result.facts["data"]}
+        facts = {name: result.facts[name] for name in ("split", "data", "weights")}
         parts.append(fold(number, run=order.run, folds=2, metrics=result.metrics, **facts))
     assert len(list((tmp_path / "splits").iterdir())) == 1
-    order = order_for(tmp_path / "all", data, tiny(), kind="gather", parts=parts)
+    root = {"runs_root": str(tmp_path)}
+    order = order_for(tmp_path / "all", data, tiny(), kind="gather", parts=parts, **root)
     gathered = train(order)
     values = [part.metrics["accuracy"] for part in parts]
     mean = sum(values) / 2
     assert (gathered.exit_code, gathered.metrics["n"]) == (ExitCode.FINISHED, 2)
     assert gathered.best and gathered.best.value == pytest.approx(mean)
     assert gathered.facts["split"] == parts[0].split and "2 folds" in gathered.facts["text"]
+    check_out_of_fold(folder_of(order), gathered, parts)
+    moved = [part.model_copy(update={"run": "elsewhere"}) for part in parts[1:]]
+    alone = order_for(
+        tmp_path / "all", data, tiny(), kind="gather", parts=parts[:1] + moved, **root
+    )
+    assert "predictions of 1 are not on this host" in train(alone).facts["text"]
     refused = train(order_for(tmp_path / "all", data, tiny(), kind="gather", parts=()))
     assert (refused.exit_code, refused.cause) == (ExitCode.DATA, Cause.DATA)
+
+
+def check_out_of_fold(attempt: AttemptDir, gathered: Result, parts: list[Part]) -> None:
+    """Every image once, said by the model that had not seen it, and scored as the folds were."""
+    together = predictions.read(attempt.predictions / "out_of_fold.npz")
+    assert len(together.names) == len(set(together.names)) == 24
+    sizes = [12, 12]
+    mean = sum(n * part.metrics["accuracy"] for n, part in zip(sizes, parts, strict=True)) / 24
+    assert gathered.metrics["oof_accuracy"] == pytest.approx(mean)
+    assert "out of fold" in gathered.facts["text"]
+    table = (attempt.predictions / "out_of_fold.csv").read_text().splitlines()
+    assert table[0] == "image,target,answer,confidence" and len(table) == 25

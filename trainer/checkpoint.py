@@ -11,7 +11,8 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Checkpoint:
     meta: dict[str, Any]
     weights: Weights
     state: dict[str, Any] | None = None
+    more: Mapping[str, bytes] = field(default_factory=dict)  # other files, by name
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
@@ -51,6 +53,8 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         save_file(checkpoint.weights, temporary / WEIGHTS, metadata={"format": "pt"})
         if checkpoint.state is not None:
             torch.save(checkpoint.state, temporary / STATE)
+        for name, data in checkpoint.more.items():
+            (temporary / name).write_bytes(data)
         (temporary / META).write_text(json.dumps(checkpoint.meta, indent=1))
         sums = {path.name: checksum(path) for path in sorted(temporary.iterdir())}
         (temporary / MANIFEST).write_text(json.dumps(sums, indent=1))

@@ -1,6 +1,7 @@
 """Sums up runs that belong together: mean and spread of every metric, and who is missing.
 
-No model and no images: what the runs measured comes with the order, as their records had it.
+No model and no images: what the runs measured comes with the order, as their records had it, and
+what folds said of their validation images lies beside their weights.
 """
 
 import logging
@@ -13,9 +14,10 @@ from pathlib import Path
 from schemas.errors import count
 from schemas.events import Order, Part
 from schemas.run import Best, State
-from schemas.rundir import RunDir, RunsRoot
-from trainer import machine
+from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
+from trainer import machine, predictions
 from trainer.faults import DataFault
+from trainer.predictions import VALIDATION
 from trainer.report import Report
 
 LOG = logging.getLogger(__name__)
@@ -34,14 +36,41 @@ def run(order: Order, report: Report) -> None:
     """A gather run, from its parts to its result; a Fault says why there can be none."""
     report.doing("gathering")
     attempt = RunDir(Path(order.run_dir)).attempt(order.token)
-    machine.record(attempt, RunsRoot(Path(order.runs_root or order.run_dir)), machine.device())
+    root = RunsRoot(Path(order.runs_root or order.run_dir))
+    machine.record(attempt, root, machine.device())
     summary = sum_up(order.parts)
+    together, said = out_of_fold(order.parts, root, attempt)
+    text = ", ".join(filter(None, (summary.text, said)))
     report.best = summary.best
-    report.rows = [{"epoch": 0, "step": 0, **summary.values}]
-    report.facts |= {"text": summary.text, "parts": [part.run for part in order.parts]}
+    report.rows = [{"epoch": 0, "step": 0, **summary.values, **together}]
+    report.facts |= {"text": text, "parts": [part.run for part in order.parts]}
     if splits := {part.split for part in order.parts if part.split and part.fold is not None}:
         report.facts["split"] = splits.pop()
-    LOG.info("%s", summary.text)
+    LOG.info("%s", text)
+
+
+def out_of_fold(
+    parts: Sequence[Part], root: RunsRoot, attempt: AttemptDir
+) -> tuple[dict[str, float], str]:
+    """What the folds said of the images that each had not seen, put together and scored; a fold
+    that is not there is named, never left out in silence.
+    """
+    folds = [part for part in parts if part.fold is not None and part.state is State.FINISHED]
+    files = [(root.run(part.run).path / part.weights).with_name(VALIDATION) for part in folds]
+    away = [part.fold for part, file in zip(folds, files, strict=True) if not file.is_file()]
+    if away or not folds:
+        numbers = ", ".join(map(str, away))
+        return {}, f"predictions of {numbers} are not on this host" if away else ""
+    together = predictions.merged([predictions.read(file) for file in files])
+    attempt.predictions.mkdir(exist_ok=True)
+    write_atomic(attempt.predictions / "out_of_fold.npz", together.packed())
+    write_atomic(attempt.predictions / "out_of_fold.csv", together.table())
+    values, likely = together.scored()
+    told = likely["accuracy"]
+    return (
+        {f"oof_{name}": value for name, value in values.items()},
+        f"out of fold {values['accuracy']:.4g} ({told.low:.3f} .. {told.high:.3f})",
+    )
 
 
 def sum_up(parts: Sequence[Part]) -> Summary:

@@ -14,13 +14,15 @@ from schemas.config import TrainConfig
 from schemas.events import Epoch, Saved
 from schemas.run import Best
 from schemas.rundir import RunDir
-from trainer import checkpoint
+from trainer import checkpoint, predictions
 from trainer.checkpoint import Checkpoint, Shelf
+from trainer.data.images import Images
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
 from trainer.faults import Diverged, Leave, Leaving
 from trainer.learner import Learner
-from trainer.metrics import better, evaluate
+from trainer.metrics import Evaluation, better, evaluate
+from trainer.predictions import Predictions
 from trainer.report import Report, write_metrics
 
 LOG = logging.getLogger(__name__)
@@ -105,6 +107,7 @@ class Loop:
     def __init__(
         self,
         config: TrainConfig,
+        images: Images,
         plan: Plan,
         learner: Learner,
         state: State,
@@ -114,7 +117,8 @@ class Loop:
         report: Report,
         leave: Leave,
     ) -> None:
-        self.config, self.plan, self.learner, self.state = config, plan, learner, state
+        self.config, self.images, self.plan = config, images, plan
+        self.learner, self.state = learner, state
         self.shelf, self.run_dir, self.facts = shelf, run_dir, facts
         self.report, self.leave, self.pace = report, leave, Pace()
         self.saved_step, self.saved_at = state.step, time.monotonic()
@@ -168,12 +172,16 @@ class Loop:
         values = {"lr": self.learner.rate(self.state.step - 1)} | (
             {} if mean is None else {"train_loss": mean}
         )
+        found = None
         if self.plan.evaluates(self.state.epoch):
             self.report.alive(doing="evaluating")
-            values |= evaluate(self.learner, self.validation(batches))
+            classes = len(self.images.classes)
+            found = evaluate(self.learner, self.validation(batches), classes)
+            values |= found.values
         self.state.epoch += 1
         self.state.tally.next_epoch()
-        self.judge(values)
+        if found and self.learner.crew.leads:
+            self.judge(found)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
         if self.learner.crew.leads:
             write_metrics(self.shelf.attempt.metrics, self.state.rows)
@@ -195,18 +203,18 @@ class Loop:
             self.report.alive()
             yield batch
 
-    def judge(self, values: dict[str, float]) -> None:
-        """A better value counts once its weights are on disk."""
-        metric = self.config.evaluate.metric
-        if metric not in values or not self.learner.crew.leads:
+    def judge(self, found: Evaluation) -> None:
+        """A better value counts once its weights are on disk, and beside them what they said."""
+        metric, values, before = self.config.evaluate.metric, found.values, self.state.best
+        if metric not in values:
             return
-        before = self.state.best
         if not better(metric, values[metric], before.value if before else None):
             return
         self.state.best = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
-        if not self.shelf.keep_best(
-            self.state.step, Checkpoint(self.meta(), self.learner.weights())
-        ):
+        said = Predictions.of(self.images, self.plan.validated, found.true, found.probabilities)
+        more = {predictions.VALIDATION: said.packed()}
+        whole = Checkpoint(self.meta(), self.learner.weights(), more=more)
+        if not self.shelf.keep_best(self.state.step, whole):
             self.state.best = before
 
     def due(self) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -9,32 +10,44 @@ import torch.nn.functional as F
 from trainer import scores
 from trainer.data.loader import Batch
 from trainer.learner import Learner
+from trainer.predictions import Probabilities
+from trainer.scores import Labels
 
 LOWER_IS_BETTER = frozenset({"loss"})
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a model said of every validation image, and how good that is."""
+
+    values: dict[str, float]
+    true: Labels
+    probabilities: Probabilities
+
+
 @torch.inference_mode()
-def evaluate(learner: Learner, batches: Iterable[Batch]) -> dict[str, float]:
+def evaluate(learner: Learner, batches: Iterable[Batch], classes: int) -> Evaluation:
     """Accuracy, macro F1 and plain cross entropy; they stay on the device until the last batch."""
     learner.crew.align(learner.model)
-    nothing = torch.empty(0, dtype=torch.int64, device=learner.device)
-    guesses, answers = [nothing], [nothing]
+    said = [torch.empty(0, classes, device=learner.device)]
+    answers = [torch.empty(0, dtype=torch.int64, device=learner.device)]
     loss = torch.zeros((), dtype=torch.float64, device=learner.device)
     for images, answer in map(learner.place, batches):
         logits = learner.logits(images).float()
         loss += F.cross_entropy(logits, answer, reduction="sum")
-        guesses.append(logits.argmax(1))
+        said.append(logits.softmax(1))
         answers.append(answer)
-    mine = loss.item(), torch.cat(guesses).cpu(), torch.cat(answers).cpu()
-    losses, guesses_of, answers_of = zip(*learner.crew.gather(mine), strict=True)
-    guessed, true = torch.cat(guesses_of).numpy(), torch.cat(answers_of).numpy()
-    matrix = scores.confusion(true, guessed, int(max(true.max(), guessed.max())) + 1)
+    mine = loss.item(), torch.cat(said).cpu(), torch.cat(answers).cpu()
+    losses, said_of, answers_of = zip(*learner.crew.gather(mine), strict=True)
+    probabilities, true = torch.cat(said_of).numpy(), torch.cat(answers_of).numpy()
+    matrix = scores.confusion(true, probabilities.argmax(1), classes)
     values = {
         "loss": sum(losses) / len(true),
         "accuracy": scores.accuracy(matrix),
         "macro_f1": scores.macro_f1(matrix),
     }
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+    finite = {name: value for name, value in values.items() if math.isfinite(value)}
+    return Evaluation(finite, true, probabilities)
 
 
 def better(metric: str, value: float, than: float | None) -> bool:

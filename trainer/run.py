@@ -131,7 +131,7 @@ def run(
         "token": order.token,
         **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
     }
-    Loop(config, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
+    Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
 
     # finish
     if not crew.leads:

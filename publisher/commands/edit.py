@@ -91,8 +91,10 @@ def edit(
     if not asked:
         _in_an_editor(queue, ids, user, yes=yes)
         return
+    from publisher.handwork import foreseen  # with the pre-flight
+
     agree(queue, ids, user, "edit", yes=yes)
-    edits = {each.run.id: each for each in _edits(queue, ids, overrides, wanted)}
+    edits = {each.run.id: each for each in foreseen(queue, _edits(queue, ids, overrides, wanted))}
     console.out_each(ids, lambda run_id: _said(queue, _apply(queue, edits[run_id], user)))
 
 

@@ -42,13 +42,13 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     form = chosen(output, as_json)
-    owner = console.settings().user if mine else user
+    me = console.settings().user
     wanted = states_of(states or [])
     queue = console.open_queue()
     view = View(
         states=wanted or ALL,
-        owner=owner,
-        batches=tuple(find_batch(queue, word) for word in batches or []),
+        owner=me if mine else user,
+        batches=tuple(find_batch(queue, word, me) for word in batches or []),
         most=most,
         short=form is Format.TABLE and not (everything or wanted or most),
         folded=form is Format.TABLE and not (batches or wanted or most),

@@ -7,7 +7,7 @@ import typer
 
 from publisher import console
 from publisher.options import OneRun
-from publisher.watching import follow, last_state_of_line
+from publisher.watching import follow, last_state_of_line, where_it_stands
 from schemas.errors import UsageError
 
 HELP = console.help_text(
@@ -38,6 +38,10 @@ def logs(
         console.talk([f"{gone} earlier lines are in runs/{run_id}/run.log on its host"])
     matching = [line for line in map(last_state_of_line, lines) if pattern.search(line)]
     console.out(matching if most is None else matching[len(matching) - most :])
+    if not lines and not following:
+        console.talk(
+            [f"no line yet; {where_it_stands(queue.get(run_id))}", f"Why: queue why {run_id}"]
+        )
     if following:
         follow(queue, run_id, after, lambda line: bool(pattern.search(line)))
 

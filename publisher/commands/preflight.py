@@ -8,7 +8,7 @@ import typer
 
 from publisher import console
 from publisher.options import MOST_GPUS, AsJson
-from publisher.preflight import libraries
+from publisher.preflight import TRAINER, libraries
 from schemas.errors import UsageError
 
 HELP = console.help_text(
@@ -36,6 +36,6 @@ def preflight(
         )
     flags = ["--gpus", str(gpus), *(["--gpu-memory", gpu_memory] if gpu_memory else [])]
     flags += ["--json"] if as_json else []
-    words = [sys.executable, "-m", "trainer", "preflight", *flags, *arguments]
+    words = [sys.executable, *TRAINER, "preflight", *flags, *arguments]
     sys.stdout.flush()
     os.execv(words[0], words)

@@ -11,6 +11,7 @@ from publisher.batchpage import BatchPage, batch_lines
 from publisher.folding import best_of
 from publisher.options import ONE, AsJson
 from publisher.page import Page, page_lines
+from publisher.reasons import next_commands
 from publisher.scene import scene_of
 from publisher.selectors import batch_at, find_batch
 from publisher.snapshot import why
@@ -65,6 +66,9 @@ def show(
         console.out_json(records.run_record(page, seen))
         return
     console.out(page_lines(page, console.width()))
+    if record.state is not State.FAILED:  # whose page begins with what to do
+        each = [f"queue why {record.id}"] if record.state is State.QUEUED else []
+        console.talk([f"Next: {'    '.join([*each, *next_commands(record)])}"])
 
 
 def _rival(queue: Queue, run: Run) -> Run | None:

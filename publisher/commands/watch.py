@@ -47,7 +47,7 @@ def watch(
         raise UsageError("watch takes a run, or -b BATCH, or --mine", fix="queue watch RUN")
     queue, user = console.open_queue(), console.settings().user
     run_id = queue.resolve(run, user=user) if run else ""
-    named = tuple(find_batch(queue, word) for word in batches or [])
+    named = tuple(find_batch(queue, word, user) for word in batches or [])
     view = View(ALL, user if mine else "", named, folded=not (named or mine))
     try:
         if screen.can_redraw():

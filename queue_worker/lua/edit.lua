@@ -11,8 +11,10 @@ if redis.call('EXISTS', run_key(A.id)) == 0 then return {'missing'} end
 if not run then return {'broken', reason} end
 if not PENDING[run.state] then return {'refused', run.state} end
 if A.fields.config and run.attempt > 0 then return {'begun'} end
-if A.fields.config and (redis.call('HGET', run_key(A.id), 'preflight') or '') ~= '' then
-  A.fields.preflight, A.fields.memory_mb = '', '0' -- predicted from the old config
+local seen = A.fields.config and redis.call('HGET', run_key(A.id), 'preflight') or ''
+if seen ~= '' and not A.fields.preflight then -- predicted from the old config
+  A.fields.preflight = ''
+  if not string.find(seen, '"by_hand":%s*true') then A.fields.memory_mb = '0' end
 end
 
 -- Would one of these parents wait for us, itself or through its own parents?

@@ -1,11 +1,22 @@
-"""Screens that are kept as files: what a person sees, to the letter."""
+"""Screens as they should look, in `tests/golden`; GOLDEN=write makes them again, to look at."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from publisher.text import Line, plain
 
-FOLDER = Path(__file__).parents[1] / "golden"
+FOLDER = Path(__file__).resolve().parents[1] / "golden"
+
+
+def looks_like(name: str, lines: Sequence[Line], width: int) -> None:
+    """The lines are those of `<name>_<width>.txt`, and none is wider."""
+    shown = "".join(plain(line) + "\n" for line in lines)
+    file = FOLDER / f"{name}_{width}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(shown)
+    assert shown == file.read_text()
+    assert all(sum(part.width for part in line) <= width for line in lines)
 
 
 def golden(name: str) -> str:

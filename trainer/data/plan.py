@@ -87,6 +87,12 @@ class Plan:
             int(n) for n in np.bincount(self.parts.targets[self.parts.train], minlength=classes)
         ]
 
+    @property
+    def validated(self) -> Indices:
+        """The validation images in the order in which all ranks' answers are put together."""
+        shares = [self.parts.validate[rank :: self.ranks] for rank in range(self.ranks)]
+        return np.concatenate(shares)
+
     def validation(self) -> Iterator[list[Place]]:
         """Every validation image once, on one of the ranks; the last batch may be smaller."""
         images, size = self.parts.validate[self.rank :: self.ranks], self.batch // self.ranks

@@ -1,0 +1,56 @@
+"""What a model said stays with its weights, comes back as it was, and is never counted twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.sketches import draw_sketches
+from support.trainers import folder_of, order_for, result_of, tiny, train
+
+from trainer import checkpoint, predictions
+from trainer.faults import DataFault
+from trainer.predictions import Predictions
+
+
+def some(names: str, classes: str = "ab") -> Predictions:
+    dice = np.random.default_rng(len(names))
+    said = dice.dirichlet(np.ones(len(classes)), len(names)).astype(np.float32)
+    true = np.arange(len(names)) % len(classes)
+    return Predictions(tuple(names), tuple(names), tuple(classes), true, said)
+
+
+def test_they_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
+    said = some("xyz")
+    (tmp_path / "v.npz").write_bytes(said.packed())
+    read = predictions.read(tmp_path / "v.npz")
+    assert (read.names, read.persons, read.classes) == (said.names, said.persons, said.classes)
+    assert np.array_equal(read.true, said.true)
+    assert np.array_equal(read.probabilities, said.probabilities)
+
+
+def test_a_file_that_holds_none_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "v.npz").write_bytes(b"nothing")
+    with pytest.raises(DataFault, match=r"cannot read predictions from .*v\.npz"):
+        predictions.read(tmp_path / "v.npz")
+
+
+def test_an_image_of_two_folds_is_refused() -> None:
+    with pytest.raises(DataFault, match="1 image validated in two folds: z"):
+        predictions.merged([some("xyz"), some("zu")])
+
+
+def test_folds_of_other_classes_are_not_put_together() -> None:
+    with pytest.raises(DataFault, match="different classes"):
+        predictions.merged([some("xyz"), some("uvw", "abc")])
+
+
+def test_the_best_weights_have_beside_them_what_they_said(tmp_path: Path) -> None:
+    order = order_for(tmp_path / "run", draw_sketches(tmp_path / "data"), tiny())
+    train(order)
+    best = folder_of(order).best
+    assert checkpoint.damage(best) == ""
+    said = predictions.read(best / predictions.VALIDATION)
+    values, likely = said.scored()
+    told = result_of(order).metrics
+    assert (values["accuracy"], values["macro_f1"]) == (told["accuracy"], told["macro_f1"])
+    assert likely["accuracy"].low <= values["accuracy"] <= likely["accuracy"].high
