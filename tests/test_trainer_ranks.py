@@ -150,11 +150,11 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
     assert result.error in log and "Traceback" not in log
 
 
-@pytest.mark.parametrize("words", [b"", FENCED])
+@pytest.mark.parametrize(("words", "silence_s"), [(b"", 3.0), (FENCED, 60.0)])
 def test_without_their_worker_or_its_lease_all_of_them_are_gone(
-    words: bytes, tmp_path: Path, data: Path, attend: Start
+    words: bytes, silence_s: float, tmp_path: Path, data: Path, attend: Start
 ) -> None:
-    order = give(tmp_path / "run", data, STEPS, silence_s=1.0)
+    order = give(tmp_path / "run", data, STEPS, silence_s=silence_s)
     trainer = attend().take(order)
     assert trainer.process.pid
     family = wait_until(lambda: found if len(found := tree(trainer.process.pid)) == 3 else [])
