@@ -14,13 +14,14 @@ from schemas.source import load
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo"
+SKETCHES = ROOT / "examples" / "sketch" / "sketches.py"
 CONFIGS = sorted(path for path in DEMO.glob("*.yaml") if path.stem != "refused")
 
 
 @pytest.fixture(scope="module")
 def sketches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sketch")
-    subprocess.run([sys.executable, DEMO / "sketches.py", folder], check=True, capture_output=True)
+    subprocess.run([sys.executable, SKETCHES, folder], check=True, capture_output=True)
     return folder
 
 
@@ -58,7 +59,7 @@ def digest(folder: Path) -> str:
 
 def test_sketches_are_the_same_every_time(sketches: Path) -> None:
     before = digest(sketches)
-    subprocess.run([sys.executable, DEMO / "sketches.py", sketches], check=True)
+    subprocess.run([sys.executable, SKETCHES, sketches], check=True)
     assert digest(sketches) == before
 
 

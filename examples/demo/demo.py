@@ -73,7 +73,7 @@ def main() -> None:
 
 def story() -> None:
     chapter("A data set in the users' layout: eight classes of sketches, drawn here and now")
-    shell("python examples/demo/sketches.py .demo/data/sketch")
+    shell("python examples/sketch/sketches.py .demo/data/sketch")
 
     chapter("A config with mistakes is refused: all of them at once, each with its place")
     said = shell("publisher submit examples/demo/refused.yaml", code=2)

@@ -3,7 +3,7 @@
 train.csv (class_name,image_path,target), test.csv (image_path), sample_submission.csv
 (ID,image_path,target), a folder a class. Knows nothing of trainq:
 
-    python examples/demo/sketches.py FOLDER
+    python examples/sketch/sketches.py FOLDER
 """
 
 import csv
