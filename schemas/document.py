@@ -156,6 +156,8 @@ def read_text(path: Path) -> str:
     except OSError as error:
         what = _CANNOT_READ.get(type(error), f"the file cannot be read: {error.strerror}")
         raise ConfigError([Problem(what, file=file)], file) from error
+    except ValueError as error:  # a zero byte in the name
+        raise ConfigError([Problem("no file can be called so", file=file)], file) from error
     if len(data) > MAX_BYTES:
         raise ConfigError([Problem(f"larger than {MAX_BYTES // 10**6} MB", file=file)], file)
     try:

@@ -251,6 +251,25 @@ def test_time_is_charged_once_and_never_taken_back(queue: Queue, connection: red
     assert float(connection.hget(f"{PREFIX}run:{run_id}", "charged_at") or 0) > now + 999
 
 
+# ---- receipts ------------------------------------------------------------------------------------
+
+
+def test_a_receipt_says_what_became_of_a_run_by_the_end_of_its_submit(queue: Queue) -> None:
+    parent, before = submit(queue, priority=1), submit(queue)
+    queue.end(parent, claim(queue).token, Ending(state=State.FINISHED))
+    goes, waits, stays = (
+        a_run(after=(Parent(id=parent),)),
+        a_run(after=(Parent(id=before),)),
+        a_run(held_by="ana"),
+    )
+    receipts = queue.submit([goes, waits, stays])
+    assert [(receipt.state, receipt.ahead) for receipt in receipts] == [
+        (State.QUEUED, 1),
+        (State.WAITING, 0),
+        (State.HELD, 0),
+    ]
+
+
 # ---- bells ---------------------------------------------------------------------------------------
 
 

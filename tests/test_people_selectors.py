@@ -137,3 +137,10 @@ def test_logs_of_what_has_not_started_say_where_it_stands(desk: Desk) -> None:
     answer = desk.queue("logs", run_id)
     assert (answer.code, answer.out) == (0, "")
     assert "no line yet" in answer.err and f"queue release {run_id}" in answer.err
+
+
+def test_a_cancel_ends_with_what_to_type_next(desk: Desk) -> None:
+    running, queued = desk.submit(), desk.submit()
+    claim_when_there(desk)
+    assert desk.queue("cancel", queued).err == f"Again: publisher retry {queued}\n"
+    assert desk.queue("cancel", running, queued).err == f"Next: queue wait {running}\n"
