@@ -169,6 +169,7 @@ def test_a_span_is_read_as_a_range(span: Span, text: str) -> None:
     ("row", "eta", "text"),
     [
         (FIRST, Eta(start=Span(600, 1200)), "2 ahead, in 10m-20m"),
+        (FIRST, Eta(start=Span(0, 0)), "2 ahead, any moment"),
         (FIRST, Eta(), "2 ahead; no estimate yet"),
         (RUNNING, Eta(end=Span(900, 1200)), "done in 15m-20m"),
     ],
