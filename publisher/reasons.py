@@ -57,7 +57,7 @@ def reasons_of(run: Run, seen: Snapshot, people: Sequence[Share], half_life_s: f
     workers = [reason(run, one, seen) for one in seen.alive] if run.state is State.QUEUED else []
     return Reasons(
         run=run,
-        why=why(run, seen) or _ended_well(run),
+        why=_where(run) + (why(run, seen) or _ended_well(run)),
         workers=workers,
         notes=_notes(run, seen, people, half_life_s),
         commands=next_commands(run),
@@ -159,6 +159,12 @@ def _notes(run: Run, seen: Snapshot, people: Sequence[Share], half_life_s: float
             f"{run.user} used {brief(back)} of GPU time lately: that far back stand these runs"
         )
     return notes
+
+
+def _where(run: Run) -> str:
+    """`on v100:0, 14/20, ` of a running one."""
+    facts = (f"on {run.worker}", done(run.progress)) if run.state is State.RUNNING else ()
+    return "".join(f"{fact}, " for fact in facts if fact)
 
 
 def _ended_well(run: Run) -> str:

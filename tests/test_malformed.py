@@ -211,7 +211,7 @@ def test_a_line_that_cannot_be_meant_is_refused(
     names = {"RUN": corpus.run, "ENDED": corpus.ended, "BATCH": corpus.batch}
     words = [
         re.sub(r"\b(RUN|ENDED|BATCH)\b", lambda found: names[found[0]], word)
-        for word in shlex.split(line.replace("\\x1b", "\x1b"))
+        for word in shlex.split(line.replace("\\x1b", "\x1b").replace("\\xff", "\udcff"))
     ]
     answer = corpus.refuses(code, word, *words)
     assert answer.out == "" and len(answer.err.splitlines()) < 40
@@ -223,6 +223,8 @@ CALLS: list[tuple[str, type[TrainqError], str, Callable[[Corpus], object]]] = [
     ("nothing", UsageError, "a NoneType is no config", lambda c: c.client.submit(None)),  # type: ignore[arg-type]
     ("a list", UsageError, "a list is no config", lambda c: c.client.submit(["a"])),  # type: ignore[arg-type]
     ("no file", ConfigError, "there is no such file", lambda c: c.client.submit("none.yaml")),
+    ("no name", ConfigError, "no file can be called so", lambda c: c.client.submit("\x00")),
+    ("half a character", UsageError, "is no text", lambda c: c.client.run("\ud800")),
     ("a folder", ConfigError, "this is a folder", lambda c: c.client.submit(Path())),
     ("empty", ConfigError, "model is missing", lambda c: c.client.submit({})),
     ("a wrong key", ConfigError, "unknown key 'lr'", lambda c: c.client.submit("good.yaml", lr=1)),

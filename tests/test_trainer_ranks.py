@@ -26,7 +26,7 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from queue_worker import host
 from schemas.components.augment import Mix
 from schemas.config import TrainConfig
-from schemas.events import Chosen, Epoch, ExitCode, Order, parse_line
+from schemas.events import FENCED, Chosen, Epoch, ExitCode, Order, parse_line
 from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import AttemptDir, RunDir
@@ -148,6 +148,19 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
     result, log = result_of(order), folder_of(order).log.read_text()
     assert result.cause is Cause.DATA and images.paths[spoilt].name in result.error
     assert result.error in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize(("words", "silence_s"), [(b"", 3.0), (FENCED, 60.0)])
+def test_without_their_worker_or_its_lease_all_of_them_are_gone(
+    words: bytes, silence_s: float, tmp_path: Path, data: Path, attend: Start
+) -> None:
+    order = give(tmp_path / "run", data, STEPS, silence_s=silence_s)
+    trainer = attend().take(order)
+    assert trainer.process.pid
+    family = wait_until(lambda: found if len(found := tree(trainer.process.pid)) == 3 else [])
+    trainer.say(words)
+    assert trainer.code() == ExitCode.SAVED
+    wait_until(lambda: not any(map(host.start_time, family)), 2, "the end of all")
 
 
 # ---- how several ends become one -----------------------------------------------------------------
