@@ -115,6 +115,8 @@ def ends_in(row: Row | Run, seen: Snapshot) -> str:
 def _placed(place: str, after: str, row: Row | Run, seen: Snapshot) -> str:
     """`next, in 40m-1h10m, after 7f3k2q`: what matters most stands first, where nothing is cut."""
     eta = seen.etas.get(row.id)
+    if eta and eta.start and eta.start.late < 1:
+        return f"{place}, any moment{after}"
     if eta and eta.start:
         return f"{place}, in {in_words(eta.start)}{after}"
     return f"{place}{after}" + ("; no estimate yet" if seen.etas else "")
