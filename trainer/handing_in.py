@@ -43,9 +43,9 @@ def predict(
     an interrupted call has done is not done again.
 
     \b
-    trainer predict runs/7f3k2q -o submission.csv
-    trainer predict runs/7f3k2q runs/7f3k2r -o submission.csv --tta hflip,scales --vote hard
-    trainer predict runs/7f3k2q -o submission.csv data.test.root=eval data.test.csv=info.csv
+    trainer predict runs/7f3k2q -o out.csv
+    trainer predict runs/7f3k2q runs/7f3k2r -o out.csv --tta hflip --vote hard
+    trainer predict runs/7f3k2q -o out.csv data.test.root=eval
     """
     try:
         if vote not in ("soft", "hard"):
