@@ -30,7 +30,7 @@ from schemas.events import FENCED, Chosen, Epoch, ExitCode, Order, parse_line
 from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import AttemptDir, RunDir
-from trainer import checkpoint, crew, ranks
+from trainer import checkpoint, crew, predictions, ranks
 from trainer.attempt import judge
 from trainer.data import sources, split
 from trainer.data.plan import Plan
@@ -96,6 +96,19 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path, data: Path, whole: 
     mine, theirs = (load_file(folder_of(o).best / checkpoint.WEIGHTS) for o in (alone, whole))
     for name, tensor in mine.items():
         torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=1e-4)  # a tenth of a step
+
+
+def test_every_validation_image_is_answered_once_and_under_its_own_name(
+    data: Path, whole: Order
+) -> None:
+    said = predictions.read(folder_of(whole).best / predictions.VALIDATION)
+    images = sources.read(STEPS.data, data)
+    held = split.divide(images, STEPS.data.split, STEPS.seed).validate
+    assert sorted(said.names) == sorted(images.names[image] for image in held)
+    truth = dict(zip(images.names, images.targets, strict=True))
+    assert [truth[name] for name in said.names] == said.true.tolist()
+    right = (said.probabilities.argmax(1) == said.true).mean()
+    assert result_of(whole).metrics["accuracy"] == right
 
 
 def test_only_one_of_them_speaks_and_writes(whole: Order) -> None:
