@@ -25,7 +25,8 @@ from schemas.settings import Settings
 from schemas.source import Loaded
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue, Submission, WorkerCard
+    from queue_worker.queue import Queue, Row, Submission, WorkerCard
+    from schemas.run import Run
 
 OWN = [field.name for field in fields(Planned) if field.name not in {"waits", "needs"}]
 NEEDS = [field.name for field in fields(Needs)]
@@ -145,7 +146,7 @@ def stay(queue: Queue, sent: Sequence[Sent], *, following: bool, wait: bool) -> 
     """Stay with what was queued until it has ended, and end the way it did."""
     ids = [one.receipt.id for one in sent]
     if following:
-        ended = [follow(queue, ids[0], 0, lambda line: True)]
+        ended: Sequence[Run | Row] = [follow(queue, ids[0], 0, lambda line: True)]
     elif wait:
         ended = until_ended(queue, ids)
         console.out(ending(run) for run in ended)

@@ -14,7 +14,7 @@ from schemas.errors import QueueUnreachable, RunWasCancelled, TrainqError, WaitT
 from schemas.run import ENDED, PENDING, Run, State
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue
+    from queue_worker.queue import Queue, Row
 
 POLL_S = 0.3
 Arguments = ParamSpec("Arguments")
@@ -49,7 +49,7 @@ def follow(queue: Queue, run_id: str, after: int, keep: Callable[[str], bool]) -
             lines, after = patiently(queue.log, run_id, after)
             out(line for line in map(last_state_of_line, lines) if keep(line))
             if run.state in ENDED:
-                talk([ending(run)])
+                talk([ending(run), f"Next: queue show {run_id}"])
                 return run
             if (standing := where_it_stands(run)) != said:
                 said = standing
@@ -88,7 +88,7 @@ def where_it_stands(run: Run) -> str:
 
 def until_ended(
     queue: Queue, ids: Sequence[str], *, limit_s: float | None = None, first: bool = False
-) -> list[Run]:
+) -> list[Row]:
     """The runs, once all of them (or the first) have ended; in the order asked for."""
     try:
         return _await(queue, ids, limit_s, first)
@@ -98,12 +98,17 @@ def until_ended(
         raise
 
 
-def _await(queue: Queue, ids: Sequence[str], limit_s: float | None, first: bool) -> list[Run]:
+def _await(queue: Queue, ids: Sequence[str], limit_s: float | None, first: bool) -> list[Row]:
     began = time.monotonic()
-    runs = {run_id: patiently(queue.get, run_id) for run_id in ids}
+    runs: dict[str, Row] = {}
     while True:
-        ended = [run for run in runs.values() if run.state in ENDED]
-        going = [run for run in runs.values() if run.state not in ENDED]
+        asked = [run_id for run_id in ids if run_id not in runs or runs[run_id].state not in ENDED]
+        runs |= {row.id: row for row in patiently(queue.rows, asked)}  # one question for all
+        for run_id in ids:
+            if run_id not in runs:
+                queue.get(run_id)  # says what is wrong with it
+        ended = [runs[run_id] for run_id in ids if runs[run_id].state in ENDED]
+        going = [runs[run_id] for run_id in ids if runs[run_id].state not in ENDED]
         if not going or (first and ended):
             tell_now("")
             return ended
@@ -113,17 +118,16 @@ def _await(queue: Queue, ids: Sequence[str], limit_s: float | None, first: bool)
             raise timed_out(going, limit_s)
         tell_now(waiting_line(ended, going, passed))
         time.sleep(POLL_S)
-        runs |= {run.id: patiently(queue.get, run.id) for run in going}
 
 
-def waiting_line(ended: Sequence[Run], going: Sequence[Run], passed: float) -> str:
+def waiting_line(ended: Sequence[Row], going: Sequence[Row], passed: float) -> str:
     """`1 of 3 ended after 42s; 7f3k2q 14/20, 7f3k2r queued`."""
     standing = [f"{run.id} {done(run.progress) or run.state}" for run in going]
     shown = ", ".join(standing[:3]) + (", ..." if len(standing) > 3 else "")
     return f"{len(ended)} of {len(ended) + len(going)} ended after {brief(passed)}; {shown}"
 
 
-def timed_out(going: Sequence[Run], limit_s: float) -> WaitTimedOut:
+def timed_out(going: Sequence[Row], limit_s: float) -> WaitTimedOut:
     """The refusal to wait any longer."""
     ids = " ".join(run.id for run in going)
     return WaitTimedOut(
@@ -133,14 +137,14 @@ def timed_out(going: Sequence[Run], limit_s: float) -> WaitTimedOut:
     )
 
 
-def ending(run: Run) -> str:
+def ending(run: Run | Row) -> str:
     """How a run ended, in one line."""
     best = f", best {run.best.metric} {run.best.value:.4g}" if run.best else ""
     error = f": {run.error}" if run.error and run.state is not State.CANCELLED else ""
     return f"{run.id} {run.name} {run.state}{best}{error}"
 
 
-def verdict(runs: Sequence[Run]) -> TrainqError | None:
+def verdict(runs: Sequence[Run | Row]) -> TrainqError | None:
     """What waiting for these ended runs comes to: failures weigh more than cancels."""
     failed = [run for run in runs if run.state in (State.FAILED, State.SKIPPED)]
     cancelled = [run for run in runs if run.state is State.CANCELLED]

@@ -18,6 +18,8 @@ from queue_worker.records import (
     Receipt,
     batched,
     dump,
+    epochs,
+    kept_lines,
     one_line,
 )
 from schemas.errors import IdTaken, NotFound, TrainqError, TransitionRefused, UsageError
@@ -189,10 +191,23 @@ class Asking(Reading):
         )
 
     @told
-    def restore(self, run: Run, *, by: str) -> bool:
+    def restore(
+        self,
+        run: Run,
+        *,
+        by: str,
+        metrics: Sequence[Mapping[str, Any]] = (),
+        lines: Sequence[str] = (),
+    ) -> bool:
         """Write the record of a run that Redis has lost; False when there is one."""
-        fields = _stored(run.model_dump(mode="json", exclude={"id", "lease_until"}))
-        answer = self._scripts.run("restore", id=run.id, fields=fields, by=by).decode()
+        answer = self._scripts.run(
+            "restore",
+            id=run.id,
+            fields=_stored(run.model_dump(mode="json", exclude={"id", "lease_until"})),
+            metrics=epochs(metrics),
+            log=kept_lines(lines),
+            by=by,
+        ).decode()
         if answer not in {"restored", "there"}:
             raise TrainqError(f"the record of run {run.id} cannot be restored: {answer}")
         return bool(answer == "restored")

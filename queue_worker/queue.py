@@ -52,6 +52,7 @@ from queue_worker.asking import Asking
 from queue_worker.connection import NOWHERE, Place, told
 from queue_worker.reading import rq_queue_name
 from queue_worker.records import (
+    LOG_LINES,
     BatchCard,
     BatchView,
     Claim,
@@ -67,6 +68,8 @@ from queue_worker.records import (
     WorkerCard,
     WorkerView,
     dump,
+    epochs,
+    kept_lines,
     mistake,
     one_line,
     paired,
@@ -103,8 +106,6 @@ __all__ = [  # publisher may import this module only
 
 NoticeStep = Literal["send", "lookup", "busy", "done"]
 
-LOG_LINES = 2000  # kept per run
-LOG_WIDTH = 2000  # characters of a line
 RQ_TTL_S = 6 * 3600  # of an ended attempt in RQ's view; the run's record stays
 FORGET_WORKERS_S = 86400.0
 NOTICE_PATIENCE_S = 60.0  # an unfinished sender of a notice is gone after this
@@ -229,8 +230,8 @@ class Queue(Asking):
             token=token,
             number=report.number,
             fields=fields,
-            log=[line[:LOG_WIDTH] for line in report.log[-LOG_LINES:]],
-            metrics=[[str(row["epoch"]), dump(row)] for row in report.metrics],
+            log=kept_lines(report.log),
+            metrics=epochs(report.metrics),
             keep=LOG_LINES,
         )
         return Verdict(answer.decode())

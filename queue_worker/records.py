@@ -27,6 +27,9 @@ from schemas.run import (
     Wish,
 )
 
+LOG_LINES = 2000  # kept per run
+LOG_WIDTH = 2000  # characters of a line
+
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 # part of a lane's name, whose parts are divided by bars
 LanePart = Annotated[str, StringConstraints(pattern=r"^[^|\x00-\x1f]*$", max_length=200)]
@@ -254,6 +257,16 @@ def one_line(text: str, width: int = 2000) -> str:
 def carried(text: str) -> str:
     """Text that JSON and Lua can carry: half a surrogate pair becomes a question mark."""
     return text.encode(errors="replace").decode()
+
+
+def kept_lines(lines: Sequence[str]) -> list[str]:
+    """The last lines of a log, as far as Redis keeps them."""
+    return [line[:LOG_WIDTH] for line in lines[-LOG_LINES:]]
+
+
+def epochs(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Rows of metrics as their hash holds them."""
+    return [(str(row["epoch"]), dump(row)) for row in rows]
 
 
 def rq_time() -> str:

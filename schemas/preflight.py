@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from schemas.run import Record
 
 # Shares of a card's memory. What is left over holds what no prediction sees: the CUDA context,
-# cuDNN's workspaces, and the gaps between blocks (shared/reference feasibility, section 5).
+# cuDNN's workspaces, and the gaps between blocks.
 FITS = 0.80
 TIGHT = 0.92
 
@@ -19,10 +19,10 @@ CLASSES = 1000  # assumed where the data cannot be asked
 # Parts of a config that change neither a shape nor how many tensors there are
 ELSEWHERE = frozenset(
     {"name", "note", "notify", "seed", "schedule", "augment", "evaluate"}
-    | {"data.source", "data.split", "data.workers"}
     | {"train.epochs", "train.deterministic", "train.log_every", "train.save_every_s"}
     | {"train.save_every_steps", "train.nan_limit", "model.pretrained", "model.weights"}
 )
+OF_THE_DATA = frozenset({"data.img_size", "data.batch_size"})  # all else of them is what they show
 
 
 class Ask(Record):
@@ -148,7 +148,8 @@ def _matters(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         inner = value.items() if isinstance(value, Mapping) else [("", value)]
         for key, each in inner:
-            if (dotted := f"{name}.{key}") not in ELSEWHERE:
+            dotted = f"{name}.{key}"
+            if dotted in OF_THE_DATA or (name != "data" and dotted not in ELSEWHERE):
                 yield dotted, _shape(each)
 
 

@@ -4,9 +4,11 @@
 in the folder of that attempt: a result, or checkpoints.
 """
 
+import csv
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,21 @@ class Found:
     run: Run
     how: str  # in words
     folder: Path
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of the last attempt that wrote some: they are those of the earlier ones too."""
+        for attempt in _attempts(RunDir(self.folder)):
+            if attempt.metrics.is_file():
+                return list(_rows(attempt.metrics))
+        return []
+
+    @property
+    def lines(self) -> list[str]:
+        """What all attempts said, as it stands in their logs."""
+        logs = [attempt.log for attempt in reversed(_attempts(RunDir(self.folder)))]
+        texts = [log.read_text(errors="replace") for log in logs if log.is_file()]
+        return [line for text in texts for line in text.splitlines()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,14 @@ def _finish(run: Run, attempt: AttemptDir) -> Run | None:
         "data_fingerprint": str(result.facts.get("data", "")),
     }
     return Run.model_validate({**run.model_dump(), **fields})
+
+
+def _rows(table: Path) -> Iterator[dict[str, Any]]:
+    """The numbers of an epoch a row; nothing of a table that is none."""
+    with suppress(ValueError, KeyError, TypeError, csv.Error), table.open(newline="") as file:
+        for row in csv.DictReader(file):
+            values = {name: float(text) for name, text in row.items() if text}
+            yield values | {"epoch": int(values["epoch"]), "step": int(values["step"])}
 
 
 def _attempts(run_dir: RunDir) -> list[AttemptDir]:

@@ -6,7 +6,7 @@ import pytest
 import redis
 from support.runs import a_run, a_worker, submit
 
-from queue_worker.queue import Queue
+from queue_worker.queue import BatchCard, Queue
 from schemas.run import new_nonce
 
 LANES = 10
@@ -45,3 +45,15 @@ def test_a_claim_costs_the_same_whatever_stands_in_front(
         submit(queue, user="zoe")
         costs.append(commands_of_a_claim(queue, connection))
     assert abs(costs[0] - costs[1]) <= 2
+
+
+def test_a_claim_looks_at_each_of_many_batches_once(queue: Queue, connection: redis.Redis) -> None:
+    """It asks only the first of them whether it may have one more run started."""
+    costs = []
+    for number in (10, 110):
+        connection.flushall()
+        for n in range(number):
+            card = BatchCard(id=f"b{n}", name="b", user="ana", total=2)
+            queue.submit([a_run(batch=card.id) for _ in range(2)], card)
+        costs.append(commands_of_a_claim(queue, connection))
+    assert costs[1] - costs[0] <= 101

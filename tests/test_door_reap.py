@@ -2,9 +2,9 @@
 
 import pytest
 import redis
-from support.runs import a_worker, claim, submit
+from support.runs import a_run, a_worker, claim, submit
 
-from queue_worker.queue import Ending, Queue, Verdict
+from queue_worker.queue import BatchCard, Ending, Queue, Verdict
 from schemas.events import EventKind
 from schemas.run import SCHEMA, Cause, State, new_nonce
 
@@ -267,3 +267,16 @@ def test_workers_are_listed_with_what_they_run(queue: Queue, connection: redis.R
     connection.zadd(f"{PREFIX}workers", {"v100:0": queue.now() - 60})
     [silent] = queue.workers()
     assert not silent.alive
+
+
+def test_runs_of_a_batch_that_crash_to_their_limit_hold_what_is_left_of_it(queue: Queue) -> None:
+    runs = [a_run(batch="b1") for _ in range(4)]
+    queue.submit(runs, BatchCard(id="b1", name="b", user="ana", total=4))
+    crash = Ending(state=State.QUEUED, cause=Cause.HOST_OOM, error="exit -9", crashed=True)
+    for _ in range(3 * 3):
+        claimed = claim(queue)
+        queue.end(claimed.run.id, claimed.token, crash)
+    assert queue.counts()[State.FAILED] == 3
+    (control,) = queue.controls()
+    assert (control.scope, control.by) == ("batch:b1", "trainq")
+    assert "failed alike (host_oom): 1 more" in control.reason

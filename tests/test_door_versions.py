@@ -8,7 +8,7 @@ import redis
 from support.runs import a_worker, claim, submit
 
 from queue_worker.queue import Queue
-from schemas.run import SCHEMA, State, new_nonce
+from schemas.run import SCHEMA, Parent, State, new_nonce
 
 LANE = "ana|0|1||"  # as version 1 named it
 
@@ -75,3 +75,19 @@ def test_a_lost_attempt_of_an_older_worker_is_put_back_by_ours(
     assert queue.reap() == [run_id]
     assert not connection.exists("trainq:leases")
     assert queue.claim(a_worker(), new_nonce())
+
+
+@pytest.mark.parametrize(("end", "after"), [("finished", State.QUEUED), ("failed", State.SKIPPED)])
+def test_who_waited_for_an_attempt_that_an_older_worker_ended_learns_of_it(
+    queue: Queue, connection: redis.Redis, end: str, after: State
+) -> None:
+    parent = submit(queue)
+    child = submit(queue, after=(Parent(id=parent),))
+    claim(queue)
+    ended = {"state": end, "ended_at": queue.now(), "token": "", "cause": "code"}
+    connection.hset(f"trainq:run:{parent}", mapping=ended)
+    connection.zrem("trainq:state:running", parent)
+    connection.zadd(f"trainq:state:{end}", {parent: queue.now()})
+    queue.reap()
+    assert queue.get(child).state is after
+    assert not connection.exists("trainq:leases:2")

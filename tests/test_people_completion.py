@@ -52,3 +52,10 @@ def test_where_no_redis_answers_nothing_is_offered_said_or_started(desk: Desk) -
         answer = tab(desk, "queue show x", **env)
         assert (answer.out.strip(), answer.err) == ("", "")
     assert not state.exists()
+
+
+def test_runs_files_and_templates_are_offered_where_they_are_meant(desk: Desk) -> None:
+    run_id = desk.submit("--name", "mynet")
+    assert tab(desk, f"publisher edit {run_id[:4]}").out.split() == [run_id]
+    assert tab(desk, "publisher diff mynet goo").out.split() == ["good.yaml"]
+    assert tab(desk, "publisher init --template k").out.split() == ["kfold"]

@@ -190,3 +190,12 @@ def test_an_environment_is_read_from_the_folder_of_the_attempt(desk: Desk) -> No
     assert side.environment == {"worker": "v100:0", "gpus": 1, "device": "Tesla V100 (sm_70)"} | {
         "torch": "2.10.0"
     }
+
+
+@on_one_server
+def test_colours_are_for_terminals_and_trainq_passes_everything_on(desk: Desk) -> None:
+    words = ("diff", str(desk.config), str(desk.config))
+    assert "\x1b[" in desk.publisher(*words, FORCE_COLOR="1").out
+    assert "\x1b" not in desk.publisher(*words, FORCE_COLOR="1", NO_COLOR="1").out
+    passed = desk.run("trainq", "publisher", *words)
+    assert passed.code == 0 and passed.out == desk.publisher(*words).out

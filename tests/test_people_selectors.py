@@ -137,3 +137,22 @@ def test_logs_of_what_has_not_started_say_where_it_stands(desk: Desk) -> None:
     answer = desk.queue("logs", run_id)
     assert (answer.code, answer.out) == (0, "")
     assert "no line yet" in answer.err and f"queue release {run_id}" in answer.err
+
+
+def test_a_cancel_ends_with_what_to_type_next(desk: Desk) -> None:
+    running, queued = desk.submit(), desk.submit()
+    claim_when_there(desk)
+    assert desk.queue("cancel", queued).err == f"Again: publisher retry {queued}\n"
+    assert desk.queue("cancel", running, queued).err == f"Next: queue wait {running}\n"
+
+
+def test_what_failed_of_mine_is_tried_again_once(desk: Desk) -> None:
+    mine, other = desk.submit(), desk.submit(TRAINQ_USER="bo")
+    for _ in range(2):
+        fail(desk.door, claim_when_there(desk))
+    answer = desk.publisher("retry", "--failed", "--mine", "--print-id")
+    again = desk.door.get(answer.out.strip())
+    assert (again.retry_of, desk.door.get(other).state) == (mine, State.FAILED)
+    twice = desk.publisher("retry", "--failed", "--mine")
+    assert twice.code == 1 and "nothing of your runs failed" in twice.err
+    assert desk.publisher("retry", "--mine").code == 2

@@ -63,6 +63,9 @@ def test_wiped_records_are_rebuilt_and_what_ran_goes_on_from_its_checkpoint(team
     worker = team.worker("--no-warm", "--trainer-command", FAKE)
     step = team.until_step(cut, 20).checkpoint_step
     before = {run_id: team.get(run_id) for run_id in (done, failed)}
+    lines, _ = team.door.log(done)
+    table = next((team.runs / done / "attempts").iterdir()) / "metrics.csv"
+    table.write_text("epoch,step,loss,accuracy\n1,3,0.5,\n2,6,0.25,0.875\n")
     worker.kill()
     worker.wait()
     redis.Redis.from_url(embedded.ensure(team.folder / "state" / "redis").url).flushall()
@@ -75,6 +78,11 @@ def test_wiped_records_are_rebuilt_and_what_ran_goes_on_from_its_checkpoint(team
         cut: "queued",
     }
     assert {run_id: team.get(run_id) for run_id in before} == before
+    assert team.door.log(done)[0] == lines != []
+    assert team.door.metrics(done) == [
+        {"epoch": 1, "step": 3, "loss": 0.5},
+        {"epoch": 2, "step": 6, "loss": 0.25, "accuracy": 0.875},
+    ]
     again = team.get(cut)
     assert again.checkpoint_step >= step and again.attempt == 1
     assert "left alone" in team.queue("admin", "rebuild").stderr

@@ -1,6 +1,9 @@
 """`queue cancel`: end runs, with a checkpoint where one runs."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +14,10 @@ from publisher.selectors import ALL, choice, selected
 from publisher.watching import ending, until_ended
 from schemas.run import ENDED, Run, State, Wish
 
+if TYPE_CHECKING:
+    from queue_worker.queue import Queue
+
+NAMED = 6  # runs
 HELP = console.help_text(
     "Cancel runs: pending ones at once, running ones after a checkpoint.",
     "queue cancel 7f3k2q",
@@ -40,8 +47,20 @@ def cancel(
     for run_id in ids:
         before = queue.get(run_id)
         console.out([told(before, queue.cancel(run_id, by=user, reason=reason))])
+    if ids and not wait:
+        console.talk(_next(queue, ids))
     if wait:
         console.out(ending(run) for run in until_ended(queue, ids))
+
+
+def _next(queue: Queue, ids: Sequence[str]) -> list[str]:
+    """What to type now: wait for what still saves, or try again what has ended."""
+    states = queue.states(ids)
+    saving = [run_id for run_id in ids if states.get(run_id) not in ENDED]
+    named = saving or ids
+    if len(named) > NAMED:
+        return ["Next: queue list" + ("" if saving else " -s cancelled")]
+    return [("Next: queue wait " if saving else "Again: publisher retry ") + " ".join(named)]
 
 
 def told(before: Run, after: Run) -> str:

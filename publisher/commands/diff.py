@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
+from publisher import completion, console
 from publisher.options import AsJson
 from schemas import code
 
@@ -26,9 +26,15 @@ CONFIG_FILES = {".yaml", ".yml", ".json"}
 THING = "A run, as everywhere, or a config file."
 
 
+def _offers(incomplete: str) -> completion.Offers:
+    """Runs, and the configs that lie here."""
+    files = (path for path in Path().glob(f"{incomplete}*") if path.suffix in CONFIG_FILES)
+    return [*completion.runs(incomplete), *((str(path), "a config") for path in files)]
+
+
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help=THING)],
-    b: Annotated[str, typer.Argument(metavar="B", help=THING)],
+    a: Annotated[str, typer.Argument(metavar="A", help=THING, autocompletion=_offers)],
+    b: Annotated[str, typer.Argument(metavar="B", help=THING, autocompletion=_offers)],
     as_json: AsJson = False,
 ) -> None:
     from publisher.difference import between, difference_lines, difference_record

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from publisher import console
+from publisher import completion, console
 from publisher.commands.move import stands
 from publisher.consent import agree
 from publisher.options import (
@@ -40,6 +40,14 @@ HELP = console.help_text(
     "publisher edit -b lr-sweep --no-after --time-limit 8h",
     "publisher edit 7f3k2q --after 7f3k2p:any --on any",
 )
+Things = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN|KEY=VALUE",
+        help="Runs that wait; keys of their configs.",
+        autocompletion=completion.runs,
+    ),
+]
 On = Annotated[
     str, typer.Option("--on", metavar="HOST[:GPU]|any", help="Run only there, or anywhere.")
 ]
@@ -49,10 +57,7 @@ TimeLimit = Annotated[
 
 
 def edit(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN|KEY=VALUE", help="Runs that wait; keys of their configs."),
-    ] = None,
+    arguments: Things = None,
     batches: Batches = None,
     states: States = None,
     mine: Mine = False,

@@ -18,11 +18,17 @@ HELP = console.help_text(
 SHORT = f"Where to begin: {', '.join(TEMPLATES)}."
 
 
+def _offers(incomplete: str) -> list[str]:
+    return [name for name in TEMPLATES if name.startswith(incomplete)]
+
+
 def init(
     path: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="[default: TEMPLATE.yaml]")
     ] = None,
-    template: Annotated[str, typer.Option("--template", metavar="NAME", help=SHORT)] = "sketch",
+    template: Annotated[
+        str, typer.Option("--template", metavar="NAME", help=SHORT, autocompletion=_offers)
+    ] = "sketch",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     from publisher.draft import draft  # the models of a config take a while, --help needs none

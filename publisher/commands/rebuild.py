@@ -1,8 +1,10 @@
 """`queue admin rebuild`: the records again, from run folders, after Redis lost them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +13,9 @@ from publisher.options import AsJson
 from schemas.errors import QueueUnreachable, TrainqError, UsageError, count
 from schemas.rundir import RunsRoot
 from schemas.salvage import Found, Unreadable, search
+
+if TYPE_CHECKING:
+    from queue_worker.queue import Queue
 
 HELP = console.help_text(
     "Put the runs of run folders back into a queue that has lost them; touches none that it has.",
@@ -35,7 +40,7 @@ def rebuild(
     queue, user = None if dry_run else console.open_queue(), console.settings().user
     for each in runs:
         try:
-            told.append((each, queue is None or queue.restore(each.run, by=user)))
+            told.append((each, queue is None or _restored(queue, each, user)))
         except QueueUnreachable:
             raise
         except TrainqError as error:  # one bad record must not keep the others away
@@ -46,6 +51,10 @@ def rebuild(
         console.out(_line(each, new) for each, new in told)
     console.talk([f"left out {each.folder}: {each.why}" for each in lost])
     console.talk([_summary([new for _, new in told], lost, dry_run)])
+
+
+def _restored(queue: Queue, found: Found, user: str) -> bool:
+    return queue.restore(found.run, by=user, metrics=found.metrics, lines=found.lines)
 
 
 def _root(path: Path) -> RunsRoot:

@@ -40,3 +40,6 @@ def wait(
     console.out(ending(run) for run in ended)
     if error := verdict(ended):
         raise error
+    if ended:
+        one = ended[0].id if len(ended) == 1 else ""
+        console.talk([f"Next: queue show {one}" if one else "Next: queue results"])

@@ -68,6 +68,11 @@ local function settle(id)
   end
 end
 
+local function settle_children(id)
+  expect('children:' .. id, 'set')
+  for _, child in ipairs(redis.call('SMEMBERS', key('children:' .. id))) do settle(child) end
+end
+
 -- To an ended state, with its event; then the children, and theirs, without recursion.
 local ended_now, settling = {}, false
 function conclude(id, run, state, fields, by, told)
@@ -78,8 +83,7 @@ function conclude(id, run, state, fields, by, told)
   settling = true
   local i = 1
   while ended_now[i] do
-    expect('children:' .. ended_now[i], 'set')
-    for _, child in ipairs(redis.call('SMEMBERS', key('children:' .. ended_now[i]))) do settle(child) end
+    settle_children(ended_now[i])
     i = i + 1
   end
   ended_now, settling = {}, false
@@ -126,24 +130,6 @@ local function cancelled_by_wish(id, run, fields)
   fields.ended_by, fields.cause, fields.error = run.wish_by, 'cancelled', run.wish_reason
   conclude(id, run, 'cancelled', fields, run.wish_by,
     {attempt = run.attempt, cause = 'cancelled', text = run.wish_reason})
-end
-
--- Back to its old place for the next attempt: unless it was cancelled meanwhile, or crashes too often.
-local function put_back(id, run, why)
-  local fields = why.fields or {}
-  local crashes = run.crashes + (why.crashed and 1 or 0)
-  fields.crashes = whole(crashes)
-  fields.stalls = whole(run.stalls + (why.stalled and 1 or 0))
-  if run.wish == 'cancel' then return cancelled_by_wish(id, run, fields) end
-  if why.crashed and crashes >= A.crash_limit then
-    fields.cause, fields.ended_by = why.cause, why.by
-    fields.error = why.text .. ' (crash ' .. whole(crashes) .. ', the limit)'
-    return conclude(id, run, 'failed', fields, why.by,
-      {attempt = run.attempt, cause = why.cause, text = fields.error})
-  end
-  fields.worker = ''
-  move(id, run, 'queued', fields)
-  event('requeued', id, why.by, {attempt = run.attempt, cause = why.cause, text = why.text})
 end
 
 -- A worker is alive and sees this runs root.
@@ -204,4 +190,25 @@ local function judge_batch(id, run, cause, text)
   redis.call('DEL', key(fails))
   set_control(what, 'trainq', why)
   event('paused', id, run.worker, {attempt = run.attempt, cause = cause, text = why})
+end
+
+-- ---- back in line ------------------------------------------------------------------------------------
+
+-- Back to its old place for the next attempt: unless it was cancelled meanwhile, or crashes too often.
+local function put_back(id, run, why)
+  local fields = why.fields or {}
+  local crashes = run.crashes + (why.crashed and 1 or 0)
+  fields.crashes = whole(crashes)
+  fields.stalls = whole(run.stalls + (why.stalled and 1 or 0))
+  if run.wish == 'cancel' then return cancelled_by_wish(id, run, fields) end
+  if why.crashed and crashes >= A.crash_limit then
+    fields.cause, fields.ended_by = why.cause, why.by
+    fields.error = why.text .. ' (crash ' .. whole(crashes) .. ', the limit)'
+    conclude(id, run, 'failed', fields, why.by,
+      {attempt = run.attempt, cause = why.cause, text = fields.error})
+    return judge_batch(id, run, why.cause, fields.error)
+  end
+  fields.worker = ''
+  move(id, run, 'queued', fields)
+  event('requeued', id, why.by, {attempt = run.attempt, cause = why.cause, text = why.text})
 end

@@ -96,7 +96,7 @@ local function serves(name)
   local lane = lane_parts(name)
   if not lane or not fits(lane) then return false end
   if lane.host ~= '' and lane.host ~= A.card.host and lane.host ~= A.card.lane then return false end
-  if not user_allowed(lane.user) or not batch_allowed(lane.batch) then return false end
+  if not user_allowed(lane.user) then return false end
   return lane.root == '' or lane.root == A.card.runs_root or root_is_gone(lane.root)
 end
 
@@ -109,8 +109,8 @@ local function peek(lane, from)
     entry = redis.call('ZRANGE', key('lane:' .. lane), from, from, 'WITHSCORES')
   end
   if not entry[1] then return nil end
-  local rank = tonumber(entry[2]) + penalty(lane_parts(lane).user)
-  return {lane = lane, from = from, id = entry[1], rank = rank, place = tonumber(entry[2])}
+  local parts, at = lane_parts(lane), tonumber(entry[2])
+  return {lane = lane, from = from, id = entry[1], rank = at + penalty(parts.user), place = at, batch = parts.batch}
 end
 
 local heads = {}
@@ -131,25 +131,27 @@ local function first()
   return lowest
 end
 
--- Debris and broken records go on the way; they never stop the next one.
+-- The run at the head of a lane. Debris and broken records go on the way; they never stop the next one.
+local function sound(head)
+  local run, reason = record(head.id)
+  if run and run.state == 'queued' and readable(run) then return {id = head.id, run = run, lane = head.lane} end
+  if not run then
+    quarantine(head.id, reason, head.lane)
+  elseif run.state ~= 'queued' then
+    leave_lane(head.id, head.lane)
+  else
+    head.from = head.from + 1 -- another version's: left alone
+  end
+  heads[#heads + 1] = peek(head.lane, head.from)
+end
+
+-- There may be hundreds of batches: only whichever comes first is asked whether it may have one more.
 local best
 while not best do
   local i = first()
   if not i then return {} end
   local head = table.remove(heads, i)
-  local run, reason = record(head.id)
-  if run and run.state == 'queued' and readable(run) then
-    best = {id = head.id, run = run, lane = head.lane}
-  else
-    if not run then
-      quarantine(head.id, reason, head.lane)
-    elseif run.state ~= 'queued' then
-      leave_lane(head.id, head.lane)
-    else
-      head.from = head.from + 1 -- another version's: left alone
-    end
-    heads[#heads + 1] = peek(head.lane, head.from)
-  end
+  if batch_allowed(head.batch) then best = sound(head) end
 end
 
 local id, run = best.id, best.run

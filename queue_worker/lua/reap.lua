@@ -3,7 +3,7 @@
 --
 -- Outage rule: while Redis, or everybody, was away no lease could be renewed. After a gap between two
 -- reaps nothing expires for 1.2 leases, so that those who still train can say so.
--- reads   run:<id> leases edits workers worker:<lane>
+-- reads   run:<id> leases edits workers worker:<lane> children:<id>
 -- writes  run:<id>, state and lane indexes, leases, edits, reap:last reap:hold roots workers, events,
 --         history:<id>, notices:open, quarantine, bell
 -- args    lease crash_limit lane host boot own by forget_workers
@@ -59,7 +59,8 @@ for _, id in ipairs(redis.call('ZRANGE', key('leases:2'), 0, -1)) do
   if not run then
     quarantine(id, reason)
   elseif run.state ~= 'running' then
-    drop_lease(id) -- debris
+    drop_lease(id) -- debris; or a worker of version 1 has ended it, which knows of no children
+    settle_children(id)
   elseif readable(run) then
     -- its own length: this reaper's may be set otherwise
     local length = tonumber(redis.call('HGET', run_key(id), 'claim_lease') or '') or A.lease
