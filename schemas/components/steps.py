@@ -42,6 +42,7 @@ class Rotate(Step):
 
     kind: Literal["rotate"] = "rotate"
     degrees: Degrees = 15.0
+    """At most, to either side."""
 
 
 class ShiftScaleRotate(Step):
@@ -51,7 +52,9 @@ class ShiftScaleRotate(Step):
     shift: Half = 0.05
     """Of the side."""
     scale: Half = 0.1
+    """Larger or smaller by this share at most."""
     degrees: Degrees = 20.0
+    """At most, to either side."""
 
 
 class Perspective(Step):
@@ -59,6 +62,7 @@ class Perspective(Step):
 
     kind: Literal["perspective"] = "perspective"
     distortion: Fraction = 0.2
+    """How far the corners move: 0 not at all, 1 to the middle."""
 
 
 class Elastic(Step):
@@ -76,6 +80,7 @@ class GridDistortion(Step):
 
     kind: Literal["grid_distortion"] = "grid_distortion"
     cells: Few = 5
+    """Along each side."""
     limit: Half = 0.3
     """Of a cell's side."""
 
@@ -85,6 +90,7 @@ class OpticalDistortion(Step):
 
     kind: Literal["optical_distortion"] = "optical_distortion"
     limit: Half = 0.2
+    """How far it bends, at most."""
 
 
 class ColorJitter(Step):
@@ -94,9 +100,13 @@ class ColorJitter(Step):
     prob: Fraction = 1.0
     """The chance that it is done at all."""
     brightness: NonNegative = 0.1
+    """Strength; 0 is off."""
     contrast: NonNegative = 0.1
+    """Strength; 0 is off."""
     saturation: NonNegative = 0.1
+    """Strength; 0 is off."""
     hue: Half = 0.1
+    """Share of the colour circle, to either side."""
 
 
 class Brightness(Step):
@@ -104,6 +114,7 @@ class Brightness(Step):
 
     kind: Literal["brightness"] = "brightness"
     factor: tuple[NonNegative, NonNegative] = (0.2, 3.0)
+    """From darker to lighter."""
 
 
 class Gray(Step):
@@ -125,7 +136,9 @@ class Noise(Step):
 
     kind: Literal["noise"] = "noise"
     sigma: tuple[NonNegative, NonNegative] = (10.0, 50.0)
+    """From little to much."""
     each_channel: Annotated[bool, Field(strict=True)] = True
+    """Coloured noise; else gray."""
 
 
 class IsoNoise(Step):
@@ -133,7 +146,9 @@ class IsoNoise(Step):
 
     kind: Literal["iso_noise"] = "iso_noise"
     intensity: tuple[NonNegative, NonNegative] = (0.1, 0.5)
+    """Of the grain, from little to much."""
     hue: Half = 0.03
+    """Share of the colour circle at full intensity."""
 
 
 class Blur(Step):
@@ -141,6 +156,7 @@ class Blur(Step):
 
     kind: Literal["blur"] = "blur"
     sigma: tuple[NonNegative, NonNegative] = (0.1, 3.0)
+    """From little to much."""
 
 
 class MotionBlur(Step):
@@ -148,6 +164,7 @@ class MotionBlur(Step):
 
     kind: Literal["motion_blur"] = "motion_blur"
     length: Pixels = 7
+    """Pixels of the way."""
 
 
 class Erode(Step):
@@ -175,9 +192,11 @@ class Dropout(Step):
 
     kind: Literal["dropout"] = "dropout"
     holes: Few = 5
+    """At most so many."""
     side: Half = 0.09
     """Of the image's side."""
     fill: Literal["black", "white", "mean"] = "black"
+    """With what."""
 
 
 class RandAugment(Step):
@@ -187,9 +206,11 @@ class RandAugment(Step):
     prob: Fraction = 1.0
     """The chance that it is done at all."""
     ops: Few = 2
+    """Operations an image."""
     magnitude: Level = 9
     """Below `bins`."""
     bins: Bins = 31
+    """Levels of strength."""
 
 
 class AutoAugment(Step):
@@ -199,6 +220,7 @@ class AutoAugment(Step):
     prob: Fraction = 1.0
     """The chance that it is done at all."""
     policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
+    """The data set that it was found on."""
 
 
 class TrivialAugment(Step):
@@ -208,6 +230,7 @@ class TrivialAugment(Step):
     prob: Fraction = 1.0
     """The chance that it is done at all."""
     bins: Bins = 31
+    """Levels of strength."""
 
 
 class AugMix(Step):
@@ -217,8 +240,11 @@ class AugMix(Step):
     prob: Fraction = 1.0
     """The chance that it is done at all."""
     severity: Ten = 3
+    """Strength of each operation, 1 to 10."""
     width: Ten = 3
+    """How many chains are mixed."""
     alpha: Positive = 1.0
+    """Of the Dirichlet and beta draws of the mixture."""
 
 
 class SketchPolicy(Step):
