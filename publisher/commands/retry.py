@@ -73,7 +73,7 @@ def retry(
     ids = select(queue, words, user)
     if failed:
         ids += _failed(queue, batch, user, mine=mine)
-    agree(queue, ids, user, "retry", yes=yes)
+        agree(queue, ids, user, "retry", yes=yes)  # what is named one by one is meant
     olds = [queue.get(run_id) for run_id in dict.fromkeys(ids)]
     planned, starts = zip(*(_again(old, overrides, user, fresh=fresh) for old in olds), strict=True)
     known = foresee(wired(within(limit, planned)), alive(queue), console.settings())
