@@ -193,6 +193,17 @@ def test_a_worker_speaks_for_its_runs_root_alone(queue: Queue, connection: redis
     assert connection.zrange(f"{PREFIX}roots", 0, -1) == [b"root-a"]
 
 
+def test_a_claim_that_is_repeated_after_its_record_is_gone_is_none(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    submit(queue)
+    card, nonce = a_worker(), new_nonce()
+    claimed = queue.claim(card, nonce)
+    assert claimed
+    connection.delete(f"{PREFIX}run:{claimed.run.id}")
+    assert queue.claim(card, nonce) is None
+
+
 # ---- attempts ------------------------------------------------------------------------------------
 
 
