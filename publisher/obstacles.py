@@ -149,5 +149,5 @@ def signed(control: Control) -> str:
 
 
 def gib(mb: int) -> str:
-    """`11.7 GiB`."""
-    return f"{mb / 1024:.1f} GiB".replace(".0 ", " ")
+    """`11.7 GiB`, `300 MiB`."""
+    return f"{mb / 1024:.1f} GiB".replace(".0 ", " ") if mb >= 1024 else f"{mb} MiB"

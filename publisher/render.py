@@ -34,6 +34,7 @@ LOOKS = {
 BAR = 7
 NAMED_WORKERS = 4
 WIDE = 110  # from here on there is room for bars
+OWNERS = 90  # and from here on for a column of owners beside batches
 
 LIST = (
     Column("ID"),
@@ -67,7 +68,7 @@ def list_lines(
     if not shown:
         return [line("no such runs"), *summary(seen)]
     rows = [
-        _batch_row(entry, seen, wide=width >= WIDE)
+        _batch_row(entry, seen, wide=width >= OWNERS)
         if isinstance(entry, Folded)
         else _list_row(entry, seen, wide=width >= WIDE)
         for entry in shown
@@ -84,7 +85,7 @@ def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
         piece(snapshot.best_text(row.best)),
         piece(row.priority or ""),
         piece(row.gpus if row.gpus > 1 else ""),
-        piece(gib(row.memory_mb) if row.memory_mb else ""),
+        piece(gib(row.memory_mb) if row.memory_mb >= 1024 else ""),  # less fits anywhere
         piece(row.worker),
         piece(row.user),
         piece(brief(snapshot.elapsed(row, seen.now))),
