@@ -228,6 +228,15 @@ def test_who_starts_over_says_with_which_attempt(queue: Queue, connection: redis
     assert [event.attempt for event in started] == [2]
 
 
+def test_a_worker_that_lives_again_after_a_boot_does_not_keep_what_it_ran_before(
+    queue: Queue,
+) -> None:
+    run_id = submit(queue)
+    claim(queue)
+    queue.announce(a_worker(boot_id="boot-2"))
+    assert queue.reap("v100:1", "boot-2", "v100") == [run_id]
+
+
 def test_a_gap_in_which_nobody_reaped_is_no_silence_of_a_root(
     queue: Queue, connection: redis.Redis
 ) -> None:
