@@ -313,6 +313,15 @@ def test_an_edit_of_something_else_keeps_what_was_foreseen(queue: Queue) -> None
     assert queue.edit(run_id, by="bo", priority=2) == after and queue.events() == before
 
 
+@pytest.mark.parametrize(("by_hand", "kept"), [(True, 4096), (False, 0)])
+def test_another_config_keeps_only_the_memory_that_a_person_has_named(
+    queue: Queue, by_hand: bool, kept: int
+) -> None:
+    run_id = submit(queue, memory_mb=4096, preflight={"peak_mb": 4000, "by_hand": by_hand})
+    after = queue.edit(run_id, by="ana", config={"model": {"name": "resnet34"}})
+    assert (after.memory_mb, after.preflight) == (kept, {})
+
+
 # ---- receipts ------------------------------------------------------------------------------------
 
 
