@@ -57,6 +57,16 @@ def test_a_use_of_the_wrong_type_does_not_stop_a_renewal(
     assert queue.renew(run_id, token).answer == "ok"
 
 
+def test_a_use_of_the_wrong_type_does_not_stop_a_claim(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    run_id = submit(queue)
+    spoil(connection, "usage:ana")
+    assert [row.id for row in queue.list()] == [run_id]
+    spoil(connection, "usage:ana")
+    assert claim(queue).run.id == run_id
+
+
 def test_a_log_of_the_wrong_type_can_be_asked_for(queue: Queue, connection: redis.Redis) -> None:
     run_id = submit(queue)
     connection.hset(f"{PREFIX}run:{run_id}", "log_next", 3)
