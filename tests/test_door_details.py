@@ -67,6 +67,15 @@ def test_a_use_of_the_wrong_type_does_not_stop_a_claim(
     assert claim(queue).run.id == run_id
 
 
+@pytest.mark.parametrize("half", [{"value": 5}, {"at": 5}, {"value": "much", "at": 5}])
+def test_half_a_use_is_none(
+    queue: Queue, connection: redis.Redis, half: dict[str, str | int]
+) -> None:
+    run_id = submit(queue)
+    connection.hset(f"{PREFIX}usage:ana", mapping=half)
+    assert claim(queue).run.id == run_id
+
+
 def test_a_log_of_the_wrong_type_can_be_asked_for(queue: Queue, connection: redis.Redis) -> None:
     run_id = submit(queue)
     connection.hset(f"{PREFIX}run:{run_id}", "log_next", 3)
