@@ -110,6 +110,25 @@ def test_a_poisoned_run_can_be_shown_as_such_but_not_changed(
         queue.get(bad)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("after", '"7f3k2q"', "after is not a list of runs"),
+        ("after", "[1]", "after is not a list of runs"),
+        ("shift", "soon", "shift is not a number"),
+        ("priority", "1001", "priority is not between -1000 and 1000"),
+        ("state", "sleeping", "no such state: sleeping"),
+    ],
+)
+def test_the_reason_of_a_quarantine_says_which_field_is_wrong_and_how(
+    queue: Queue, connection: redis.Redis, name: str, value: str, reason: str
+) -> None:
+    bad = submit(queue)
+    field(name, value)(connection, f"{PREFIX}run:{bad}")
+    assert queue.claim(a_worker(), new_nonce()) is None
+    assert queue.quarantined() == [(bad, reason)]
+
+
 def test_a_run_in_quarantine_can_be_cancelled_once_it_is_readable(
     queue: Queue, connection: redis.Redis
 ) -> None:
