@@ -20,7 +20,7 @@ from publisher.fitting import fitted
 from publisher.plan import Planned
 from schemas import code
 from schemas.errors import count
-from schemas.preflight import Answer, Ask, key_of
+from schemas.preflight import ELSEWHERE, Answer, Ask, key_of
 from schemas.rundir import write_atomic
 from schemas.settings import Settings
 
@@ -41,11 +41,10 @@ def foresee(
         console.talk(["no torch here: the worker makes the pre-flight"])
         return list(planned)
     versions = [code.version(), *versions]
-    keys = [key(run, versions) for run in planned]
+    keys = keys_of(planned, versions)
+    firsts = {key: run for run, key in zip(planned, keys, strict=True) if key}
     asks = {
-        key: Ask(key=key, config=run.config, gpus=run.needs.gpus)
-        for run, key in zip(planned, keys, strict=True)
-        if key
+        key: Ask(key=key, config=run.config, gpus=run.needs.gpus) for key, run in firsts.items()
     }
     cache = Cache(settings.state.expanduser() / "preflight")
     answers = cache.known(asks)
@@ -59,11 +58,21 @@ def foresee(
     return result.planned
 
 
-def key(run: Planned, versions: Sequence[str]) -> str:
-    """What decides about its memory; empty for a run of which nothing is to be asked."""
-    if run.kind != "train" or run.preflight:
-        return ""
-    return key_of(run.config, run.needs.gpus, versions)
+def keys_of(planned: Sequence[Planned], versions: Sequence[str]) -> list[str]:
+    """What decides about the memory of each; empty for a run of which nothing is to be asked.
+
+    Cells of a sweep share the very sections that are equal: those need not be looked through again.
+    """
+    made: dict[tuple[int, ...], str] = {}
+    keys: list[str] = []
+    for run in planned:
+        config, gpus = run.config, run.needs.gpus
+        same = (gpus, *(id(part) for name, part in config.items() if name not in ELSEWHERE))
+        if run.kind != "train" or run.preflight:
+            keys.append("")
+        else:
+            keys.append(made.get(same) or made.setdefault(same, key_of(config, gpus, versions)))
+    return keys
 
 
 def libraries() -> list[str]:

@@ -57,7 +57,7 @@ def reasons_of(run: Run, seen: Snapshot, people: Sequence[Share], half_life_s: f
     workers = [reason(run, one, seen) for one in seen.alive] if run.state is State.QUEUED else []
     return Reasons(
         run=run,
-        why=why(run, seen) or _ended_well(run),
+        why=_where(run) + (why(run, seen) or _ended_well(run)),
         workers=workers,
         notes=_notes(run, seen, people, half_life_s),
         commands=next_commands(run),
@@ -82,12 +82,14 @@ def _first_reason(
     if card.busy_with and not worker.run:
         return "shared", f"waits for its GPU: {card.busy_with}", ()
     first = _before(card, seen)
+    unseen = seen.ahead.get(run.id, 0) > len(seen.line)  # of a long line only the first are read
+    named = _named(first, unseen=unseen) if first else ""
     if worker.run:
-        return "busy", f"trains {_trained(worker.run, seen)}{_then(run, first, seen)}", _ids(first)
+        return "busy", f"trains {_trained(worker.run, seen)}{_then(run, named, seen)}", _ids(first)
     if barred := forbidden(run, seen):
         return "behind", f"is free, but {barred}", ()
     if first:
-        return "behind", f"is free, but {_named(first)} first", _ids(first)
+        return "behind", f"is free, but {named} first", _ids(first)
     return "takes", "is free and takes it now", ()
 
 
@@ -109,15 +111,16 @@ def _trained(run_id: str, seen: Snapshot) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
-def _then(run: Run | Row, first: Sequence[Row], seen: Snapshot) -> str:
+def _then(run: Run | Row, named: str, seen: Snapshot) -> str:
     if forbidden(run, seen):
         return ""
-    return f"; then {_named(first)} first" if first else "; this one is next"
+    return f"; then {named} first" if named else "; this one is next"
 
 
-def _named(rows: Sequence[Row]) -> str:
+def _named(rows: Sequence[Row], *, unseen: bool) -> str:
     """`7f3k2p goes` or `7f3k2p, 7f3k2q, 7f3k2r and 4 more go`."""
-    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    at_least = "at least " if unseen else ""
+    more = f" and {at_least}{len(rows) - NAMED} more" if len(rows) > NAMED else ""
     verb = "goes" if len(rows) == 1 else "go"
     return f"{', '.join(row.id for row in rows[:NAMED])}{more} {verb}"
 
@@ -159,6 +162,12 @@ def _notes(run: Run, seen: Snapshot, people: Sequence[Share], half_life_s: float
             f"{run.user} used {brief(back)} of GPU time lately: that far back stand these runs"
         )
     return notes
+
+
+def _where(run: Run) -> str:
+    """`on v100:0, 14/20, ` of a running one."""
+    facts = (f"on {run.worker}", done(run.progress)) if run.state is State.RUNNING else ()
+    return "".join(f"{fact}, " for fact in facts if fact)
 
 
 def _ended_well(run: Run) -> str:

@@ -14,9 +14,9 @@ from schemas.run import Run, State
 if TYPE_CHECKING:
     from queue_worker.queue import Queue, Row
 
-LINE = 300  # runs in line that are looked at
+LINE = 150  # runs in line that are looked at
 WAITING = 50  # runs that wait for others, and are looked at
-PAST = 200  # finished runs that may tell how long others take
+PAST = 100  # finished runs that may tell how long others take
 
 
 def scene_of(queue: Queue, run: Run) -> Snapshot:

@@ -73,9 +73,11 @@ def _why_running(row: Row | Run, seen: Snapshot) -> str:
         return f"worker silent, lease over for {brief(now - row.lease_until)}"
     parts = [f"attempt {row.attempt}"] if row.attempt > 1 else []
     progress = row.progress
-    if not progress.epochs or progress.doing not in ("", "training"):
-        parts.append(progress.doing or "starting")
-    elif end := ends_in(row, seen):
+    if progress.doing not in ("", "training"):
+        parts.append(progress.doing)
+    elif not progress.epochs:
+        parts.append("starting")
+    if end := ends_in(row, seen):
         parts.append(f"done in {end}")
     if row.time_limit_s:
         parts.append(f"limit in {brief(row.time_limit_s - row.ran_s)}")
@@ -113,6 +115,8 @@ def ends_in(row: Row | Run, seen: Snapshot) -> str:
 def _placed(place: str, after: str, row: Row | Run, seen: Snapshot) -> str:
     """`next, in 40m-1h10m, after 7f3k2q`: what matters most stands first, where nothing is cut."""
     eta = seen.etas.get(row.id)
+    if eta and eta.start and eta.start.late < 1:
+        return f"{place}, any moment{after}"
     if eta and eta.start:
         return f"{place}, in {in_words(eta.start)}{after}"
     return f"{place}{after}" + ("; no estimate yet" if seen.etas else "")

@@ -108,18 +108,19 @@ def _names(book: Book) -> None:
 
 
 def _model(book: Book) -> None:
-    if "model" not in book.left:
-        return
-    name = str(book.value("model"))
-    if found := timm_name(name):
+    loads = truth(book.value("load_weight"), False) and bool(book.value("load_weight_path"))
+    if found := timm_name(book.value("model", "")):
         book.use("model", "model.name", found)
-        wants = truth(book.value("pretrained"), True)
-        if wants and not timm_models.refusal_of_weights(found):
-            book.add("model.pretrained", True, "the old code began with published weights")
-        elif wants:
+        if loads:
+            book.gone(("pretrained",), "its own weights are loaded")
+        elif not truth(book.value("pretrained"), True):
+            book.use("pretrained", "model.pretrained", False)
+        elif timm_models.refusal_of_weights(found):
             book.add("model.pretrained", False, f"timm has no weights of {found}")
+        else:
+            book.add("model.pretrained", True, "the old code began with published weights")
         book.gone(("pretrained",), "see model.pretrained")
-    if truth(book.value("load_weight"), False) and book.value("load_weight_path"):
+    if loads:
         path = str(book.value("load_weight_path"))
         book.use("load_weight_path", "model.weights", _below(path), "below TRAINQ_DATA")
         book.gone(("load_weight",), "see model.weights")
@@ -136,6 +137,8 @@ def _data(book: Book) -> None:
     for name in ("resize", "img_size"):
         if name in book.left:
             sides = [number(each, 0) for each in (size if isinstance(size, list) else [size])]
+            if not any(sides):
+                continue
             how = "images are square here; the longer side is kept" if len(set(sides)) > 1 else ""
             book.use(name, "data.img_size", max(sides), how)
     for name in ("batch_size",):
@@ -327,8 +330,10 @@ GONE: Mapping[str, str] = {
 }
 
 
-def timm_name(name: str) -> str:
+def timm_name(name: Any) -> str:
     """The timm model that an old name meant, or nothing."""
+    if not isinstance(name, str) or not name:
+        return ""
     if not timm_models.refusal(name):
         return name
     short = re.sub(r"^(custom|hf)_?|^google/", "", name.lower())

@@ -12,13 +12,13 @@ from publisher.clock import brief
 from publisher.editing import Edit, edit_of, parents
 from publisher.options import parent_of, seconds_of
 from schemas.config import TrainConfig
-from schemas.document import Document
+from schemas.document import Document, tree_of
 from schemas.errors import ConfigError, Problem, TrainqError, UsageError
 from schemas.nearest import did_you_mean, nearest
 from schemas.run import Parent, Run
 from schemas.said import said
 from schemas.source import Loaded, checked, dump
-from schemas.yaml_tree import Pairs, Place, Tree, lines_of, read_tree
+from schemas.yaml_tree import Pairs, Place, Tree
 
 MOST = 50  # runs in one sheet; more than that is a case for key=value
 SO = "nothing was changed"
@@ -158,7 +158,7 @@ def read_sheet(
     if not any(row.strip() and not row.lstrip().startswith("#") for row in text.splitlines()):
         return []
     try:
-        tree = read_tree(text, file, lines_of(text, file))
+        tree = tree_of(text, file)
     except ConfigError as error:
         raise ConfigError(error.problems, file, so=SO) from error
     if not isinstance(tree, Pairs):

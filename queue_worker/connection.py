@@ -10,7 +10,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from queue_worker import embedded
-from schemas.errors import QueueUnreachable
+from schemas.errors import QueueUnreachable, UsageError
 from schemas.settings import Settings
 
 OLDEST = (6, 2)  # ZINTER, exclusive stream ranges; RQ's safe pop needs it too
@@ -84,6 +84,8 @@ def told(method: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
         try:
             return method(*args, **kwargs)
+        except UnicodeEncodeError as error:  # half a character, from a shell or a program
+            raise UsageError(f"{error.object!a} is no text that can be kept") from error
         except (redis.RedisError, OSError) as error:
             raise unreachable(error, getattr(args[0], "place", NOWHERE)) from error
 

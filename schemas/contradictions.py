@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import timm_models
-from schemas.components.augment import Augment, Mix, TimmAugment
+from schemas.components.augment import Augment, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.model import Timm
 from schemas.components.optim import Cosine
 from schemas.components.sources import Csv, Extra, Mask, knows_people
+from schemas.components.steps import RandAugment
 
 
 class Contradiction(NamedTuple):
@@ -141,7 +142,9 @@ def of_the_model(model: Timm, size: int) -> Iterator[Contradiction]:
 
 def of_the_crops(augment: Augment) -> Iterator[Contradiction]:
     """Ranges that run backwards, and crops larger than the image."""
-    if isinstance(augment, TimmAugment):
+    if isinstance(augment, Steps):
+        yield from of_the_steps_of_an_image(augment)
+    if isinstance(augment, TimmAugment | Steps):
         for key in ("scale", "ratio"):
             low, high = getattr(augment, key)
             if low > high:
@@ -150,3 +153,16 @@ def of_the_crops(augment: Augment) -> Iterator[Contradiction]:
         if augment.scale[1] > 1:
             text = f"a crop cannot be larger than the image, got {augment.scale[1]:g}"
             yield Contradiction("augment.scale", text)
+
+
+def of_the_steps_of_an_image(augment: Steps) -> Iterator[Contradiction]:
+    """Ranges that run backwards, and levels that there are not."""
+    for number, step in enumerate(augment.steps):
+        for name in type(step).model_fields:
+            value = getattr(step, name)
+            if isinstance(value, tuple) and value[0] > value[1]:
+                text = f"the range must go from low to high, got {value[0]:g} to {value[1]:g}"
+                yield Contradiction(f"augment.steps.{number}.{name}", text)
+        if isinstance(step, RandAugment) and step.magnitude >= step.bins:
+            text = f"{step.bins} bins are counted 0 to {step.bins - 1}, got {step.magnitude}"
+            yield Contradiction(f"augment.steps.{number}.magnitude", text)

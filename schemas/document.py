@@ -156,6 +156,8 @@ def read_text(path: Path) -> str:
     except OSError as error:
         what = _CANNOT_READ.get(type(error), f"the file cannot be read: {error.strerror}")
         raise ConfigError([Problem(what, file=file)], file) from error
+    except ValueError as error:  # a zero byte in the name
+        raise ConfigError([Problem("no file can be called so", file=file)], file) from error
     if len(data) > MAX_BYTES:
         raise ConfigError([Problem(f"larger than {MAX_BYTES // 10**6} MB", file=file)], file)
     try:
@@ -168,8 +170,8 @@ def read_text(path: Path) -> str:
         raise ConfigError([problem], file) from error
 
 
-def parse(text: str, file: str) -> Document:
-    """The document of a text; what is wrong inside is in its `problems`."""
+def tree_of(text: str, file: str) -> Tree:
+    """The tree of a text whose every line can be read and shown."""
     locate = lines_of(text, file)
     for number, line in enumerate(BREAK.split(text), start=1):
         if len(line) > MAX_LINE:
@@ -180,7 +182,12 @@ def parse(text: str, file: str) -> Document:
             place = Place(file, number, match.start() + 1, 1, line)
             what = f"the character U+{ord(match[0]):04X} may not stand in a config"
             raise ConfigError([place.problem(what)], file)
-    tree = read_tree(text, file, locate)
+    return read_tree(text, file, locate)
+
+
+def parse(text: str, file: str) -> Document:
+    """The document of a text; what is wrong inside is in its `problems`."""
+    tree = tree_of(text, file)
     if not isinstance(tree, Pairs):
         kind = "a list" if isinstance(tree, Items) else "a single value"
         problem = tree.place.problem(f"a config is a set of `key: value` lines, not {kind}")

@@ -78,6 +78,8 @@ def explain(mistake: Mistake, mapping: Mapping[str, Any]) -> Fault:
         expected = mistake["ctx"]["expected_tags"]
         message, help = one_of(mistake["input"]["kind"], {"expected": expected})
         return Fault((*key, "kind"), message, help)
+    if kind == "union_tag_not_found":
+        return Fault(key, "this says no kind", f"choices: {', '.join(_section_at(key).kinds)}")
     if kind in {"model_type", "model_attributes_type"}:
         value = mistake["input"]
         return Fault(key, f"must be a section of keys, got {got(value)}", _inside(key, value))
@@ -91,7 +93,8 @@ def key_of(loc: tuple[str | int, ...]) -> Key:
     parts = iter(loc)
     for part in parts:
         key = (*key, part)
-        if key in sections() and len(sections()[key].kinds) > 1:
+        section = sections().get(_names(key))
+        if section and len(section.kinds) > 1 and section.many == isinstance(part, int):
             next(parts, None)
     return key
 
@@ -112,7 +115,11 @@ def _unknown_key(key: Key, mapping: Mapping[str, Any]) -> Fault:
 
 def _section_at(key: Key) -> Section:
     """The section that a key is of; each item of a list has the keys of all its items."""
-    return sections()[tuple(part for part in key if isinstance(part, str))]
+    return sections()[_names(key)]
+
+
+def _names(key: Key) -> Key:
+    return tuple(part for part in key if isinstance(part, str))
 
 
 def _required(above: Key) -> list[str]:
@@ -131,7 +138,7 @@ def _inside(key: Key, value: Any) -> str:
     """What a section that was written as one word may have meant."""
     kinds, name = _section_at(key).kinds, str(key[-1])
     if isinstance(value, str) and value in kinds:
-        return f"write {name}: {{kind: {value}}}"
+        return f"write {'-' if name.isdigit() else f'{name}:'} {{kind: {value}}}"
     if isinstance(value, str) and len(required := _required(key)) == 1:
         return f"write {name}: {{{required[0].rpartition('.')[2]}: {masked(value)}}}"
     names = dict.fromkeys(name for spec in kinds.values() for name in spec.model_fields)

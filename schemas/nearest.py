@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -19,6 +19,7 @@ class Section:
 
     kinds: Mapping[str, type[Spec]]
     default: str  # the kind that is meant where none is written; "" where one must be
+    many: bool = False  # a list of them
 
     def spec(self, kind: object) -> type[Spec] | None:
         """The spec of this kind, or the only one there is."""
@@ -96,10 +97,13 @@ def _sections(key: Key, section: Section) -> Iterator[tuple[Key, Section]]:
 def _section(field: FieldInfo) -> Section | None:
     """What a field holds when it is not a plain value."""
     types = get_args(field.annotation) or (field.annotation,)
+    many = get_origin(field.annotation) is tuple
+    if many and get_origin(types[0]) is Annotated:  # a list of one of several kinds
+        types = get_args(get_args(types[0])[0])
     specs = [one for one in types if isinstance(one, type) and issubclass(one, Spec)]
     kinds = {_kind(spec): spec for spec in specs}
     default: Any = None if field.is_required() else field.get_default(call_default_factory=True)
-    return Section(kinds, getattr(default, "kind", "")) if kinds else None
+    return Section(kinds, getattr(default, "kind", ""), many) if kinds else None
 
 
 def _kind(spec: type[Spec]) -> str:

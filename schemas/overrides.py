@@ -91,7 +91,9 @@ def _put(document: Document, override: Override) -> None:
     *path, name = override.key
     here: dict[str, Any] = document.mapping
     for depth, part in enumerate(path, start=1):
-        inner = here.setdefault(str(part), {})
+        if here.get(str(part)) is None:  # left out, or written as null
+            here[str(part)] = {}
+        inner = here[str(part)]
         if not isinstance(inner, dict):
             what = f"{dotted(override.key[:depth])} holds {inner!r}, not keys"
             document.note(_refusal(override.place, override.key, what).problems)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from schemas.run import Record
 
 # Shares of a card's memory. What is left over holds what no prediction sees: the CUDA context,
-# cuDNN's workspaces, and the gaps between blocks (shared/reference feasibility, section 5).
+# cuDNN's workspaces, and the gaps between blocks.
 FITS = 0.80
 TIGHT = 0.92
 

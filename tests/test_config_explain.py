@@ -28,7 +28,13 @@ BOUNDS = {
     "pattern": "string_pattern_mismatch",
 }
 SILENT = {"default", "nullable", "model-fields", "model-field", "no-info"}
-BY_HAND = {"missing", "extra_forbidden", "union_tag_invalid", "model_type", "model_attributes_type"}
+UNION = {"union_tag_invalid", "union_tag_not_found", "model_attributes_type"}
+BY_HAND = {"missing", "extra_forbidden", "model_type", *UNION}
+
+
+def steps(*found: Any) -> dict[str, Any]:
+    """Steps of an augmentation, the first of them right."""
+    return {"augment": {"kind": "steps", "steps": [{"kind": "hflip"}, *found]}}
 
 
 def validators(schema: Any) -> Iterator[dict[str, Any]]:
@@ -54,7 +60,7 @@ def sayable(schema: dict[str, Any]) -> set[str]:
     known = {
         "literal": {"literal_error"},
         "model": {"model_type", "missing", "extra_forbidden"},
-        "tagged-union": {"union_tag_invalid", "model_attributes_type"},
+        "tagged-union": UNION,
         "function-after": {"value_error", "unknown_model"},
         "function-before": set[str](),
     }
@@ -135,6 +141,19 @@ def test_every_pattern_of_the_models_has_words() -> None:
         ({"optim": {"kindle": 1}}, "unknown key 'kindle'", "did you mean 'kind'?"),
         ({"data": {"fold": 1}}, "unknown key 'fold'", "did you mean 'data.split.fold'?"),
         ({"data": {"split": {"fold": 1}}}, "unknown key 'fold'", "it belongs to kind: kfold"),
+        (steps({"kind": "rotat"}), "'rotat' is not known here", None),
+        (steps({"kind": "rotate", "degrees": 200}), "must be at most 180, got 200", ""),
+        (steps({"kind": "rotate", "degres": 2}), "unknown key 'degres'", "did you mean 'degrees'?"),
+        (
+            steps({"kind": "hflip", "degrees": 2}),
+            "unknown key 'degrees'",
+            "it belongs to kind: rotate",
+        ),
+        (steps({"prob": 0.5}), "this says no kind", None),
+        (steps("hflip"), "must be a section of keys, got 'hflip'", "write - {kind: hflip}"),
+        (steps(3), "must be a section of keys, got 3", None),
+        ({"data": {"extra": [{"csvv": 1}]}}, "unknown key 'csvv'", "did you mean 'csv'?"),
+        ({"data": {"extra": [3]}}, "must be a section of keys, got 3", None),
         (
             {"loss": {"qqq": 1}},
             "unknown key 'qqq'",

@@ -151,6 +151,8 @@ def test_two_hosts_have_the_same_split_hash(tmp_path: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(picture, copy)
     assert len({kept(root, tmp_path) for root in (first, second)}) == 1
+    source = tiny(data__source={"kind": "mask"}).data
+    assert sources.read(source, first).digest == sources.read(source, second).digest
 
 
 def kept(root: Path, shared: Path) -> str:
@@ -161,25 +163,22 @@ def kept(root: Path, shared: Path) -> str:
     )
 
 
-def test_the_order_of_a_table_does_not_move_the_split(tmp_path: Path) -> None:
-    one, other = crowd(), crowd()
-    backwards = gathered(
-        [
-            Row(*fields)
-            for fields in zip(
-                other.names[::-1],
-                other.paths[::-1],
-                other.targets[::-1],
-                other.persons[::-1],
-                other.labels[::-1],
-                strict=True,
-            )
-        ],
-        other.classes,
+@pytest.mark.parametrize("way", [KFold(), Holdout(), Holdout(stratify="none")], ids=str)
+@pytest.mark.parametrize("people", [True, False])
+def test_the_order_of_a_table_does_not_move_the_split(
+    way: Split, people: bool, tmp_path: Path
+) -> None:
+    one = crowd() if people else replace(crowd(), persons=(), labels=())
+    other = replace(
+        one,
+        **{
+            name: getattr(one, name)[::-1]
+            for name in ("paths", "targets", "names", "persons", "labels", "origins")
+        },
     )
     hashes = {
-        split.keep(images, split.divide(images, KFold(), seed=1), RunsRoot(tmp_path))
-        for images in (one, backwards)
+        split.keep(images, split.divide(images, way, seed=1), RunsRoot(tmp_path))
+        for images in (one, other)
     }
     assert len(hashes) == 1
 

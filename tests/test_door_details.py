@@ -193,6 +193,17 @@ def test_a_worker_speaks_for_its_runs_root_alone(queue: Queue, connection: redis
     assert connection.zrange(f"{PREFIX}roots", 0, -1) == [b"root-a"]
 
 
+def test_a_claim_that_is_repeated_after_its_record_is_gone_is_none(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    submit(queue)
+    card, nonce = a_worker(), new_nonce()
+    claimed = queue.claim(card, nonce)
+    assert claimed
+    connection.delete(f"{PREFIX}run:{claimed.run.id}")
+    assert queue.claim(card, nonce) is None
+
+
 # ---- attempts ------------------------------------------------------------------------------------
 
 
@@ -249,6 +260,57 @@ def test_time_is_charged_once_and_never_taken_back(queue: Queue, connection: red
     queue.renew(run_id, token)
     assert queue.get(run_id).ran_s == pytest.approx(40, abs=2)
     assert float(connection.hget(f"{PREFIX}run:{run_id}", "charged_at") or 0) > now + 999
+
+
+# ---- breakers ------------------------------------------------------------------------------------
+
+
+def before_the_first_step(queue: Queue, cause: Cause, batch: str) -> None:
+    submit(queue, batch=batch)
+    claimed = claim(queue)
+    cancelled = cause is Cause.CANCELLED
+    state = State.CANCELLED if cancelled else State.FAILED
+    ending = Ending(state=state, cause=cause, error="no", by="ana", began=False)
+    queue.end(claimed.run.id, claimed.token, ending)
+
+
+@pytest.mark.parametrize("cause", [Cause.CANCELLED, Cause.TIMEOUT, Cause.CONFIG])
+def test_ends_that_no_host_is_to_blame_for_pause_no_worker(queue: Queue, cause: Cause) -> None:
+    for batch in ("b1", "b2", "b3"):
+        before_the_first_step(queue, cause, batch)
+    assert not [each for each in queue.controls() if each.scope.startswith("worker:")]
+
+
+def test_a_worker_that_was_released_has_three_new_attempts(queue: Queue) -> None:
+    for batch in ("b1", "b2", "b3"):
+        before_the_first_step(queue, Cause.DATA, batch)
+    assert queue.clear_control("hold", "worker:v100:0", by="ana")
+    before_the_first_step(queue, Cause.DATA, "b4")
+    assert not queue.controls()
+
+
+def test_what_is_set_aside_is_told(queue: Queue, connection: redis.Redis) -> None:
+    run_id = submit(queue)
+    connection.hset(f"{PREFIX}run:{run_id}", "state", "sleeping")
+    assert queue.claim(a_worker(), new_nonce()) is None
+    last = queue.events(run_id=run_id)[-1]
+    assert (last.kind, last.text) == (EventKind.QUARANTINED, "no such state: sleeping")
+
+
+def test_a_stall_that_is_put_back_counts_as_one_and_a_drain_as_none(queue: Queue) -> None:
+    run_id = submit(queue)
+    for cause, stalled in ((Cause.STALLED, True), (Cause.DRAINED, False)):
+        ending = Ending(state=State.QUEUED, cause=cause, stalled=stalled)
+        queue.end(run_id, claim(queue).token, ending)
+    assert (queue.get(run_id).stalls, queue.get(run_id).crashes) == (1, 0)
+
+
+def test_an_edit_of_something_else_keeps_what_was_foreseen(queue: Queue) -> None:
+    run_id = submit(queue, memory_mb=4096, preflight={"peak_mb": 4000})
+    after = queue.edit(run_id, by="ana", priority=2)
+    assert (after.memory_mb, after.preflight) == (4096, {"peak_mb": 4000})
+    before = queue.events()
+    assert queue.edit(run_id, by="bo", priority=2) == after and queue.events() == before
 
 
 # ---- receipts ------------------------------------------------------------------------------------

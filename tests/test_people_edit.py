@@ -269,6 +269,9 @@ def test_a_sheet_as_it_was_written_asks_for_nothing() -> None:
         ("lr: 0.002", "lrr: 0.002", "did you mean 'lr'?"),
         ("name: resnet18\n", "name: resnet81\n", "timm"),
         ("    optim:\n", "   optim:\n", "the indentation does not fit"),
+        ("lr: 0.002", "lr: \x00", "the character U+0000 may not stand"),
+        ("priority: 0", "priority: {a: 1}", "must be a whole number"),
+        ("on: any", "on: [a]", "must be a word"),
     ],
 )
 def test_every_mistake_in_a_sheet_has_its_place(old: str, new: str, said: str) -> None:

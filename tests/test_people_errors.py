@@ -41,6 +41,14 @@ def assert_one_block(answer: Answer, code: int, hint: str) -> None:
         ("queue list extra", "extra"),
         ("queue logs @last --grep [", "not a regular expression"),
         ("queue wait @last --timeout soon", "1h30m"),
+        ("queue wait --mine --timeout", "requires an argument"),
+        ("queue move --first", "no run was named"),
+        ("queue move x --priority high", "valid integer"),
+        ("queue move x --firts", "--first"),
+        ("queue watch x -b y", "-b BATCH"),
+        ("queue cancel --alll", "--all"),
+        ("queue cancel -s don", "states: "),
+        ("queue why x --josn", "--json"),
         ("publisher submit none.yaml", "there is no such file"),
         ("publisher submit .", "folder"),
         ("publisher submit optim.lr=1", "no config file"),
@@ -69,6 +77,11 @@ def test_bad_usage_is_code_2(desk: Desk, line: str, hint: str) -> None:
         ("queue logs @failed", "no failed run"),
         ("queue cancel '\x1b[2Jgone'", "no run"),
         ("queue wait 7f3k2q", "no run"),
+        ("queue why nonsense", "queue list shows the runs"),
+        ("queue watch nonsense", "no run"),
+        ("queue watch -b nonsense", "there is no batch 'nonsense'"),
+        ("queue move nonsense --first", "no run"),
+        ("queue cancel -b @last", "no batch of yours yet"),
         ("publisher retry ../../etc/passwd", "no run"),
     ],
 )
@@ -81,7 +94,14 @@ def test_a_name_that_fits_several_is_code_3_and_gives_the_ids(desk: Desk) -> Non
     assert_one_block(ask(desk, "queue cancel resnet10t"), 3, ", ".join(runs))
 
 
-READS = ["queue list", "queue show @last", "queue results", "publisher submit good.yaml"]
+READS = [
+    "queue list",
+    "queue show @last",
+    "queue why @last",
+    "queue watch",
+    "queue results",
+    "publisher submit good.yaml",
+]
 
 
 @pytest.mark.parametrize("line", READS)

@@ -1,5 +1,6 @@
 """publisher import: configs of four old kinds become ours; every key of them is accounted for."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -275,6 +276,20 @@ def test_anything_else_is_one_line(desk: Desk, text: str, said: str) -> None:
     answer = importing(desk, "odd.txt")
     assert answer.code == 2 and said in answer.err, answer.err
     assert len(answer.err.splitlines()) <= 3 and answer.out == ""
+
+
+ODD = [None, True, -1, 10**30, float("nan"), "", "\u2028\x00", [], [[1]], {"a": 1}, "../.."]
+
+
+@pytest.mark.parametrize("base", [JOB, EXPERIMENT], ids=["job", "experiment"])
+def test_odd_values_are_refused_in_a_line_or_taken_over(
+    base: Mapping[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.json"
+    for number, name in enumerate(base):
+        path.write_text(json.dumps({**base, name: ODD[number % len(ODD)]}))
+        with contextlib.suppress(UsageError):
+            assert read(imported(str(path), ())[0], "out.yaml").config
 
 
 def test_numbers_that_were_texts_and_false_that_was_true() -> None:

@@ -216,6 +216,12 @@ def test_results_rank_by_any_metric_that_was_measured() -> None:
         (RUNNING, {"lease_until": NOW - 4}, {}, "worker silent, lease over for 4s"),
         (RUNNING, {"wish": Wish.CANCEL, "wish_by": "bo"}, {}, "cancel asked by bo"),
         (RUNNING, {"progress": Progress()}, {}, "starting"),
+        (
+            RUNNING,
+            {"progress": Progress(epochs=3, eta_s=60, doing="evaluating")},
+            {},
+            "evaluating, done in 1m",
+        ),
         (RUNNING, {"progress": Progress(doing="reading data")}, {}, "reading data"),
         (HELD, {}, {}, "held by bo: until the data are fixed"),
         (RUNNING, {"time_limit_s": 3600, "ran_s": 600}, {}, "done in 18m, limit in 50m"),

@@ -144,3 +144,15 @@ def test_a_cancel_ends_with_what_to_type_next(desk: Desk) -> None:
     claim_when_there(desk)
     assert desk.queue("cancel", queued).err == f"Again: publisher retry {queued}\n"
     assert desk.queue("cancel", running, queued).err == f"Next: queue wait {running}\n"
+
+
+def test_what_failed_of_mine_is_tried_again_once(desk: Desk) -> None:
+    mine, other = desk.submit(), desk.submit(TRAINQ_USER="bo")
+    for _ in range(2):
+        fail(desk.door, claim_when_there(desk))
+    answer = desk.publisher("retry", "--failed", "--mine", "--print-id")
+    again = desk.door.get(answer.out.strip())
+    assert (again.retry_of, desk.door.get(other).state) == (mine, State.FAILED)
+    twice = desk.publisher("retry", "--failed", "--mine")
+    assert twice.code == 1 and "nothing of your runs failed" in twice.err
+    assert desk.publisher("retry", "--mine").code == 2

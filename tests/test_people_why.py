@@ -46,6 +46,13 @@ GPU_HOLD = Control(kind="hold", scope="worker:v100:0", by="trainq", reason="it c
             "is free, but 7f3k2n, 7f3k2n, 7f3k2n and 2 more go first",
         ),
         (
+            {},
+            a_worker("0"),
+            {"line": [FIRST] * 5, "ahead": {"7f3k2r": 9000}},
+            "behind",
+            "is free, but 7f3k2n, 7f3k2n, 7f3k2n and at least 2 more go first",
+        ),
+        (
             {"memory_mb": 12_288},
             a_worker("0", offer_mb=8192, shared_with="GPU 0: bo's lab.py"),
             {},

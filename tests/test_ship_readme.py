@@ -109,7 +109,7 @@ def test_configs_shown_are_valid() -> None:
 
 
 def test_picture_of_the_list_has_its_columns() -> None:
-    titles = blocks("")[0].splitlines()[1].split()
+    titles = re.split(r"\s{2,}", blocks("")[0].splitlines()[1].strip())
     empty = {"PRIO", "AFTER", "GPUS", "MEMORY"}  # of columns that hold nothing there is no title
     assert titles == [column.title for column in render.LIST if column.title not in empty]
 

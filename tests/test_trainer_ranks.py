@@ -26,11 +26,11 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from queue_worker import host
 from schemas.components.augment import Mix
 from schemas.config import TrainConfig
-from schemas.events import Chosen, Epoch, ExitCode, Order, parse_line
+from schemas.events import FENCED, Chosen, Epoch, ExitCode, Order, parse_line
 from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import AttemptDir, RunDir
-from trainer import checkpoint, crew, ranks
+from trainer import checkpoint, crew, predictions, ranks
 from trainer.attempt import judge
 from trainer.data import sources, split
 from trainer.data.plan import Plan
@@ -98,6 +98,19 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path, data: Path, whole: 
         torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=1e-4)  # a tenth of a step
 
 
+def test_every_validation_image_is_answered_once_and_under_its_own_name(
+    data: Path, whole: Order
+) -> None:
+    said = predictions.read(folder_of(whole).best / predictions.VALIDATION)
+    images = sources.read(STEPS.data, data)
+    held = split.divide(images, STEPS.data.split, STEPS.seed).validate
+    assert sorted(said.names) == sorted(images.names[image] for image in held)
+    truth = dict(zip(images.names, images.targets, strict=True))
+    assert [truth[name] for name in said.names] == said.true.tolist()
+    right = (said.probabilities.argmax(1) == said.true).mean()
+    assert result_of(whole).metrics["accuracy"] == right
+
+
 def test_only_one_of_them_speaks_and_writes(whole: Order) -> None:
     folder = folder_of(whole)
     said = [parse_line(line) for line in folder.events.read_bytes().splitlines()]
@@ -148,6 +161,19 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
     result, log = result_of(order), folder_of(order).log.read_text()
     assert result.cause is Cause.DATA and images.paths[spoilt].name in result.error
     assert result.error in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize(("words", "silence_s"), [(b"", 3.0), (FENCED, 60.0)])
+def test_without_their_worker_or_its_lease_all_of_them_are_gone(
+    words: bytes, silence_s: float, tmp_path: Path, data: Path, attend: Start
+) -> None:
+    order = give(tmp_path / "run", data, STEPS, silence_s=silence_s)
+    trainer = attend().take(order)
+    assert trainer.process.pid
+    family = wait_until(lambda: found if len(found := tree(trainer.process.pid)) == 3 else [])
+    trainer.say(words)
+    assert trainer.code() == ExitCode.SAVED
+    wait_until(lambda: not any(map(host.start_time, family)), 2, "the end of all")
 
 
 # ---- how several ends become one -----------------------------------------------------------------

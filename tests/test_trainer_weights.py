@@ -100,7 +100,7 @@ def test_the_prediction_of_memory_counts_the_average_and_leaves_out_what_is_froz
     # fake weights are counted once more while they are looked at: too much rather than too little
     assert plain + 0.99 * size < peak(train__average=EMA) < plain + 2.01 * size
     assert peak(model__freeze=[{"parts": ["backbone"]}]) < plain - size
-    assert peak(model__freeze=[{"parts": ["backbone"], "epochs": 2}]) == plain
+    assert peak(model__freeze=[{"parts": ["backbone"], "until": 2}]) == plain
 
 
 # ---- freezing ------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def moved(one: Learner, number: int) -> set[str]:
 
 
 def test_frozen_parts_rest_with_their_statistics_until_their_epoch() -> None:
-    freeze = [{"parts": ["backbone"], "epochs": 1}, {"parts": ["conv1", "bn1"], "epochs": 2}]
+    freeze = [{"parts": ["backbone"], "until": 1}, {"parts": ["conv1", "bn1"], "until": 2}]
     one = learner(model__freeze=freeze)
     assert moved(one, 3) == {"fc.weight", "fc.bias"}
     second, third = moved(one, 4), moved(one, 8)
@@ -161,7 +161,7 @@ def test_the_log_shows_the_rate_of_every_layer_and_what_is_frozen(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    config = tiny(model__lr_scale_min=0.1, model__freeze=[{"parts": ["patch_embed"], "epochs": 2}])
+    config = tiny(model__lr_scale_min=0.1, model__freeze=[{"parts": ["patch_embed"], "until": 2}])
     layers.tell(config.model, timm.create_model("test_vit"))
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "frozen for 2 epochs: patch_embed"
@@ -236,6 +236,6 @@ def test_a_run_whose_time_is_up_ends_with_its_epoch(data: Path, tmp_path: Path) 
 
 
 def test_freeze_is_written_as_parts_and_epochs() -> None:
-    assert Freeze(parts=("blocks.0",)).epochs == 0
+    assert Freeze(parts=("blocks.0",)).until == 0
     with pytest.raises(ValueError, match="parts"):
         Freeze(parts=("blocks..0",))

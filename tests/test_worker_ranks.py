@@ -43,6 +43,7 @@ def rank_itself(pid: int) -> bool:
     return "RANK" not in host.environment(parent)
 
 
+@pytest.mark.timeout(240)  # five starts of torch, one after the other where the cores are few
 def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(team: Team) -> None:
     run_id = team.submit(team.config("wide", CONFIG), "--gpus", "2")
     worker = team.worker(gpu="cpu,cpu:1")

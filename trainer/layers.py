@@ -40,7 +40,7 @@ class Freezer:
 
     def parts(self, epoch: int) -> tuple[str, ...]:
         """What is frozen in an epoch, counted from 0."""
-        frozen = [each for each in self.spec if not each.epochs or epoch < each.epochs]
+        frozen = [each for each in self.spec if not each.until or epoch < each.until]
         return tuple(dict.fromkeys(part for each in frozen for part in each.parts))
 
     def learn(self, epoch: int) -> None:
@@ -63,7 +63,7 @@ class Freezer:
 def tell(spec: Timm, model: nn.Module) -> None:
     """What is frozen and how fast the rest learns, for those who read the log."""
     for each in spec.freeze:
-        until = f"for {count(each.epochs, 'epoch')}" if each.epochs else "for the whole run"
+        until = f"for {count(each.until, 'epoch')}" if each.until else "for the whole run"
         LOG.info("frozen %s: %s", until, ", ".join(each.parts))
     if spec.lr_scale_min < 1:
         layers = layers_of(model)

@@ -11,7 +11,7 @@ import typer
 
 from publisher import console
 from publisher.commands.init import check, refuse_to_overwrite, schema_beside
-from publisher.text import Line, Piece, line
+from publisher.text import Line, Piece, clean, line
 from schemas.errors import ConfigError, UsageError, count
 from schemas.overrides import split_arguments
 
@@ -67,6 +67,7 @@ def imported(file: str, overrides: Sequence[str]) -> tuple[str, list[Note]]:
     from publisher.translation import translated
     from schemas.document import read_text
     from schemas.said import said
+    from schemas.secrecy import masked
     from schemas.source import read
 
     old = read_old(read_text(Path(file)), file)
@@ -74,10 +75,11 @@ def imported(file: str, overrides: Sequence[str]) -> tuple[str, list[Note]]:
     given = {text.partition("=")[0] for text in overrides}
     if "name" not in values.get("model", {}) and "model.name" not in given:
         named = old.keys["model"].value if "model" in old.keys else None
-        what = f"{file}: timm has no model '{named}'" if named else f"{file} names no model"
+        name = masked(str(named))
+        what = f"{file}: timm has no model '{name}'" if named else f"{file} names no model"
         raise UsageError(what, fix=f"publisher import {file} model.name=resnet18")
-    told = [f"  {note}" for note in notes if note.kind != "same"]
-    head = [f"Imported from {Path(file).name}, {old.about}.", *told]
+    told = [clean(f"  {note}") for note in notes if note.kind != "same"]
+    head = [clean(f"Imported from {Path(file).name}, {old.about}."), *told]
     plain = draft(values, [], offers=False)
     try:
         config = read(plain, f"{file} as imported", overrides).config

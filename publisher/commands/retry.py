@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
-from publisher.options import AsJson, PrintId, TimeLimit, seconds_of
+from publisher import completion, console
+from publisher.consent import agree
+from publisher.options import AsJson, PrintId, TimeLimit, Yes, seconds_of
 from publisher.plan import Planned, Start, again, check_ended, start_of, to_retry, wired, within
 from publisher.preflight import foresee
-from publisher.selectors import select
+from publisher.selectors import find_batch, select
 from publisher.sending import alive, send, tell
 from schemas import code
-from schemas.errors import NotFound, TransitionRefused, UsageError
+from schemas.errors import TransitionRefused, UsageError
 from schemas.overrides import split_arguments
 from schemas.run import Run
 from schemas.source import read
@@ -35,27 +36,45 @@ HELP = console.help_text(
 def retry(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN|KEY=VALUE", help="Ended runs; overrides for all."),
+        typer.Argument(
+            metavar="RUN|KEY=VALUE",
+            help="Ended runs; overrides for all.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     failed: Annotated[
-        bool, typer.Option("--failed", help="With -b: its failed and skipped runs.")
+        bool, typer.Option("--failed", help="With -b or --mine: what failed and was skipped.")
     ] = False,
     batch: Annotated[
-        str, typer.Option("-b", "--batch", metavar="BATCH", help="Of this batch.")
+        str,
+        typer.Option(
+            "-b",
+            "--batch",
+            metavar="BATCH",
+            help="Of this batch: its id, name, or @last.",
+            autocompletion=completion.batches,
+        ),
     ] = "",
+    mine: Annotated[bool, typer.Option("--mine", help="Of my runs.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="From step 0, not a checkpoint.")] = False,
     time_limit: TimeLimit = "",
     print_id: PrintId = False,
     as_json: AsJson = False,
+    yes: Yes = False,
 ) -> None:
     words, overrides = split_arguments(arguments or ())
     limit = seconds_of(time_limit, "--time-limit")
-    if failed != bool(batch):
-        raise UsageError("--failed and -b go together", fix="publisher retry --failed -b BATCH")
-    if not words and not batch:
+    if failed != (bool(batch) or mine):
+        fix = "publisher retry --failed -b BATCH, or --failed --mine"
+        raise UsageError("--failed goes with -b or --mine", fix=fix)
+    if not words and not failed:
         raise UsageError("no run was given", fix="publisher retry RUN [key=value ...]")
     queue, user = console.open_queue(), console.settings().user
-    olds = [queue.get(run_id) for run_id in [*select(queue, words, user), *_failed(queue, batch)]]
+    ids = select(queue, words, user)
+    if failed:
+        ids += _failed(queue, batch, user, mine=mine)
+        agree(queue, ids, user, "retry", yes=yes)  # what is named one by one is meant
+    olds = [queue.get(run_id) for run_id in dict.fromkeys(ids)]
     planned, starts = zip(*(_again(old, overrides, user, fresh=fresh) for old in olds), strict=True)
     known = foresee(wired(within(limit, planned)), alive(queue), console.settings())
     sent = [
@@ -65,15 +84,13 @@ def retry(
     tell(queue, sent, print_id=print_id, as_json=as_json)
 
 
-def _failed(queue: Queue, batch: str) -> list[str]:
-    """What of a batch is to be done again."""
-    if not batch:
-        return []
-    rows = queue.list(batch=batch)
-    if not rows:
-        raise NotFound(f"there is no batch {batch}", fix="queue list shows the batches")
+def _failed(queue: Queue, word: str, user: str, *, mine: bool) -> list[str]:
+    """What of a batch, or of one's own runs, is to be done again."""
+    batch = find_batch(queue, word, user) if word else ""
+    rows = queue.list(batch=batch, user=user if mine else "")
     if not (ids := to_retry(rows)):
-        raise TransitionRefused(f"nothing of batch {batch} failed that was not tried again")
+        where = f"batch {batch}" if batch else "your runs"
+        raise TransitionRefused(f"nothing of {where} failed that was not tried again")
     return ids
 
 

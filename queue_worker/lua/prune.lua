@@ -12,12 +12,22 @@ local function alive(ids)
   end
 end
 
+-- One of a batch that has not ended, asked once for all of its runs: a large one would take minutes.
+local asked = {}
+local function alive_in(batch)
+  if batch == '' then return nil end
+  if asked[batch] == nil then
+    asked[batch] = alive(redis.call('ZRANGE', key('batch:' .. batch), 0, -1)) or false
+  end
+  return asked[batch] or nil
+end
+
 local function why_kept(id, run)
   if not run or not ENDED[run.state] or tonumber(run.ended_at) >= A.before then return 'it is not old' end
   expect('children:' .. id, 'set')
   local child = alive(redis.call('SMEMBERS', key('children:' .. id)))
   if child then return child .. ' waits for it' end
-  local other = run.batch ~= '' and alive(redis.call('ZRANGE', key('batch:' .. run.batch), 0, -1))
+  local other = alive_in(run.batch)
   if other then return other .. ' of its batch has not ended' end
   for _, entry in ipairs(redis.call('LRANGE', key('history:' .. id), 0, -1)) do
     if redis.call('ZSCORE', key('notices:open'), entry) then return 'nobody was told of its end yet' end

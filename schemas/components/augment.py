@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from schemas.components.spec import Fraction, NonNegative, Positive, Spec
+from schemas.components.steps import AnyStep
 
 _NUMBER = r"\d+(\.\d+)?"
 AUTO_AUGMENT = (
@@ -40,7 +41,19 @@ class TimmAugment(Spec):
     """Chance of random erasing."""
 
 
-Augment = Annotated[NoAugment | TimmAugment, Field(discriminator="kind")]
+class Steps(Spec):
+    """A list of steps, done in its order to the image at the size that the model sees."""
+
+    kind: Literal["steps"] = "steps"
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    """Area range of the random resized crop; [1, 1]: the whole image, as in validation."""
+    ratio: tuple[Positive, Positive] = (0.75, 1.3333)
+    """Aspect range of the random resized crop."""
+    steps: tuple[AnyStep, ...] = ()
+    """What is done, from the first to the last."""
+
+
+Augment = Annotated[NoAugment | TimmAugment | Steps, Field(discriminator="kind")]
 
 
 class Mix(Spec):

@@ -20,15 +20,16 @@ def known_to_timm(name: str) -> str:
 TimmName = Annotated[str, AfterValidator(known_to_timm)]
 
 
-PartName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$")]
+PART = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
+PartName = Annotated[str, StringConstraints(pattern=PART)]
 
 
 class Freeze(Spec):
     """Parts that do not learn, and whose BatchNorm keeps its statistics."""
 
-    parts: Annotated[tuple[PartName, ...], Field(min_length=1)]
+    parts: Annotated[tuple[PartName, ...], Field(min_length=1)] = ("backbone",)
     """Parts by timm's names (`stem`, `stages.0`, `blocks.3`); `backbone`: all but the head."""
-    epochs: Whole = 0
+    until: Whole = 0
     """For so many epochs; 0: for the whole run."""
 
 

@@ -93,9 +93,9 @@ def main(names: Sequence[str]) -> None:
         print(
             f"{path.stem:16} {len(mutants) - len(alive):3} of {len(mutants):3} killed", flush=True
         )
+        for name in alive:
+            print(f"  alive: {name}", flush=True)
         survivors += alive
-    for name in survivors:
-        print(f"  alive: {name}")
     if survivors:
         sys.exit(
             f"error: {len(survivors)} mutants live: a test is missing, or equivalent.txt a line"

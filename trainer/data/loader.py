@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import torch
@@ -66,11 +66,22 @@ def read(
     pictures: Pictures, plan: Plan, workers: int, device: torch.device, *, epoch: int, step: int
 ) -> Iterator[Batch]:
     """All batches from a position to the end of the run, from one set of loader processes."""
-    cores = len(os.sched_getaffinity(0)) // plan.ranks  # the others read as well
+    return stream(pictures, plan.batches(epoch, step), workers, device, plan.ranks)
+
+
+def stream(
+    pictures: Pictures,
+    batches: Iterable[list[Place]],
+    workers: int,
+    device: torch.device,
+    ranks: int = 1,
+) -> Iterator[Batch]:
+    """These batches, in this order; so many others read on this host as well."""
+    cores = len(os.sched_getaffinity(0)) // ranks
     helpers = min(workers, max(1, cores))
     loader = DataLoader(
         pictures,
-        batch_sampler=plan.batches(epoch, step),
+        batch_sampler=batches,
         num_workers=helpers,
         multiprocessing_context="fork" if helpers else None,  # children of ours, there at once
         collate_fn=collate,

@@ -13,8 +13,10 @@ from PIL import Image
 from timm.data import create_transform
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
+from torchvision.transforms import v2
 
-from schemas.components.augment import NoAugment, TimmAugment
+from schemas.components.augment import NoAugment, Steps, TimmAugment
+from trainer.data.steps import InOrder
 
 Transform = Callable[[Image.Image], Tensor]  # to uint8, [3,H,W]
 Look = dict[str, Any]  # timm's data config of a model: mean, std, interpolation, crop_pct
@@ -88,3 +90,23 @@ def _(augment: TimmAugment, size: int, look: Look) -> Transform:
         normalize=False,
     )
     return Erased(transform, augment.erase, look) if augment.erase else transform
+
+
+@training.register
+def _(augment: Steps, size: int, look: Look) -> Transform:
+    if augment.scale == (1, 1):
+        shaped = validating(size, look)
+    else:
+        shaped = create_transform(
+            input_size=(3, size, size),
+            is_training=True,
+            scale=augment.scale,
+            ratio=augment.ratio,
+            hflip=0,
+            color_jitter=None,  # type: ignore[arg-type]  # None is off
+            interpolation=look["interpolation"],
+            normalize=False,
+        )
+    *to_size, to_tensor = shaped.transforms  # type: ignore[attr-defined]
+    made: Transform = v2.Compose([*to_size, InOrder(augment.steps), to_tensor])
+    return made

@@ -1,0 +1,173 @@
+"""From finished runs to a submission file: each run its own model, every row in its place."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.sketches import draw_sketches
+from support.trainers import folder_of, order_for, tiny, train
+from typer.testing import CliRunner, Result
+
+from schemas.errors import UsageError
+from trainer import finished, predictions, views, votes
+from trainer.by_hand import app
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, and a test set that is what the first of them validated."""
+    folder = tmp_path_factory.mktemp("place")
+    data = draw_sketches(folder / "data")
+    for name, seed in (("one", 42), ("two", 42)):
+        order = order_for(folder / name, data, tiny(seed=seed, optim__lr=1e-3 * len(name)))
+        train(order)
+    other = order_for(folder / "other", data, tiny(optim__lr=3e-3, data__batch_size=2))
+    train(other)
+    said = predictions.read(folder_of(order).best / predictions.VALIDATION)
+    rows = [f"{number},{name},0" for number, name in enumerate(said.names)]
+    text = "\n".join(["ID,image_path,target", *rows])
+    (data / "sample_submission.csv").write_text(text + "\n")
+    return folder
+
+
+TEST = (
+    "data.test.csv=sample_submission.csv",
+    "data.test.images=train",
+    "data.test.image=image_path",
+    "data.test.answer=target",
+)
+
+
+def predict(place: Path, *words: str, test: tuple[str, ...] = TEST) -> Result:
+    runs = [str(place / word) if (place / word).is_dir() else word for word in words]
+    out = ["-o", str(place / "submission.csv"), "--data", str(place / "data")]
+    env = {"TRAINQ_CACHE": str(place / "cache")}
+    return CliRunner().invoke(app, ["predict", *runs, *test, *out], env=env)
+
+
+def table(place: Path) -> np.ndarray:
+    with (place / "p.csv").open() as file:
+        return np.array([[float(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]])
+
+
+def probabilities(place: Path, *words: str) -> np.ndarray:
+    done = predict(place, *words, "--probabilities", str(place / "p.csv"))
+    assert done.exit_code == 0, done.stderr
+    return table(place)
+
+
+def test_the_submission_has_the_rows_the_order_and_the_columns_of_the_sample(place: Path) -> None:
+    done = predict(place, "one")
+    assert (done.exit_code, done.stdout.strip()) == (0, str(place / "submission.csv")), done.stderr
+    sample = (place / "data/sample_submission.csv").read_text().splitlines()
+    mine = (place / "submission.csv").read_text().splitlines()
+    assert mine[0] == sample[0] and len(mine) == len(sample)
+    assert [row.rpartition(",")[0] for row in mine] == [row.rpartition(",")[0] for row in sample]
+    assert json.loads((place / "submission.csv.json").read_text())["views"] == ["plain"]
+    assert not list(place.glob(".submission*"))
+
+
+def test_a_run_says_of_an_image_what_it_said_when_it_was_trained(place: Path) -> None:
+    run = finished.find(place / "one")
+    said = predictions.read(run.weights / predictions.VALIDATION)
+    np.testing.assert_allclose(probabilities(place, "one"), said.probabilities, atol=1e-5)
+
+
+def test_runs_that_vote_are_each_their_own_model(place: Path) -> None:
+    one, other = probabilities(place, "one"), probabilities(place, "other")
+    assert np.abs(one - other).max() > 1e-3
+    both = probabilities(place, "one", "other")
+    np.testing.assert_allclose(both, (one + other) / 2, atol=2e-6)
+
+
+def test_more_looks_are_averaged_and_the_plain_one_is_among_them(place: Path) -> None:
+    plain, flipped = probabilities(place, "one"), probabilities(place, "one", "--tta", "hflip")
+    assert np.abs(plain - flipped).max() > 1e-5
+    mirrored = 2 * flipped - plain
+    assert (mirrored > -1e-5).all() and np.allclose(mirrored.sum(1), 1, atol=1e-4)
+    many = predict(place, "one", "--tta", "hflip,crops,scales")
+    assert many.exit_code == 0
+    assert len(json.loads((place / "submission.csv.json").read_text())["views"]) == 9
+
+
+def test_a_pass_that_was_made_is_not_made_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import predict as work
+
+    whole = probabilities(place, "one", "other")
+    made = work.batches_said
+
+    def broken(job, run, *more):  # type: ignore[no-untyped-def]
+        if run.name == "other":
+            raise KeyboardInterrupt
+        return made(job, run, *more)
+
+    monkeypatch.setattr(work, "batches_said", broken)
+    assert predict(place, "one", "other").exit_code != 0
+    assert len(list((place / ".submission.csv.parts").iterdir())) == 1
+    names: list[str] = []
+
+    def counted(job, run, *more):  # type: ignore[no-untyped-def]
+        names.append(run.name)
+        return made(job, run, *more)
+
+    monkeypatch.setattr(work, "batches_said", counted)
+    again = probabilities(place, "one", "other")
+    assert names == ["other"] and np.array_equal(whole, again)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere"], 3, "nowhere is no run's folder"),
+        (["one", "--vote", "loud"], 2, "--vote 'loud' is no way to vote"),
+        (["one", "--tta", "hflop"], 2, "--tta 'hflop' is no way to look"),
+        ([], 2, "no run was given"),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_line(
+    place: Path, words: list[str], code: int, said: str
+) -> None:
+    done = predict(place, *words)
+    assert done.exit_code == code and said in done.stderr.splitlines()[0]
+
+
+def test_a_config_without_a_test_set_says_which_keys_name_one(place: Path) -> None:
+    done = predict(place, "one", test=())
+    assert done.exit_code == 2 and "names no test set" in done.stderr
+    assert "data.test.root" in done.stderr
+
+
+# ---- voting, and how a picture is shown ----------------------------------------------------------
+
+
+def test_the_soft_vote_is_the_largest_mean_and_the_hard_one_the_most_named() -> None:
+    said = [np.array([[p, 1 - p]], np.float32) for p in (0.55, 0.55, 0.05)]
+    assert votes.answers(said, "soft").tolist() == [1]
+    assert votes.answers(said, "hard").tolist() == [0]
+
+
+def test_a_tie_of_names_is_settled_by_the_mean() -> None:
+    said = [np.array([p], np.float32) for p in ([0.5, 0.3, 0.2], [0.0, 0.9, 0.1])]
+    assert votes.answers(said, "hard").tolist() == [1]
+
+
+def test_every_view_shows_a_part_of_the_right_size() -> None:
+    import torch
+    from PIL import Image
+
+    look = {"interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "center"}
+    look |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8))
+    shown = {
+        view.name: views.seen(view, 32, look)(picture)
+        for view in views.views(["hflip,crops", "scales"])
+    }
+    assert {tuple(image.shape) for image in shown.values()} == {(3, 32, 32)}
+    assert torch.equal(shown["hflip"], shown["plain"].flip(-1))
+    assert not torch.equal(shown["crop-00"], shown["crop-11"])
+    with pytest.raises(UsageError, match="--tta"):
+        views.views(["vflop"])

@@ -1,0 +1,97 @@
+"""`trainer predict`: from finished runs to a submission file. Torch loads when it is asked."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from schemas.errors import TrainqError, UsageError
+from schemas.overrides import split_arguments
+from schemas.rundir import RunDir, write_atomic
+from schemas.settings import Settings
+from schemas.source import load
+
+if TYPE_CHECKING:
+    from trainer.predict import Job
+
+EPILOG = "Exit codes: 0 written; 2 usage; 3 a run, or data, are not there; 130 Ctrl-C."
+
+
+def predict(
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN... [key=value]", help="Folders of finished runs.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The submission file to write.")],
+    tta: Annotated[
+        list[str] | None, typer.Option(help="More looks at each image: hflip, crops, scales.")
+    ] = None,
+    vote: Annotated[str, typer.Option(help="Of several runs: soft or hard.")] = "soft",
+    probabilities: Annotated[
+        Path | None, typer.Option(help="Also write the probabilities: image,S0,S1 ...")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data root.  [default: TRAINQ_DATA]")
+    ] = None,
+) -> None:
+    """Answer the test set with the best weights of runs; several runs vote.
+
+    The answers go into the competition's own table (data.test): same columns, rows and order. What
+    an interrupted call has done is not done again.
+
+    \b
+    trainer predict runs/7f3k2q -o out.csv
+    trainer predict runs/7f3k2q runs/7f3k2r -o out.csv --tta hflip --vote hard
+    trainer predict runs/7f3k2q -o out.csv data.test.root=eval
+    """
+    try:
+        if vote not in ("soft", "hard"):
+            raise UsageError(f"--vote '{vote}' is no way to vote", fix="soft or hard")
+        settings = Settings.read(os.environ, Path(".env"))
+        job = asked(words, tta or [], data or settings.data, settings.cache.expanduser(), out)
+        answer(job, vote, out, probabilities)
+    except TrainqError as error:
+        typer.echo("\n".join(error.lines()), err=True)
+        raise typer.Exit(error.exit_code) from error
+
+
+def asked(words: Sequence[str], tta: Sequence[str], data: Path, cache: Path, out: Path) -> "Job":
+    """What the command line asks for."""
+    from trainer import finished, views
+    from trainer import predict as work
+
+    folders, overrides = split_arguments(words)
+    if not folders:
+        raise UsageError("no run was given", fix="trainer predict runs/ID -o submission.csv")
+    runs = [finished.find(Path(folder)) for folder in folders]
+    work.refuse_strangers(runs)
+    changed = load(RunDir(runs[0].folder).config, overrides).config
+    return work.Job(
+        runs=runs,
+        views=views.views(tta),
+        test=work.test_of(changed.data, runs[0]),
+        data_root=data.resolve(),
+        cache_root=cache,
+        work=out.with_name(f".{out.name}.parts"),
+    )
+
+
+def answer(job: "Job", vote: str, out: Path, table: Path | None) -> None:
+    """Let every run speak, count, write; the parts go last."""
+    from trainer import predict as work
+    from trainer import votes
+
+    console = Console(stderr=True)
+    images = work.images_of(job.test, job.data_root)
+    with console.status("reading") as status:
+        said = work.said(job, images, status.update)
+    chosen = votes.answers(said, "hard" if vote == "hard" else "soft")
+    write_atomic(out, work.submission(job.test, job.data_root, chosen))
+    if table:
+        write_atomic(table, work.probabilities(images, votes.mean(said)))
+    write_atomic(out.with_name(f"{out.name}.json"), work.note(job, vote))
+    shutil.rmtree(job.work)
+    typer.echo(out)

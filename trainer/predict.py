@@ -1,0 +1,179 @@
+"""What finished runs say of the test set: one pass for each model and view, kept as it is made.
+
+An interrupted prediction goes on with the passes that are missing.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from timm.data import resolve_model_data_config
+
+from schemas.components.data import Data
+from schemas.components.sources import TestRows
+from schemas.errors import UsageError
+from schemas.rundir import write_atomic
+from trainer import machine, views
+from trainer.data import loader, pixels, sources
+from trainer.data.images import Images
+from trainer.data.plan import VALIDATION
+from trainer.data.transforms import Normal
+from trainer.faults import DataFault
+from trainer.finished import Finished
+from trainer.learner import DTYPES
+from trainer.machine import Precision
+from trainer.predictions import Probabilities
+from trainer.scores import Labels
+from trainer.views import View
+
+Alive = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be predicted, by whom."""
+
+    runs: Sequence[Finished]
+    views: Sequence[View]
+    test: TestRows
+    data_root: Path
+    cache_root: Path
+    work: Path  # where finished passes are kept until all are done
+
+
+def refuse_strangers(runs: Sequence[Finished]) -> None:
+    """Answers of different classes cannot be put together."""
+    for run in runs:
+        if run.classes != runs[0].classes:
+            raise UsageError(
+                f"{runs[0].name} and {run.name} know different classes "
+                f"({len(runs[0].classes)} and {len(run.classes)})",
+                fix="predict with each of them alone",
+            )
+
+
+def said(job: Job, images: Images, alive: Alive) -> list[Probabilities]:
+    """What each run says, the mean of its views."""
+    job.work.mkdir(parents=True, exist_ok=True)
+    everything = []
+    for run in job.runs:
+        passes = [one_pass(job, run, view, images, alive) for view in job.views]
+        everything.append(np.mean(np.stack(passes), axis=0).astype(np.float32))
+    return everything
+
+
+def one_pass(job: Job, run: Finished, view: View, images: Images, alive: Alive) -> Probabilities:
+    """One model, one view, every image; from its file when it was made before."""
+    key = hashlib.sha256(f"{run.weights} {view} {images.digest}".encode()).hexdigest()[:16]
+    file = job.work / f"{run.name}-{view.name}-{key}.npy"
+    if file.exists():
+        found: Probabilities = np.load(file, allow_pickle=False)
+        return found
+    parts = []
+    for number, part in enumerate(batches_said(job, run, view, images, alive)):
+        parts.append(part)
+        alive(f"{run.name} {view.name}: {number + 1}")
+    whole: Probabilities = np.concatenate(parts)
+    packed = io.BytesIO()
+    np.save(packed, whole)
+    write_atomic(file, packed.getvalue())
+    return whole
+
+
+@torch.inference_mode()
+def batches_said(
+    job: Job, run: Finished, view: View, images: Images, alive: Alive
+) -> Iterator[Probabilities]:
+    """The probabilities of each batch."""
+    data, device = run.config.data, machine.device()
+    net = machine.place(run.net(), device)
+    look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
+    normal = Normal(look, device)
+    see = views.seen(view, data.img_size, look)
+    picture = pixels.pictures(data, images, job.cache_root, alive)
+    pictures = loader.Pictures(images, picture, run.config.seed, see, see)
+    dtype = DTYPES.get(precision(run, device))
+    places = (
+        [(VALIDATION, image) for image in range(start, min(start + size, len(images.names)))]
+        for size in [data.batch_size]
+        for start in range(0, len(images.names), size)
+    )
+    for batch, _ in loader.stream(pictures, places, data.workers, device):
+        shown = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            logits = net(normal(shown))
+        yield logits.float().softmax(1).cpu().numpy()
+
+
+def precision(run: Finished, device: torch.device) -> Precision:
+    """As the run was trained, where this device can."""
+    return machine.precision("auto", run.meta["precision"], device)
+
+
+def images_of(test: TestRows, data_root: Path) -> Images:
+    """The test set as images without answers."""
+    found = sources.test_images(test, data_root)
+    names, paths = tuple(found), tuple(found.values())
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
+        raise DataFault(f"{len(missing)} of {len(paths)} test images are missing: {named}")
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return Images(paths, (0,) * len(names), (), names, digest)
+
+
+def test_of(data: Data, run: Finished) -> TestRows:
+    """The test set that a config names."""
+    if data.test is None:
+        raise UsageError(
+            f"the config of {run.name} names no test set",
+            fix="add data.test.root=eval (and data.test.csv, .images, .image, .answer)",
+        )
+    return data.test
+
+
+# ---- handing in ----------------------------------------------------------------------------------
+
+
+def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
+    """The competition's own table with the answers filled in: its columns, its rows, its order."""
+    table = data_root / test.root / test.csv
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = list(reader.fieldnames or ())
+        rows = list(reader)
+    if len(rows) != len(answers):
+        raise DataFault(f"{table} has {len(rows)} rows and there are {len(answers)} answers")
+    columns += [] if test.answer in columns else [test.answer]
+    text = io.StringIO()
+    out = csv.DictWriter(text, columns, lineterminator="\n")
+    out.writeheader()
+    for row, answer in zip(rows, answers.tolist(), strict=True):
+        out.writerow({**row, test.answer: answer})
+    return text.getvalue().encode()
+
+
+def probabilities(images: Images, said: Probabilities) -> bytes:
+    """A row an image, a column a class: S0, S1 ..."""
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(["image", *(f"S{label}" for label in range(said.shape[1]))])
+    for name, row in zip(images.names, said.tolist(), strict=True):
+        out.writerow([name, *(f"{value:.6f}" for value in row)])
+    return text.getvalue().encode()
+
+
+def note(job: Job, way: str) -> bytes:
+    """How the answers came to be, beside them."""
+    facts = {
+        "runs": {run.name: str(run.weights) for run in job.runs},
+        "views": [view.name for view in job.views],
+        "vote": way,
+    }
+    return json.dumps(facts, indent=2).encode()
