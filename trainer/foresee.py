@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.components.model import Timm
+from schemas.components.sources import Mask
 from schemas.config import TrainConfig
 from schemas.events import Foreseen, Order
 from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of, judge, remedy
+from trainer import layers
 from trainer import model as models
 from trainer.faults import ConfigFault
 from trainer.report import Report
@@ -72,10 +74,12 @@ def first(config: TrainConfig, order: Order, classes: int, report: Report) -> No
 
 def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
     """The numbers of a config that runs; a Refusal of one that does not."""
+    classes = classes or (source.classes if isinstance(source := config.data.source, Mask) else 0)
     notes = [] if classes else [f"assumes {CLASSES} classes"]
     classes, size = classes or CLASSES, config.data.img_size
     model = build(config.model, classes, size)
     tried(config, model, classes)
+    layers.Freezer(config.model.freeze, model).learn(config.train.epochs - 1)
     free = [each for each in model.parameters() if each.requires_grad]
     if lost := size % patch(model):
         notes.append(f"{lost} of {size} px fill no patch of {patch(model)} and are lost")
