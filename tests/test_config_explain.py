@@ -133,7 +133,7 @@ def test_every_pattern_of_the_models_has_words() -> None:
         (
             {"loss": 1},
             "must be a section of keys, got 1",
-            "its keys: kind, label_smoothing, class_weights",
+            None,
         ),
         ({"model": {}}, "model.name is missing", "a config needs model.name"),
         ({"data": {"imgsize": 1}}, "unknown key 'imgsize'", "did you mean 'img_size'?"),
@@ -157,7 +157,7 @@ def test_every_pattern_of_the_models_has_words() -> None:
         (
             {"loss": {"qqq": 1}},
             "unknown key 'qqq'",
-            "known here: kind, label_smoothing, class_weights",
+            "known here: kind, label_smoothing, class_weights, beta",
         ),
         (
             {"data": {"source": {"root": "../x"}}},
@@ -291,7 +291,7 @@ def test_nearest_folds_case_and_hyphens() -> None:
         ("a.b.epochs", "did you mean 'train.epochs'?"),
         ("data.split.fald", "did you mean 'data.split.fold'?"),
         ("optim.rl", "did you mean 'optim.lr'?"),
-        ("loss.qqq", "known here: kind, label_smoothing, class_weights"),
+        ("evaluate.qqq", "known here: metric, every"),
         ("qqq.qqq", "`publisher schema` has all keys"),
     ],
 )
