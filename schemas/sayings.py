@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.components.augment import AUTO_AUGMENT
+from schemas.components.model import PART
 from schemas.components.sources import COLUMN, ORIGIN
 from schemas.components.spec import PATH
 from schemas.components.steps import EITHER
@@ -109,6 +110,7 @@ SHAPES = {
     COLUMN: "the name of a column is up to 100 characters on one line",
     ORIGIN: "an origin is up to 40 of a-z, 0-9, '.', '_' and '-', such as pseudo-0.8",
     EITHER: "a word of a-z, 0-9, '_' and '-', the same for all neighbours to choose from",
+    PART: "a part of a model by its name, such as stem, stages.0 or backbone",
     PATH: "a path is not empty and holds no control characters",
     AUTO_AUGMENT: "write a timm policy such as rand-m9-mstd0.5, 3a or augmix-m3-w3",
 }

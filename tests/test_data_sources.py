@@ -1,17 +1,21 @@
 """Folders, any table, extra rows, samplers and class weights; and the look at every image."""
 
 import csv
+import json
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.people import draw_people
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
+from support.waiting import wait_until
 
 from schemas.components.data import Data
 from schemas.components.loss import CrossEntropy
@@ -19,7 +23,7 @@ from schemas.events import ExitCode
 from schemas.rundir import RunsRoot
 from trainer import loss
 from trainer.crew import Solo
-from trainer.data import check, loader, sources, split
+from trainer.data import cache, check, loader, sources, split
 from trainer.data.images import Images
 from trainer.data.plan import Plan
 from trainer.faults import ConfigFault, DataFault
@@ -257,6 +261,42 @@ def test_broken_images_and_twins_are_all_named_before_training(
     assert "data.on_bad=skip" in caught.value.fix
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.bmp"])
+def test_a_file_that_lacks_its_last_bytes_is_broken(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)).save(path)
+    assert check.look_at(path, "1").sum
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "is broken" in check.look_at(path, "1").why
+
+
+def test_of_runs_that_begin_at_once_one_looks_and_the_others_read_its_note(tmp_path: Path) -> None:
+    images, shared = sources.read(data_of(), draw_sketches(tmp_path)), RunsRoot(tmp_path / "runs")
+    check.troubles(images, shared, lambda: None)
+    note = only_note(shared)
+    told = json.loads(note.read_text())
+    told[3] = ["is broken (said the first)", ""]
+    note.unlink()
+    beats: list[int] = []
+    with ThreadPoolExecutor() as pool:
+        with cache.locked(note.with_suffix(".lock"), lambda _: None):
+            second = pool.submit(check.troubles, images, shared, lambda: beats.append(1))
+            wait_until(lambda: len(beats) > len(images.names) or second.done())
+            note.write_text(json.dumps(told))
+        assert second.result() == {3: "is broken (said the first)"}
+
+
+def only_note(shared: RunsRoot) -> Path:
+    (note,) = shared.looked_at.glob("*.json")
+    return note
+
+
+def test_a_runs_root_without_room_costs_only_another_look(tmp_path: Path) -> None:
+    images = sources.read(data_of(), draw_sketches(tmp_path))
+    (tmp_path / "full").touch()  # no folder can be made in a file
+    assert check.troubles(images, RunsRoot(tmp_path / "full"), lambda: None) == {}
+
+
 def test_more_than_one_percent_may_not_be_skipped(tmp_path: Path) -> None:
     with pytest.raises(DataFault, match="more than the 1% that may be skipped"):
         look(bad_sketches(tmp_path), "skip")
@@ -292,8 +332,7 @@ def test_files_that_did_not_change_are_decoded_once(tmp_path: Path) -> None:
 
 def test_a_damaged_note_of_what_was_seen_is_looked_past(tmp_path: Path) -> None:
     look(draw_sketches(tmp_path))
-    (note,) = (tmp_path / "runs" / "checked").iterdir()
-    note.write_text("[[1]]")
+    only_note(RunsRoot(tmp_path / "runs")).write_text("[[1]]")
     look(tmp_path)
 
 

@@ -57,6 +57,25 @@ def test_a_use_of_the_wrong_type_does_not_stop_a_renewal(
     assert queue.renew(run_id, token).answer == "ok"
 
 
+def test_a_use_of_the_wrong_type_does_not_stop_a_claim(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    run_id = submit(queue)
+    spoil(connection, "usage:ana")
+    assert [row.id for row in queue.list()] == [run_id]
+    spoil(connection, "usage:ana")
+    assert claim(queue).run.id == run_id
+
+
+@pytest.mark.parametrize("half", [{"value": 5}, {"at": 5}, {"value": "much", "at": 5}])
+def test_half_a_use_is_none(
+    queue: Queue, connection: redis.Redis, half: dict[str, str | int]
+) -> None:
+    run_id = submit(queue)
+    connection.hset(f"{PREFIX}usage:ana", mapping=half)
+    assert claim(queue).run.id == run_id
+
+
 def test_a_log_of_the_wrong_type_can_be_asked_for(queue: Queue, connection: redis.Redis) -> None:
     run_id = submit(queue)
     connection.hset(f"{PREFIX}run:{run_id}", "log_next", 3)
@@ -228,6 +247,15 @@ def test_who_starts_over_says_with_which_attempt(queue: Queue, connection: redis
     assert [event.attempt for event in started] == [2]
 
 
+def test_a_worker_that_lives_again_after_a_boot_does_not_keep_what_it_ran_before(
+    queue: Queue,
+) -> None:
+    run_id = submit(queue)
+    claim(queue)
+    queue.announce(a_worker(boot_id="boot-2"))
+    assert queue.reap("v100:1", "boot-2", "v100") == [run_id]
+
+
 def test_a_gap_in_which_nobody_reaped_is_no_silence_of_a_root(
     queue: Queue, connection: redis.Redis
 ) -> None:
@@ -311,6 +339,15 @@ def test_an_edit_of_something_else_keeps_what_was_foreseen(queue: Queue) -> None
     assert (after.memory_mb, after.preflight) == (4096, {"peak_mb": 4000})
     before = queue.events()
     assert queue.edit(run_id, by="bo", priority=2) == after and queue.events() == before
+
+
+@pytest.mark.parametrize(("by_hand", "kept"), [(True, 4096), (False, 0)])
+def test_another_config_keeps_only_the_memory_that_a_person_has_named(
+    queue: Queue, by_hand: bool, kept: int
+) -> None:
+    run_id = submit(queue, memory_mb=4096, preflight={"peak_mb": 4000, "by_hand": by_hand})
+    after = queue.edit(run_id, by="ana", config={"model": {"name": "resnet34"}})
+    assert (after.memory_mb, after.preflight) == (kept, {})
 
 
 # ---- receipts ------------------------------------------------------------------------------------

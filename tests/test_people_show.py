@@ -71,7 +71,9 @@ def test_a_run_is_compared_with_the_best_of_its_batch(desk: Desk) -> None:
     shown = desk.queue("show", worse.run.id).out
     assert f"against {best.run.id}, the best of its batch (acc 0.750)" in shown
     assert "optim.lr 0.001 (there 0.0003)" in " ".join(shown.split())
-    assert "the best of its batch (acc 0.750)" in desk.queue("show", best.run.id).out
+    page = desk.queue("show", best.run.id)
+    assert "the best of its batch (acc 0.750)" in page.out
+    assert page.err == f"Next: queue results -b {best.run.batch}\n"
     read = json.loads(desk.queue("show", worse.run.id, "--json").out)
     assert read["best_of_batch"] == best.run.id
     assert read["differs_from_best"] == {"optim.lr": {"here": "0.001", "there": "0.0003"}}

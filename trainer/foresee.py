@@ -13,6 +13,7 @@ from schemas.components.model import Timm
 from schemas.config import TrainConfig
 from schemas.events import Foreseen, Order
 from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of, judge, remedy
+from trainer import layers
 from trainer import model as models
 from trainer.faults import ConfigFault
 from trainer.report import Report
@@ -76,6 +77,7 @@ def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
     classes, size = classes or CLASSES, config.data.img_size
     model = build(config.model, classes, size)
     tried(config, model, classes)
+    layers.Freezer(config.model.freeze, model).learn(config.train.epochs - 1)
     free = [each for each in model.parameters() if each.requires_grad]
     if lost := size % patch(model):
         notes.append(f"{lost} of {size} px fill no patch of {patch(model)} and are lost")

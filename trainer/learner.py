@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from schemas.config import TrainConfig
-from trainer import loss, optim, randomness
+from trainer import average, layers, loss, optim, randomness
 from trainer.crew import Crew, Solo
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
@@ -45,12 +45,16 @@ class Learner:
         self.model, self.crew, self.normal = model, crew or Solo(), normal
         self.forward = self.crew.wrap(model)
         self.criterion = loss.criterion(config.loss, plan.class_counts(classes), device)
+        self.freezer = layers.Freezer(config.model.freeze, model)
         self.optimizer = optim.optimizer(config.optim, self.model)
+        layers.decayed(self.optimizer, model, config.model.lr_scale_min)
         self.schedule = optim.schedule(
             config.schedule, self.optimizer, plan.steps, plan.steps_per_epoch
         )
         self.scaler = GradScaler(device.type, enabled=precision == "fp16")
         self.mix = mixer(config, classes)
+        self.average = average.of(config.train.average, model, plan.steps)
+        self.steps_per_epoch = plan.steps_per_epoch
 
     def step(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
         """One step of the optimizer; returns the loss, still on the device."""
@@ -60,8 +64,7 @@ class Learner:
         if self.mix:
             images, targets = self.mix(images, targets)
         self.crew.drift(self.seed, number)
-        if not self.model.training:  # asked first: the switch itself walks through all modules
-            self.model.train()
+        self.freezer.learn(number // self.steps_per_epoch)
         self.optimizer.zero_grad(set_to_none=True)
         total = self.crew.mean(self.backward(images, targets))
         healthy = total.isfinite()
@@ -75,6 +78,8 @@ class Learner:
             self.optimizer.found_inf = (~healthy).float()  # type: ignore[attr-defined]
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average:
+            self.average.follow(self.model, number)
         return total
 
     def backward(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -95,10 +100,16 @@ class Learner:
 
     def logits(self, images: Tensor) -> Tensor:
         """What the model says of placed images that it does not learn from."""
-        if self.model.training:
-            self.model.eval()
+        judged = self.judged
+        if judged.training:
+            judged.eval()
         with self.autocast():
-            return torch.cat([self.model(part) for part in torch.split(images, self.micro_batch)])
+            return torch.cat([judged(part) for part in torch.split(images, self.micro_batch)])
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is evaluated, and kept as the best: the average, where there is one."""
+        return self.average.model if self.average else self.model
 
     def place(self, batch: Batch) -> Batch:
         """The batch on the device; a pinned one travels while the host goes on, as bytes."""
@@ -120,9 +131,9 @@ class Learner:
 
     # ---- what a checkpoint holds -----------------------------------------------------------------
 
-    def weights(self) -> Weights:
+    def weights(self, model: nn.Module | None = None) -> Weights:
         """A copy of the weights on the host; refused when one of them is no number."""
-        weights = self.model.state_dict()
+        weights = (model or self.model).state_dict()
         finite = [value.isfinite().all() for value in weights.values() if value.is_floating_point()]
         if not torch.stack(finite).all():
             raise Diverged("the weights hold values that are no numbers", self.lr)
@@ -134,6 +145,7 @@ class Learner:
         return {
             "optimizer": optim.memory(self.optimizer, self.model),
             "scaler": self.scaler.state_dict(),
+            "average": self.weights(self.average.model) if self.average else {},
             "random": {
                 "python": random.getstate(),
                 "numpy": [kind, torch.from_numpy(np.array(words, dtype=np.int64)), *position],
@@ -147,6 +159,8 @@ class Learner:
         self.model.load_state_dict(weights)
         optim.remember(self.optimizer, self.model, memory["optimizer"])
         self.scaler.load_state_dict(memory["scaler"])
+        if self.average:  # of a run that had none, the average begins here
+            self.average.model.load_state_dict(memory.get("average") or weights)
 
 
 def mixer(config: TrainConfig, classes: int) -> Mixup | None:

@@ -19,6 +19,7 @@ from trainer.checkpoint import Checkpoint, Shelf
 from trainer.data.images import Images
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
+from trainer.ending import enough
 from trainer.faults import Diverged, Leave, Leaving
 from trainer.learner import Learner
 from trainer.metrics import Evaluation, better, evaluate
@@ -69,6 +70,7 @@ class State:
     tally: Tally
     step: int = 0
     epoch: int = 0
+    seconds: float = 0.0  # of training, in all attempts
     best: Best | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -126,7 +128,7 @@ class Loop:
     def run(self, batches: Iterator[Batch]) -> None:
         """Epoch by epoch; whoever asks us to leave gets a checkpoint at the next step boundary."""
         try:
-            while self.state.epoch < self.plan.epochs:
+            while self.state.epoch < self.plan.epochs and not self.enough():
                 self.report.alive(doing="training")
                 self.pace.begin()
                 while self.state.step < (self.state.epoch + 1) * self.plan.steps_per_epoch:
@@ -139,6 +141,19 @@ class Loop:
             if self.state.step > self.saved_step:  # a position that no checkpoint has
                 self.save()
             raise
+
+    def enough(self) -> bool:
+        """Whether no further epoch is worth it; all processes say the same."""
+        train, (seconds, *_) = self.config.train, self.learner.crew.gather(self.seconds())
+        why = enough(self.config.evaluate, self.state.rows, seconds, train.limit_s)
+        if why:
+            self.report.facts["ended_early"] = why
+            LOG.info("ends after epoch %s: %s", self.state.epoch, why)
+        return bool(why)
+
+    def seconds(self) -> float:
+        """Of training, in this attempt and in those that it goes on from."""
+        return self.state.seconds + self.pace.seconds
 
     def step(self, images: Tensor, targets: Tensor) -> None:
         loss = self.learner.step(images, targets, self.state.step)
@@ -213,7 +228,7 @@ class Loop:
         self.state.best = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
         said = Predictions.of(self.images, self.plan.validated, found.true, found.probabilities)
         more = {predictions.VALIDATION: said.packed()}
-        whole = Checkpoint(self.meta(), self.learner.weights(), more=more)
+        whole = Checkpoint(self.meta(), self.learner.weights(self.learner.judged), more=more)
         if not self.shelf.keep_best(self.state.step, whole):
             self.state.best = before
 
@@ -245,6 +260,7 @@ class Loop:
             "schema": checkpoint.SCHEMA,
             "step": self.state.step,
             "epoch": self.state.epoch,
+            "seconds": self.seconds(),
             "best": self.state.best.model_dump() if self.state.best else None,
             "best_step": self.shelf.best,
             "rows": self.state.rows,

@@ -32,9 +32,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def place(model: nn.Module, where: torch.device) -> nn.Module:
+def place(model: nn.Module, where: torch.device, compiled: bool = False) -> nn.Module:
     """The model on its device, laid out as convolutions are fastest."""
     placed: nn.Module = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compiled:
+        placed.compile()  # in its place: the names of its weights stay as they are
     return placed
 
 

@@ -28,7 +28,7 @@ class Evaluation:
 @torch.inference_mode()
 def evaluate(learner: Learner, batches: Iterable[Batch], classes: int) -> Evaluation:
     """Accuracy, macro F1 and plain cross entropy; they stay on the device until the last batch."""
-    learner.crew.align(learner.model)
+    learner.crew.align(learner.judged)
     said = [torch.empty(0, classes, device=learner.device)]
     answers = [torch.empty(0, dtype=torch.int64, device=learner.device)]
     loss = torch.zeros((), dtype=torch.float64, device=learner.device)

@@ -66,7 +66,18 @@ def create(spec: Timm, classes: int, img_size: int) -> nn.Module:
             f"{first_line(error)}",
             fix="change model or data.img_size",
         ) from error
+    if spec.grad_checkpointing:
+        checkpointed(model, spec.name)
     return model
+
+
+def checkpointed(model: nn.Module, name: str) -> None:
+    """Blocks forget what they computed, and compute it again on the way back."""
+    try:
+        model.set_grad_checkpointing(True)  # type: ignore[operator]
+    except (AttributeError, AssertionError) as error:  # timm asserts where it cannot
+        fix = "model.grad_checkpointing=false"
+        raise ConfigFault(f"{name} cannot compute its blocks twice", fix=fix) from error
 
 
 def hub_answers() -> bool:
@@ -128,7 +139,8 @@ def as_timm_would(model: nn.Module, weights: Weights) -> Weights:
 
 def heads(model: nn.Module) -> tuple[str, ...]:
     """Name prefixes of the classifier; some models have two."""
-    names: Any = model.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr, operator]
+    published: Any = getattr(model, "pretrained_cfg", {})  # somebody's own model has none
+    names = published.get("classifier") or ()
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
 
 

@@ -43,6 +43,14 @@ class Report:
     def progress(self) -> Progress:
         return Progress(**self._progress)
 
+    def begin(
+        self, rows: list[dict[str, Any]], best: Best | None, *, step: int, **progress: int
+    ) -> None:
+        """Where the run is when this attempt begins to learn; `rows` goes on growing."""
+        self.rows, self.best = rows, best
+        self.facts["started_at_step"] = step
+        self.alive(step=step, **progress)
+
     def doing(self, what: str) -> None:
         """Work begins that may be silent for long; said at once."""
         self._sent = 0.0

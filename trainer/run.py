@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, foresee, machine, model, start
+from trainer import checkpoint, foresee, layers, machine, model, start
 from trainer.crew import Crew, Solo
 from trainer.data import check, loader, pixels, sources, split, transforms
 from trainer.data.plan import Plan
@@ -84,7 +84,7 @@ def run(
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     learner = Learner(
         config,
-        machine.place(net, device),
+        machine.place(net, device, config.train.compile),
         plan,
         len(images.classes),
         device=device,
@@ -93,6 +93,7 @@ def run(
         crew=crew,
         normal=transforms.Normal(look, device),
     )
+    layers.tell(config.model, net)
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
     LOG.info("trains on %s in %s, %s at a time", where, precision, micro_batch)
     report.tell(Chosen(precision=precision, micro_batch=micro_batch))
@@ -108,9 +109,8 @@ def run(
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
     crew.insist("where to begin", (images.digest, state.step))
-    report.rows, report.best = state.rows, state.best
-    report.facts["started_at_step"] = state.step
-    report.alive(step=state.step, steps=plan.steps, epoch=state.epoch, epochs=plan.epochs)
+    progress = {"steps": plan.steps, "epoch": state.epoch, "epochs": plan.epochs}
+    report.begin(state.rows, state.best, step=state.step, **progress)
 
     # learn
     pictures = loader.Pictures(

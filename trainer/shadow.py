@@ -4,6 +4,7 @@ The very step of `trainer.learner`, its optimizer, mixing and scaler included, r
 FakeTensorMode; whatever it comes to hold is counted when it appears and when it goes.
 """
 
+import warnings
 import weakref
 from typing import Any
 
@@ -60,7 +61,9 @@ class Shadow:
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         precision: Precision = "fp16" if amp else "fp32"  # bf16 takes as much
         machine.place(model, torch.device("meta"))  # its layout: fake parameters keep theirs
-        with self._fake, self.ledger:
+        with self._fake, self.ledger, warnings.catch_warnings():
+            # a copy of the model, for its average, asks fake buffers where they are
+            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
             for part in model.modules():  # each once: a shared one cannot be converted again
                 part.to_empty(device="cpu", recurse=False)
             self.learner = Learner(
@@ -72,6 +75,8 @@ class Shadow:
                 precision=precision,
                 micro_batch=1,
             )
+            self.last = config.train.epochs - 1  # its epoch and its step: least is frozen then
+            self.learner.freezer.learn(self.last)
             self._first_step()
 
     def _first_step(self) -> None:
@@ -91,5 +96,5 @@ class Shadow:
             batch = torch.zeros(parts * images, 3, self.size, self.size)
             answers = torch.zeros(parts * images, dtype=torch.long)
             self.ledger.peak = self.ledger.now
-            self.learner.step(batch, answers, 1)
+            self.learner.step(batch, answers, self.last)
         return self.ledger.peak / 2**20

@@ -67,8 +67,16 @@ def show(
         return
     console.out(page_lines(page, console.width()))
     if record.state is not State.FAILED:  # whose page begins with what to do
-        each = [f"queue why {record.id}"] if record.state is State.QUEUED else []
-        console.talk([f"Next: {'    '.join([*each, *next_commands(record)])}"])
+        console.talk([f"Next: {'    '.join(_next(record))}"])
+
+
+def _next(run: Run) -> list[str]:
+    """What to type now; this page itself is no answer."""
+    if run.state is State.QUEUED:
+        return [f"queue why {run.id}", *next_commands(run)]
+    if run.state is State.FINISHED:
+        return [f"queue results -b {run.batch}" if run.batch else "queue results"]
+    return next_commands(run)
 
 
 def _rival(queue: Queue, run: Run) -> Run | None:

@@ -1,8 +1,48 @@
 """How long, how exactly, how safely; and what a good model is."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from schemas.components.spec import Count, NonNegative, Positive, Spec, Switch, Whole
+from pydantic import Field
+
+from schemas.components.spec import (
+    BelowOne,
+    Count,
+    NonNegative,
+    Part,
+    Positive,
+    Spec,
+    Switch,
+    Whole,
+)
+
+Metric = Literal["accuracy", "macro_f1", "loss"]
+
+
+class NoAverage(Spec):
+    """The weights as they are."""
+
+    kind: Literal["none"] = "none"
+
+
+class Ema(Spec):
+    """An exponential moving average of the weights is what is evaluated and kept."""
+
+    kind: Literal["ema"] = "ema"
+    decay: BelowOne = 0.9998
+    """How much of the average stays at each step."""
+    warmup: Switch = True
+    """Less stays in the first steps, 1 - (1 + step) ** -2/3: a short run needs it."""
+
+
+class Swa(Spec):
+    """The plain mean of the weights of the last steps is what is evaluated and kept."""
+
+    kind: Literal["swa"] = "swa"
+    start: Part = 0.75
+    """From this part of the run on."""
+
+
+Average = Annotated[NoAverage | Ema | Swa, Field(discriminator="kind")]
 
 
 class Loop(Spec):
@@ -16,6 +56,12 @@ class Loop(Spec):
     """auto: bf16 where the GPU has it, fp16 with a scaler on a V100, fp32 on the CPU."""
     clip_norm: NonNegative = 0.0
     """Gradient norm limit; 0 is off."""
+    average: Average = Field(default_factory=NoAverage)
+    """Of the weights, over steps."""
+    compile: Switch = False
+    """Let torch.compile write kernels of its own for the model: minutes at the start of a run."""
+    limit_s: NonNegative = 0.0
+    """Seconds of training after which no further epoch begins; 0 is off."""
     deterministic: Switch = False
     """Also choose only kernels that repeat bit by bit on a GPU."""
     log_every: Count = 10
@@ -31,7 +77,11 @@ class Loop(Spec):
 class Evaluate(Spec):
     """What a good model is."""
 
-    metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    metric: Metric = "accuracy"
     """Which value picks the best epoch."""
     every: Count = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
+    patience: Whole = 0
+    """Evaluations in a row without a better value before the run is finished; 0 is off."""
+    patience_metric: Metric | None = None
+    """Which value must get better; left out: the one that picks the best epoch."""

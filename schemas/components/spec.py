@@ -23,6 +23,7 @@ NonNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
 BelowOne = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1)]
 Part = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1)]
+Portion = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1)]
 Switch = Annotated[bool, Field(strict=True)]
 
 

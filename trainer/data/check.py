@@ -18,6 +18,7 @@ from typing import Literal
 from PIL import Image
 
 from schemas.rundir import RunsRoot, write_atomic
+from trainer.data.cache import locked
 from trainer.data.images import Images, enumerate_some
 from trainer.faults import DataFault
 
@@ -69,10 +70,7 @@ def troubles(images: Images, shared: RunsRoot, alive: Alive) -> dict[int, str]:
         alive()
         facts.append(facts_of(path))
     note = shared.checked(key_of(images.names, facts))
-    seen = remembered(note, len(facts)) or look(images.paths, facts, alive)
-    if not any(each.why.startswith(PASSING) for each in seen):
-        remember(note, seen)
-    return dict(sorted(judged(images, seen)))
+    return dict(sorted(judged(images, look_once(note, images.paths, facts, alive))))
 
 
 def judged(images: Images, seen: Sequence[Seen]) -> Iterator[tuple[int, str]]:
@@ -84,6 +82,21 @@ def judged(images: Images, seen: Sequence[Seen]) -> Iterator[tuple[int, str]]:
             yield index, seen[index].why
         elif (first := first_with.setdefault(seen[index].sum, index)) != index:
             yield index, f"is the same picture as {names[first]}"
+
+
+def look_once(note: Path, paths: Sequence[Path], facts: Sequence[str], alive: Alive) -> list[Seen]:
+    """What is in the files; of runs that begin at once, one looks and the others read its note."""
+    if seen := remembered(note, len(facts)):
+        return seen
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        with locked(note.with_suffix(".lock"), lambda _: alive()):
+            seen = remembered(note, len(facts)) or look(paths, facts, alive)
+            if not any(each.why.startswith(PASSING) for each in seen):
+                write_atomic(note, json.dumps([[each.why, each.sum] for each in seen]).encode())
+    except OSError as error:  # without room for the note the next run looks again
+        LOG.warning("cannot remember that the images were looked at: %s", error)
+    return seen or look(paths, facts, alive)
 
 
 # ---- one file ------------------------------------------------------------------------------------
@@ -151,14 +164,3 @@ def remembered(note: Path, files: int) -> list[Seen]:
     except (OSError, ValueError, TypeError):
         return []
     return seen if len(seen) == files else []
-
-
-def remember(note: Path, seen: Sequence[Seen]) -> None:
-    """Keep it for the next run; without room for it, the next run looks again."""
-    if note.exists():
-        return
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(note, json.dumps([[each.why, each.sum] for each in seen]).encode())
-    except OSError as error:
-        LOG.warning("cannot remember that the images were looked at: %s", error)
