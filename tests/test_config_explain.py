@@ -291,7 +291,7 @@ def test_nearest_folds_case_and_hyphens() -> None:
         ("a.b.epochs", "did you mean 'train.epochs'?"),
         ("data.split.fald", "did you mean 'data.split.fold'?"),
         ("optim.rl", "did you mean 'optim.lr'?"),
-        ("evaluate.qqq", "known here: metric, every"),
+        ("mix.qqq", "known here: mixup, cutmix, prob, switch_prob"),
         ("qqq.qqq", "`publisher schema` has all keys"),
     ],
 )
