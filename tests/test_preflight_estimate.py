@@ -142,3 +142,11 @@ def test_models_that_share_modules_or_learn_a_query_are_no_exception(name: str) 
 
 def test_a_fault_of_our_own_is_an_answer() -> None:
     assert answer(Ask(config={"broken": 1})).failed.startswith("ValidationError: ")
+
+
+def test_the_mask_layout_says_its_classes_without_its_data() -> None:
+    masks = TrainConfig.model_validate(
+        {"model": {"name": "resnet18"}, "data": {"source": {"kind": "mask", "task": "age"}}}
+    )
+    seen = foresee(masks)
+    assert seen.classes == 3 and not seen.notes

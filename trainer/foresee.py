@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from schemas.components.model import Timm
+from schemas.components.sources import Mask
 from schemas.config import TrainConfig
 from schemas.events import Foreseen, Order
 from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of, judge, remedy
@@ -73,6 +74,7 @@ def first(config: TrainConfig, order: Order, classes: int, report: Report) -> No
 
 def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
     """The numbers of a config that runs; a Refusal of one that does not."""
+    classes = classes or (source.classes if isinstance(source := config.data.source, Mask) else 0)
     notes = [] if classes else [f"assumes {CLASSES} classes"]
     classes, size = classes or CLASSES, config.data.img_size
     model = build(config.model, classes, size)
