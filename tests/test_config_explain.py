@@ -27,7 +27,15 @@ BOUNDS = {
     "max_length": "string_too_long",
     "pattern": "string_pattern_mismatch",
 }
-SILENT = {"default", "nullable", "model-fields", "model-field", "no-info"}
+SILENT = {
+    "definitions",
+    "definition-ref",
+    "default",
+    "nullable",
+    "model-fields",
+    "model-field",
+    "no-info",
+}
 UNION = {"union_tag_invalid", "union_tag_not_found", "model_attributes_type"}
 BY_HAND = {"missing", "extra_forbidden", "model_type", *UNION}
 
