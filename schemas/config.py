@@ -14,7 +14,7 @@ from schemas import contradictions
 from schemas.components.augment import Augment, Mix, TimmAugment
 from schemas.components.data import Data
 from schemas.components.loop import Evaluate, Loop
-from schemas.components.loss import CrossEntropy
+from schemas.components.loss import CrossEntropy, Loss
 from schemas.components.model import Timm
 from schemas.components.optim import AdamW, Cosine
 from schemas.components.spec import Spec, Whole
@@ -44,7 +44,7 @@ class TrainConfig(Spec):
     """What learns."""
     data: Data = Data()
     """What it learns from."""
-    loss: CrossEntropy = CrossEntropy()
+    loss: Loss = Field(default_factory=CrossEntropy)
     """What it minimises."""
     optim: AdamW = AdamW()
     """How it steps."""
@@ -87,6 +87,7 @@ class TrainConfig(Spec):
             *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),
+            *contradictions.of_the_loss(self.loss, self.data.source),
         ]
 
 

@@ -7,9 +7,10 @@ from schemas import timm_models
 from schemas.components.augment import Augment, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
+from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Timm
 from schemas.components.optim import Cosine
-from schemas.components.sources import Csv, Extra, Mask, knows_people
+from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 
 
@@ -138,6 +139,20 @@ def of_the_model(model: Timm, size: int) -> Iterator[Contradiction]:
             yield Contradiction(f"model.{option}", refusal[0], ("model.name",), refusal[1])
     if refusal := timm_models.refusal_of_size(model.name, size):
         yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
+
+
+def of_the_loss(loss: Loss, source: Source) -> Iterator[Contradiction]:
+    """Distances between classes that stand in no order."""
+    if not isinstance(source, Mask) or source.task == "age":
+        return
+    parts = {"loss": loss}
+    if isinstance(loss, Sum):
+        parts = {f"loss.parts.{n}.loss": part.loss for n, part in enumerate(loss.parts)}
+    for key, part in parts.items():
+        if isinstance(part, MeanSquares | Ordinal):
+            text = f"{part.kind} is for classes in an order, those of task {source.task} have none"
+            help = "write task: age, or another loss"
+            yield Contradiction(f"{key}.kind", text, ("data.source.task",), help)
 
 
 def of_the_crops(augment: Augment) -> Iterator[Contradiction]:

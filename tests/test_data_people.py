@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from support.people import draw_people
-from support.trainers import order_for, tiny, train
+from support.trainers import folder_of, order_for, tiny, train
 
 from schemas.config import TrainConfig
-from trainer.data import mask, sources, split
+from schemas.events import ExitCode
+from trainer.data import mask, prepare, sources, split
 from trainer.data.images import Images
-from trainer.faults import DataFault
+from trainer.faults import DataFault, Leave
 
 
 def data_of(**source: Any) -> TrainConfig:
@@ -182,3 +183,43 @@ def test_a_split_by_image_scores_far_above_ours_by_person(tmp_path: Path) -> Non
         scores[by] = train(order_for(tmp_path / by, data, config)).metrics["macro_f1"]
     assert scores["image_leaking_persons"] > 0.85
     assert scores["auto"] < 0.65
+
+
+class LeaveAtCheck(Leave):
+    """A wish to leave that is there from the so-manieth look on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left = number
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.ask("the test")
+        super().check()
+
+
+def test_draws_of_images_labels_and_steps_go_on_exactly_where_a_run_was_left(
+    tmp_path: Path,
+) -> None:
+    """Sampler, doubtful labels, mixed people and steps: the end knows of no interruption."""
+    data = draw_people(tmp_path / "data", people=24)
+    prepare.mix_people(data / "train" / "images", data / "mixed", 60, 1, lambda items, *_: items)
+    config = tiny(
+        data__source={"kind": "mask", "task": "age", "soft_age": 5.0},
+        data__extra=[{"origin": "mixed", "images": "mixed"}],
+        data__sampler={"kind": "imbalanced"},
+        data__batch_size=16,
+        loss__class_weights="balanced",
+        augment={"kind": "steps", "steps": [{"kind": "elastic"}, {"kind": "noise"}]},
+        train__epochs=2,
+    )
+    images = len(sources.read(config.data, data).names)
+    whole = train(order_for(tmp_path / "whole", data, config))
+    first = order_for(tmp_path / "run", data, config)
+    left = train(first, leave=LeaveAtCheck(2 * images + 16))
+    assert left.exit_code == ExitCode.SAVED and 8 < left.step < whole.step
+    (saved,) = folder_of(first).checkpoints.glob(f"step-{left.step}")
+    second = train(order_for(tmp_path / "run", data, config, resume=str(saved)))
+    ends = [each.facts["final_weights_sha256"] for each in (whole, second)]
+    assert whole.exit_code == ExitCode.FINISHED and ends[0] == ends[1]

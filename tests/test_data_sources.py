@@ -217,7 +217,7 @@ def _never(_: object) -> Any:
 
 def test_balanced_weights_count_each_class_alike_however_the_batch_is_cut() -> None:
     counts = [30, 10]
-    criterion = loss.criterion(CrossEntropy(class_weights="balanced"), False, counts, CPU)
+    criterion = loss.criterion(CrossEntropy(class_weights="balanced"), counts, CPU)
     assert torch.allclose(loss.balanced(counts), torch.tensor([2 / 3, 2.0]))
     logits, targets = torch.randn(8, 2), torch.tensor([0] * 6 + [1] * 2)
     whole = criterion(logits, targets)

@@ -7,6 +7,7 @@ import timm
 import torch
 from huggingface_hub import constants as hub
 from safetensors.torch import save_file
+from timm.data.mixup import mixup_target
 from timm.loss import SoftTargetCrossEntropy
 
 from schemas.components.loss import CrossEntropy
@@ -115,6 +116,8 @@ def test_an_earlier_attempts_choice_is_repeated_where_the_machine_can() -> None:
 
 
 def test_the_loss_of_mixed_targets_is_timms() -> None:
-    logits, targets = torch.randn(6, 4), torch.rand(6, 4).softmax(1)
-    mixed = loss.criterion(CrossEntropy(label_smoothing=0.1), True, [], torch.device("cpu"))
-    assert torch.allclose(mixed(logits, targets), SoftTargetCrossEntropy()(logits, targets))
+    logits, targets = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 3, 0])
+    ours = mixup_target(targets, 4, lam=0.3)
+    theirs = mixup_target(targets, 4, lam=0.3, smoothing=0.1)
+    mixed = loss.criterion(CrossEntropy(label_smoothing=0.1), [1] * 4, torch.device("cpu"))
+    assert torch.allclose(mixed(logits, ours), SoftTargetCrossEntropy()(logits, theirs))

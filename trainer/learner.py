@@ -44,9 +44,7 @@ class Learner:
         self.seed, self.lr, self.clip_norm = config.seed, config.optim.lr, config.train.clip_norm
         self.model, self.crew, self.normal = model, crew or Solo(), normal
         self.forward = self.crew.wrap(model)
-        self.criterion = loss.criterion(
-            config.loss, config.mix.on, plan.class_counts(classes), device
-        )
+        self.criterion = loss.criterion(config.loss, plan.class_counts(classes), device)
         self.freezer = layers.Freezer(config.model.freeze, model)
         self.optimizer = optim.optimizer(config.optim, self.model)
         layers.decayed(self.optimizer, model, config.model.lr_scale_min)
@@ -174,6 +172,6 @@ def mixer(config: TrainConfig, classes: int) -> Mixup | None:
         cutmix_alpha=config.mix.cutmix,
         prob=config.mix.prob,
         switch_prob=config.mix.switch_prob,
-        label_smoothing=config.loss.label_smoothing,
+        label_smoothing=0.0,  # the loss smooths
         num_classes=classes,
     )

@@ -8,6 +8,7 @@ import typer
 
 from schemas.config import TrainConfig
 from schemas.document import SWEEP
+from schemas.nearest import sections
 from schemas.rundir import write_atomic
 from schemas.sweep import FORMS
 
@@ -43,4 +44,15 @@ def json_schema() -> str:
     """The text of the schema; the same for the same models."""
     described: dict[str, Any] = TrainConfig.model_json_schema()
     described["properties"][SWEEP] = SWEEP_SECTION
+    tell_kinds_apart(described["$defs"])
     return json.dumps({"$schema": DIALECT, **described}, indent=2) + "\n"
+
+
+def tell_kinds_apart(specs: dict[str, Any]) -> None:
+    """A part without `kind` is of the default kind: all others must say theirs, or it would seem
+    to be several at once."""
+    meant = (section.spec(None) for section in sections().values())
+    defaults = {spec.__name__ for spec in meant if spec}
+    for name, spec in specs.items():
+        if "kind" in spec.get("properties", {}) and name not in defaults:
+            spec["required"] = ["kind", *spec.get("required", ())]

@@ -1,8 +1,12 @@
-"""What is minimised."""
+"""What is minimised. All take softmax heads of one answer an image, mixed answers too."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from schemas.components.spec import BelowOne, Spec
+from pydantic import Field
+
+from schemas.components.spec import BelowOne, NonNegative, Part, Positive, Spec
+
+ClassWeights = Literal["none", "balanced", "effective"]
 
 
 class CrossEntropy(Spec):
@@ -11,5 +15,121 @@ class CrossEntropy(Spec):
     kind: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: BelowOne = 0.0
     """How much of the target is spread over all classes."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: a class counts by the inverse of how many training images it has."""
+    class_weights: ClassWeights = "none"
+    """balanced: a class counts by the inverse of how many training images it has; effective: of
+    how many different ones, as `beta` says."""
+    beta: BelowOne = 0.999
+    """Of `effective`: n images are worth (1 - beta^n) / (1 - beta) different ones."""
+
+
+class Focal(Spec):
+    """Cross entropy in which images that are already right count less: (1 - p)^gamma."""
+
+    kind: Literal["focal"] = "focal"
+    gamma: NonNegative = 2.0
+    """How much less; 0 is cross entropy."""
+    label_smoothing: BelowOne = 0.0
+    """How much of the target is spread over all classes."""
+    class_weights: ClassWeights = "none"
+    """balanced: a class counts by the inverse of how many training images it has; effective: of
+    how many different ones, as `beta` says."""
+    beta: BelowOne = 0.999
+    """Of `effective`: n images are worth (1 - beta^n) / (1 - beta) different ones."""
+
+
+class ClassBalancedFocal(Spec):
+    """A sigmoid focal loss for each class; classes weigh by the inverse of their effective number,
+    which over all classes has the mean 1."""
+
+    kind: Literal["class_balanced_focal"] = "class_balanced_focal"
+    gamma: NonNegative = 2.0
+    """How much less counts what is already right."""
+    beta: BelowOne = 0.9
+    """n images are worth (1 - beta^n) / (1 - beta) different ones."""
+
+
+class SoftF1(Spec):
+    """1 - macro F1, counted with probabilities over the images that go through the model at once:
+    with train.accumulate, and on several GPUs, it is the mean of as many parts."""
+
+    kind: Literal["f1"] = "f1"
+    eps: Positive = 1e-7
+    """The denominators' floor."""
+
+
+class SymmetricCrossEntropy(Spec):
+    """Cross entropy and, against wrong labels, its reverse: that of the labels under the model."""
+
+    kind: Literal["symmetric"] = "symmetric"
+    alpha: NonNegative = 0.1
+    """The weight of cross entropy."""
+    beta: NonNegative = 1.0
+    """The weight of its reverse."""
+    floor: Part = 1e-4
+    """What a label says of the classes that it does not name: it has a logarithm."""
+
+
+class BinaryCrossEntropy(Spec):
+    """A yes or no for each class by itself, the mean over all of them."""
+
+    kind: Literal["bce"] = "bce"
+    label_smoothing: BelowOne = 0.0
+    """How much of the target is spread over all classes."""
+
+
+class MeanSquares(Spec):
+    """For classes in an order: the square of how far the expected class number is from the true
+    one."""
+
+    kind: Literal["mse"] = "mse"
+
+
+class Ordinal(Spec):
+    """For classes in an order: the mean square between the two cumulative distributions, the
+    squared earth mover's distance."""
+
+    kind: Literal["ordinal"] = "ordinal"
+
+
+Single = Annotated[
+    CrossEntropy
+    | Focal
+    | ClassBalancedFocal
+    | SoftF1
+    | SymmetricCrossEntropy
+    | BinaryCrossEntropy
+    | MeanSquares
+    | Ordinal,
+    Field(discriminator="kind"),
+]
+
+
+class Share(Spec):
+    """One of the losses of a sum."""
+
+    weight: Positive = 1.0
+    """What it counts."""
+    loss: Single = Field(default_factory=CrossEntropy)
+    """What is counted."""
+
+
+class Sum(Spec):
+    """Several losses, each with its weight."""
+
+    kind: Literal["sum"] = "sum"
+    parts: Annotated[tuple[Share, ...], Field(min_length=1)]
+    """What is added up."""
+
+
+Loss = Annotated[
+    CrossEntropy
+    | Focal
+    | ClassBalancedFocal
+    | SoftF1
+    | SymmetricCrossEntropy
+    | BinaryCrossEntropy
+    | MeanSquares
+    | Ordinal
+    | Sum,
+    Field(discriminator="kind"),
+]

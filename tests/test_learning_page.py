@@ -1,0 +1,20 @@
+"""docs/learning.md: every row is valid, and a run can be built of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from schemas.source import read
+
+PAGE = (Path(__file__).parents[1] / "docs" / "learning.md").read_text()
+PIECES = re.findall(r"^\|[^|]+\| `([^`]+)` \|$", PAGE, re.M)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_every_row_of_the_page_says_something_to_a_config(piece: str) -> None:
+    base = read("model: {name: test_vit}", "base.yaml").config
+    said = read(f"model: {{name: test_vit}}\n{piece}", "docs/learning.md").config
+    section = piece.partition(":")[0]
+    default = "cross_entropy}", "adamw}", "cosine}"
+    assert getattr(said, section) != getattr(base, section) or piece.endswith(default)
