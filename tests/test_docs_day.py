@@ -24,8 +24,8 @@ WRITE = bool(os.environ.get("TRAINQ_WRITE_DOCS"))
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    server = TestServer(tmp_path / "srv").start()
     desk = Path(mkdtemp(prefix="day-", dir="/tmp"))  # as long each time: lines are cut alike
+    server = TestServer(desk / "srv").start()
     draw_sketches(desk / "data/sketch", classes=4, each=16)
     env = {
         "REDIS_URL": server.url,

@@ -217,7 +217,7 @@ def test_what_was_measured_is_kept_however_it_ended() -> None:
     failed = judge(a_run(), Facts(code=5, result=a_result(5, facts=facts)))
     assert (failed.peak_mb, failed.data_fingerprint) == (812, "abc")
     done = judge(a_run(), Facts(code=0, result=a_result(facts=facts, metrics={"loss": 1.0})))
-    assert done.result == {"loss": 1.0, "split": "s"} and done.peak_mb == 812
+    assert done.result == {"loss": 1.0, "split": "s", "weights": "best"} and done.peak_mb == 812
 
 
 def test_a_gather_over_fewer_folds_says_so_in_its_one_line() -> None:
