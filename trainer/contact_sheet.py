@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from timm.data import resolve_model_data_config
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from schemas.config import TrainConfig
 from trainer import foresee, randomness
@@ -123,7 +124,7 @@ def mixed_cells(
     mix = mixer(config, len(classes))
     assert mix is not None
     for pair in pairs:
-        images, labels = loader.default_collate([readable(pictures[place]) for place in pair])
+        images, labels = default_collate([readable(pictures[place]) for place in pair])
         step = pair[0][0] * plan.steps_per_epoch
         randomness.settle(randomness.stream(config.seed, "step", step), devices=False)
         mixed, targets = mix(normal(images), labels)

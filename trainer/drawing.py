@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 SIDE, GAP, LINE, NAME = 144, 8, 16, 160  # pixels: a picture, between two, a line of text, a name
 LINES = 2  # of words below a picture
 PAPER, INK, FAINT, EDGE = (255, 255, 255), (20, 20, 20), (110, 110, 110), (200, 200, 200)
@@ -46,14 +47,14 @@ def height_of(strip: Strip) -> int:
     return SIDE + LINES * LINE + GAP + (LINE if strip.heads else 0)
 
 
-def draw(made: Image.Image, strip: Strip, top: int, font: ImageFont.FreeTypeFont) -> None:
+def draw(made: Image.Image, strip: Strip, top: int, font: Font) -> None:
     """One row of pictures."""
     pen = ImageDraw.Draw(made)
     below = top + (LINE if strip.heads else 0)
     for number, head in enumerate(strip.heads):
         pen.text((left_of(number), top), fitted(head, SIDE, font), FAINT, font)
-    for number, line in enumerate(broken(strip.name, NAME - 2 * GAP, font)[: SIDE // LINE]):
-        pen.text((GAP, below + number * LINE), line, INK, font)
+    for row, line in enumerate(broken(strip.name, NAME - 2 * GAP, font)[: SIDE // LINE]):
+        pen.text((GAP, below + row * LINE), line, INK, font)
     for number, cell in enumerate(strip.cells):
         if cell is None:
             continue
@@ -61,8 +62,8 @@ def draw(made: Image.Image, strip: Strip, top: int, font: ImageFont.FreeTypeFont
         shown = enlarged(cell.picture)
         made.paste(shown, (left, below))
         pen.rectangle((left - 1, below - 1, left + shown.width, below + shown.height), None, EDGE)
-        for line, words in enumerate(broken(cell.words, SIDE, font)[:LINES]):
-            pen.text((left, below + SIDE + line * LINE), words, FAINT, font)
+        for row, line in enumerate(broken(cell.words, SIDE, font)[:LINES]):
+            pen.text((left, below + SIDE + row * LINE), line, FAINT, font)
 
 
 def left_of(column: int) -> int:
@@ -76,7 +77,7 @@ def enlarged(picture: Image.Image) -> Image.Image:
     return ImageOps.contain(picture.convert("RGB"), (SIDE, SIDE), way)
 
 
-def fitted(words: str, width: int, font: ImageFont.FreeTypeFont) -> str:
+def fitted(words: str, width: int, font: Font) -> str:
     """As much of the words as there is room for."""
     if font.getlength(words) <= width:
         return words
@@ -87,7 +88,7 @@ def fitted(words: str, width: int, font: ImageFont.FreeTypeFont) -> str:
     )
 
 
-def broken(words: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+def broken(words: str, width: int, font: Font) -> list[str]:
     """Words in lines, of which none is wider."""
     lines = [""]
     for letter in words:
