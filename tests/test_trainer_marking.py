@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from sklearn.metrics import f1_score
+from support.judged import draw_place, small, train_run
 from typer.testing import CliRunner, Result
 
+from trainer import predictions
 from trainer.by_hand import app
 
 TRUTH = "ImageID,ans,person\n" + "".join(f"{n}.jpg,{n % 3},p{n // 2}\n" for n in range(12))
@@ -87,3 +90,56 @@ def test_what_cannot_be_marked_is_one_line_that_says_why(
 def test_a_column_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     marked = mark(tmp_path, given(), "--by", "face")
     assert marked.exit_code == 2 and "--by face" in marked.stderr
+
+
+# ---- a run ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the 18 classes of drawn people."""
+    place = draw_place(tmp_path_factory.mktemp("place"))
+    data = {**small(), "source": {"kind": "mask", "root": "mask"}, "test": None}
+    train_run(place, "people", data=data, train__epochs=1)
+    return place / "runs"
+
+
+def test_a_run_is_marked_by_what_it_said_of_people_it_had_not_seen(runs: Path) -> None:
+    marked = CliRunner().invoke(app, ["score", str(runs / "people")])
+    assert marked.exit_code == 0, marked.output
+    assert "95% intervals by drawing 6 people" in marked.stdout
+    for word in ("top-5", "ECE", "% sure", "MOST CONFUSED", " taken for ", "male female"):
+        assert word in marked.stdout
+    assert max(map(len, marked.stdout.splitlines())) <= 80
+
+
+def test_its_record_has_the_confusion_matrix_and_every_task_by_itself(runs: Path) -> None:
+    found = json.loads(CliRunner().invoke(app, ["score", str(runs / "people"), "--json"]).stdout)
+    said = predictions.of_run(runs / "people")
+    guessed = said.probabilities.argmax(1)
+    assert sum(cell["images"] for cell in found["confusion"]) == len(said.true) == 42
+    right = sum(c["images"] for c in found["confusion"] if c["true"] == c["answer"])
+    assert found["scores"]["accuracy"]["value"] == pytest.approx(right / 42)
+    mask, gender, age = found["tasks"].values()
+    for task, mine in (
+        (mask, lambda c: c // 6),
+        (gender, lambda c: c // 3 % 2),
+        (age, lambda c: c % 3),
+    ):
+        true, answer = mine(said.true), mine(guessed)
+        assert task["accuracy"] == pytest.approx((true == answer).mean())
+        assert task["macro_f1"] == pytest.approx(f1_score(true, answer, average="macro"))
+    assert 0 <= found["calibration"]["error"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["people", "people"], 2, "is a run and is marked alone"),
+        (["nowhere"], 2, "nowhere is no run's folder"),
+        (["."], 3, "is no run's folder"),
+    ],
+)
+def test_what_is_no_run_is_one_line(runs: Path, words: list[str], code: int, said: str) -> None:
+    marked = CliRunner().invoke(app, ["score", *(str(runs / word) for word in words)])
+    assert marked.exit_code == code and said in marked.stderr.splitlines()[0]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from trainer import scores
 
@@ -38,7 +39,44 @@ def test_scores_are_those_of_scikit_learn(drawn: tuple[scores.Labels, scores.Num
         assert np.allclose(mine, theirs)
     for k in (1, 3, 5):
         best = sk.top_k_accuracy_score(true, probabilities, k=k, labels=labels)
-        assert scores.top_k(probabilities, true, k) == pytest.approx(best)
+        assert scores.among(probabilities, true, k).mean() == pytest.approx(best)
+
+
+@settings(max_examples=100, deadline=None)
+@given(answers())
+def test_the_curve_of_calibration_is_that_of_scikit_learn(
+    drawn: tuple[scores.Labels, scores.Numbers],
+) -> None:
+    true, probabilities = drawn
+    right, sure = probabilities.argmax(1) == true, probabilities.max(1)
+    share, mean = calibration_curve(right, sure, n_bins=15)
+    found = scores.calibration(probabilities, true)
+    filled = found.images > 0
+    assert np.allclose(found.accuracy[filled], share)
+    assert np.allclose(found.confidence[filled], mean)
+    gap = (np.abs(share - mean) * found.images[filled]).sum() / len(true)
+    assert found.error == pytest.approx(gap)
+    assert found.mean_confidence == pytest.approx(sure.mean())
+
+
+@settings(max_examples=50, deadline=None)
+@given(answers())
+def test_confused_pairs_are_those_of_the_matrix_the_most_frequent_first(
+    drawn: tuple[scores.Labels, scores.Numbers],
+) -> None:
+    true, probabilities = drawn
+    matrix = sk.confusion_matrix(true, probabilities.argmax(1), labels=list(range(CLASSES)))
+    pairs = scores.confused(matrix, CLASSES**2)
+    assert all(matrix[one, other] == times and one != other for one, other, times in pairs)
+    assert [times for *_, times in pairs] == sorted((n for *_, n in pairs), reverse=True)
+    assert sum(times for *_, times in pairs) == len(true) - np.trace(matrix)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_accuracy_where_it_is_one() -> None:
+    dice = np.random.default_rng(5)
+    true, guessed, people = dice.integers(0, 3, (3, 200))
+    by_mean = scores.of_mean(true == guessed, people)
+    assert by_mean == scores.intervals(true, guessed, people, 3)["accuracy"]
 
 
 def test_confidence_that_keeps_its_word_has_no_error_and_boasting_has() -> None:

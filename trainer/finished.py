@@ -8,12 +8,11 @@ from typing import Any
 from torch import nn
 
 from schemas.config import TrainConfig
-from schemas.errors import NotFound
-from schemas.events import ExitCode
 from schemas.rundir import RunDir
 from schemas.source import load
 from trainer import checkpoint, model
 from trainer.faults import DataFault
+from trainer.folders import finished_attempt
 from trainer.start import bare
 
 
@@ -43,14 +42,8 @@ class Finished:
 
 def find(folder: Path) -> Finished:
     """The finished run of a folder."""
-    run_dir = RunDir(folder.resolve())
-    if not run_dir.config.is_file():
-        raise NotFound(f"{folder} is no run's folder", fix="name a folder below TRAINQ_RUNS")
-    for result in sorted(run_dir.attempts.glob("*/result.json"), reverse=True):
-        attempt = run_dir.attempt(result.parent.name)
-        if json.loads(result.read_text())["exit_code"] == ExitCode.FINISHED:
-            if why := checkpoint.damage(attempt.best):
-                raise DataFault(f"the best weights of {folder} are damaged: {why}")
-            meta = json.loads((attempt.best / checkpoint.META).read_text())
-            return Finished(run_dir.path, load(run_dir.config).config, meta, attempt.best)
-    raise NotFound(f"the run in {folder} has not finished", fix="only finished runs have weights")
+    attempt, run_dir = finished_attempt(folder), RunDir(folder.resolve())
+    if why := checkpoint.damage(attempt.best):
+        raise DataFault(f"the best weights of {folder} are damaged: {why}")
+    meta = json.loads((attempt.best / checkpoint.META).read_text())
+    return Finished(run_dir.path, load(run_dir.config).config, meta, attempt.best)

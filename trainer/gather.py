@@ -17,7 +17,7 @@ from schemas.run import Best, State
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
 from trainer import machine, predictions
 from trainer.faults import DataFault
-from trainer.predictions import VALIDATION
+from trainer.predictions import OUT_OF_FOLD, VALIDATION
 from trainer.report import Report
 
 LOG = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def out_of_fold(
         return {}, f"predictions of {numbers} are not on this host" if away else ""
     together = predictions.merged([predictions.read(file) for file in files])
     attempt.predictions.mkdir(exist_ok=True)
-    write_atomic(attempt.predictions / "out_of_fold.npz", together.packed())
+    write_atomic(attempt.predictions / OUT_OF_FOLD, together.packed())
     write_atomic(attempt.predictions / "out_of_fold.csv", together.table())
     values, likely = together.scored()
     told = likely["accuracy"]

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import count
+from schemas.errors import NotFound, count
 from trainer import scores
 from trainer.data.images import Images, enumerate_some
 from trainer.data.split import Indices
 from trainer.faults import DataFault
+from trainer.folders import finished_attempt
 from trainer.scores import Interval, Labels
 
 VALIDATION = "validation.npz"  # beside the best weights
+OUT_OF_FOLD = "out_of_fold.npz"  # what a k-fold's runs said, each of what it had not seen
 Probabilities = npt.NDArray[np.float32]
 
 
@@ -87,6 +89,17 @@ def read(path: Path) -> Predictions:
             )
     except (OSError, ValueError, KeyError) as error:
         raise DataFault(f"cannot read predictions from {path}: {error}") from error
+
+
+def of_run(folder: Path) -> Predictions:
+    """What a finished run said of its validation images; a k-fold's runs, gathered, of all."""
+    attempt = finished_attempt(folder)
+    for file in (attempt.best / VALIDATION, attempt.predictions / OUT_OF_FOLD):
+        if file.is_file():
+            return read(file)
+    raise NotFound(
+        f"the run in {folder} has kept no predictions", fix="it is older than they are: train again"
+    )
 
 
 def merged(parts: Sequence[Predictions]) -> Predictions:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]  # as models say them
 
 DRAWS = 1000
 LIKELY = 0.95
@@ -44,6 +45,11 @@ class Calibration:
     confidence: Numbers  # the mean of each bin
     accuracy: Numbers
     images: Counts
+
+    @property
+    def mean_confidence(self) -> float:
+        """Of all images."""
+        return float((self.confidence * self.images).sum() / self.images.sum())
 
 
 def confusion(true: Labels, guessed: Labels, classes: int) -> Counts:
@@ -80,13 +86,21 @@ def share(part: Counts | Numbers, whole: Counts | Numbers) -> Numbers:
     return np.divide(part, whole, out=np.zeros(part.shape, np.float64), where=whole > 0)
 
 
-def top_k(probabilities: Numbers, true: Labels, k: int) -> float:
-    """How often the truth is among the k likeliest."""
+def among(probabilities: Numbers | Floats, true: Labels, k: int) -> npt.NDArray[np.bool_]:
+    """Of each image whether the truth is among the k likeliest."""
     own = probabilities[np.arange(len(true)), true]
-    return float(((probabilities > own[:, None]).sum(1) < k).mean())
+    return np.asarray((probabilities > own[:, None]).sum(1) < k)
 
 
-def calibration(probabilities: Numbers, true: Labels, bins: int = 15) -> Calibration:
+def confused(matrix: Counts, most: int) -> list[tuple[int, int, int]]:
+    """Which class (first) is taken for which, how often; the most frequent first."""
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [(int(a), int(b), int(wrong[a, b])) for a, b in pairs if wrong[a, b]]
+
+
+def calibration(probabilities: Numbers | Floats, true: Labels, bins: int = 15) -> Calibration:
     """Bins of equal width over the confidence of the answer."""
     confidence, guessed = probabilities.max(1), probabilities.argmax(1)
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
@@ -121,6 +135,15 @@ def intervals(
     f1, seen = share(2 * hit, support + found), (support + found) > 0
     scores = {"accuracy": hit.sum(1) / support.sum(1), "macro_f1": f1.sum(1) / seen.sum(1)}
     return {name: middle(values) for name, values in scores.items()}
+
+
+def of_mean(values: Numbers | npt.NDArray[np.bool_], groups: Labels, seed: int = 0) -> Interval:
+    """Of the mean of something that each image has, by drawing whole groups."""
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    sums = np.bincount(number, values)
+    dice = np.random.Generator(np.random.Philox(seed))
+    times = dice.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), DRAWS)
+    return middle(times @ sums / (times @ sizes))
 
 
 def middle(values: Numbers) -> Interval:

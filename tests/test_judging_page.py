@@ -1,0 +1,40 @@
+"""docs/judging.md: every command of the page runs, in its order, on small drawn images."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from support.judged import draw_place, gather, train_folds
+from typer.testing import CliRunner
+
+from trainer.by_hand import app
+
+PAGE = (Path(__file__).parents[1] / "docs" / "judging.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
+LINES = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that the page speaks of."""
+    place = draw_place(tmp_path_factory.mktemp("judging"))
+    gather(place, "folds", train_folds(place, "fold"))
+    return place
+
+
+def test_every_command_of_the_page_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    env = {"TRAINQ_DATA": "data", "TRAINQ_RUNS": "runs", "TRAINQ_CACHE": "cache"}
+    assert LINES
+    for line in LINES:
+        tool, *words = shlex.split(line)
+        assert tool == "trainer"
+        done = CliRunner(env=env).invoke(app, words)
+        assert done.exit_code == 0, (line, done.output)
+
+
+def test_the_links_of_the_page_lead_somewhere() -> None:
+    heads = re.findall(r"^#+ (.+)$", PAGE, re.M)
+    anchors = {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}
+    assert set(re.findall(r"\(#([^)]+)\)", PAGE)) <= anchors

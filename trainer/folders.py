@@ -1,0 +1,19 @@
+"""Which attempt of a run's folder finished; said without torch."""
+
+import json
+from pathlib import Path
+
+from schemas.errors import NotFound
+from schemas.events import ExitCode
+from schemas.rundir import AttemptDir, RunDir
+
+
+def finished_attempt(folder: Path) -> AttemptDir:
+    """The attempt that ended the run of a folder."""
+    run_dir = RunDir(folder.resolve())
+    if not run_dir.config.is_file():
+        raise NotFound(f"{folder} is no run's folder", fix="name a folder below TRAINQ_RUNS")
+    for result in sorted(run_dir.attempts.glob("*/result.json"), reverse=True):
+        if json.loads(result.read_text())["exit_code"] == ExitCode.FINISHED:
+            return run_dir.attempt(result.parent.name)
+    raise NotFound(f"the run in {folder} has not finished", fix="only finished runs have weights")
