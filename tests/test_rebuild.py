@@ -72,7 +72,7 @@ def test_wiped_records_are_rebuilt_and_what_ran_goes_on_from_its_checkpoint(team
     assert "would restore 3 runs" in team.queue("admin", "rebuild", "--dry-run").stderr
     assert team.door.list() == []
     told = json.loads(team.queue("admin", "rebuild", "--json").stdout)
-    assert {each["id"]: each["state"] for each in told} == {
+    assert {each["id"]: each["state"] for each in told["runs"]} == {
         done: "finished",
         failed: "failed",
         cut: "queued",
