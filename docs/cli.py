@@ -30,7 +30,7 @@ def page() -> str:
 
 def _sections() -> Iterator[str]:
     yield _section("trainq", trainq.USAGE)
-    yield from _app("publisher", publisher.app)
+    yield from _app("publisher", publisher.app())
     yield from _app("queue", queue_cli.app())
     yield _section("worker", _help(worker.app, "worker", ()))
     yield from list(_app("worker", steer.app))[1:]  # what it says first, `worker` says too

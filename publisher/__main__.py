@@ -1,67 +1,41 @@
 """The `publisher` command: check configs and put them in the queue."""
 
-import gc
+from collections.abc import Iterable
 
-from publisher import console
-from publisher.commands import (
-    diff,
-    doctor,
-    edit,
-    import_,
-    init,
-    preflight,
-    retry,
-    schema,
-    submit,
-    validate,
-)
+import typer
 
-# A command makes values, keeps them and ends: looking for garbage as often as Python does by itself
-# would cost a fifth of a large submit.
-GARBAGE = 500_000
+from publisher import console, verbs
 
-app = console.desk(
-    "Check configs and put them in the queue.",
-    "publisher validate birds.yaml",
-    "publisher submit birds.yaml optim.lr=3e-4",
-    "publisher retry @failed",
-)
-console.add(app, "submit", submit.submit, submit.HELP)
-console.add(
-    app,
-    "validate",
-    validate.validate,
-    console.help_text(
-        "Check configs and show all mistakes at once; queue nothing.",
+# Verbs, and the module and function of publisher/commands that do it.
+VERBS = {
+    "submit": "submit.submit",
+    "validate": "validate.validate",
+    "preflight": "preflight.preflight",
+    "diff": "diff.diff",
+    "doctor": "doctor.doctor",
+    "import": "import_.import_configs",
+    "init": "init.init",
+    "retry": "retry.retry",
+    "edit": "edit.edit",
+    "schema": "schema.schema",
+}
+BARE = {"doctor", "init", "schema"}  # that do something when they are given nothing
+
+
+def app(only: Iterable[str] = VERBS) -> typer.Typer:
+    """The app with these verbs."""
+    desk = console.desk(
+        "Check configs and put them in the queue.",
         "publisher validate birds.yaml",
-        "publisher validate birds.yaml optim.lr=3e-4 --resolved",
-        "publisher validate examples/*.yaml --json",
-    ),
-)
-console.add(app, "preflight", preflight.preflight, preflight.HELP)
-console.add(app, "diff", diff.diff, diff.HELP)
-console.add(app, "doctor", doctor.doctor, doctor.HELP, bare=True)
-console.add(app, "import", import_.import_configs, import_.HELP)
-console.add(app, "init", init.init, init.HELP, bare=True)
-console.add(app, "retry", retry.retry, retry.HELP)
-console.add(app, "edit", edit.edit, edit.HELP)
-console.add(
-    app,
-    "schema",
-    schema.schema,
-    console.help_text(
-        "Print the JSON Schema of a config, for editors.",
-        "publisher schema",
-        "publisher schema -o config.schema.json",
-        "sed -i '1i # yaml-language-server: $schema=config.schema.json' birds.yaml",
-    ),
-    bare=True,
-)
+        "publisher submit birds.yaml optim.lr=3e-4",
+        "publisher retry @failed",
+    )
+    verbs.add_verbs(desk, VERBS, BARE, only)
+    return desk
 
 
 def main() -> None:
-    gc.set_threshold(GARBAGE)
-    app(prog_name="publisher")
+    verbs.start("publisher", VERBS, app)
 
 
 if __name__ == "__main__":

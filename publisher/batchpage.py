@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from publisher.clock import brief, of_day
@@ -12,14 +11,13 @@ from publisher.folding import Folded, best_of, counted, counts
 from publisher.obstacles import control_of, signed
 from publisher.render import LOOKS
 from publisher.snapshot import best_text
-from publisher.text import Line, Piece, clean, headline, piece
+from publisher.text import Line, Piece, headline, labelled
 from schemas.errors import count
 from schemas.run import ENDED, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import BatchView, Control, Row
 
-INDENT = 11
 FAILURES = 5  # different ones that are shown
 
 
@@ -49,16 +47,8 @@ def batch_lines(page: BatchPage, width: int) -> list[Line]:
         ("Failed", _failures(page.rows)),
         ("Next", _next(page)),
     ):
-        rows += _section(label, texts, width)
+        rows += labelled(label, texts, width)
     return rows
-
-
-def _section(label: str, texts: Sequence[str], width: int) -> list[Line]:
-    parts = [part for text in texts for part in wrap(clean(text), max(width - INDENT, 20))]
-    return [
-        [piece(f"  {label if first else '':<{INDENT - 2}}", "dim"), piece(part)]
-        for first, part in ((index == 0, part) for index, part in enumerate(parts))
-    ]
 
 
 def _missing(batch: BatchView) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from queue_worker.queue import Queue
 
 CODES = {"good": 32, "bad": 31, "warn": 33, "live": 36, "dim": 2, "bold": 1}
+SCHEMA_VERSION = 1  # of everything that `--json` prints; within it keys are only ever added
 WIDTH_OF_A_PIPE = 120  # lines for a file or another program
 
 
@@ -124,9 +125,9 @@ def talk(lines: Iterable[Line | str]) -> None:
     _write(sys.stderr, lines)
 
 
-def out_json(value: object) -> None:
-    """Data for programs; escapes make every character harmless."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+def out_json(record: Mapping[str, object]) -> None:
+    """Data for programs, with their schema's number; escapes make every character harmless."""
+    sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **record}, indent=2) + "\n")
 
 
 def out_raw(text: str) -> None:

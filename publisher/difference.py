@@ -9,7 +9,6 @@ from publisher.sides import Side
 from publisher.text import Line, Piece, fit, line, piece
 from schemas.errors import count
 
-SCHEMA_VERSION = 1
 PARTS = ("config", "code", "environment", "metrics")
 KEY_WIDTH = 28
 FILES_SHOWN = 10
@@ -75,7 +74,6 @@ def difference_lines(found: Difference, width: int) -> Iterator[Line]:
 def difference_record(found: Difference) -> dict[str, Any]:
     """The same for programs."""
     return {
-        "schema_version": SCHEMA_VERSION,
         "a": found.a.label,
         "b": found.b.label,
         **{part: [_record(change) for change in found.parts[part]] for part in PARTS},

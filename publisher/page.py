@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from publisher.attempts import attempt_lines, attempts_of
@@ -14,7 +13,7 @@ from publisher.dotted import flat
 from publisher.obstacles import gib, holds
 from publisher.render import LOOKS
 from publisher.snapshot import best_text, number
-from publisher.text import Line, Piece, clean, headline, piece
+from publisher.text import INDENT, Line, Piece, clean, headline, labelled
 from schemas.events import Event, EventKind
 from schemas.run import PENDING, Cause, Run, State
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
-INDENT = 11
 RELATED = 8  # children named
 SAID = frozenset({"name", "note", "notify"})  # of a config: what changes nothing
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere
@@ -64,11 +62,11 @@ def page_lines(page: Page, width: int) -> list[Line]:
         ("Metrics", _metrics(page)),
         ("Files", _files(run)),
         ("History", _history(page.events, page.now)),
-        ("Log", [*page.log[-LAST_LINES:], f"all of it: queue logs {run.id}"] if page.log else []),
+        ("Log", _log(page, width)),
     ]
     rows = [title(run, page.now, width)]
     for label, texts in sections:
-        rows += _section(label, texts, width)
+        rows += labelled(label, texts, width)
     return rows
 
 
@@ -84,14 +82,10 @@ def title(run: Run, now: float, width: int) -> Line:
     return headline(run.name, run.id, state, width)
 
 
-def _section(label: str, texts: Iterable[str], width: int) -> list[Line]:
-    rows: list[Line] = []
-    for text in texts:
-        room = max(width - INDENT, 20)
-        for part in [clean(text)[:room]] if label == "Log" else wrap(clean(text), room):
-            head = piece(f"  {'' if rows else label:<{INDENT - 2}}", "dim")
-            rows.append([head, piece(part)])
-    return rows
+def _log(page: Page, width: int) -> list[str]:
+    """The last lines, cut: that is where a line of a log says least."""
+    cut = [clean(text)[: width - INDENT] for text in page.log[-LAST_LINES:]]
+    return [*cut, f"all of it: queue logs {page.run.id}"] if cut else []
 
 
 def _cause(page: Page) -> tuple[str, list[str]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from publisher.clock import brief
@@ -16,7 +15,7 @@ from publisher.obstacles import claimed_mb, closed, forbidden, gib, misfit
 from publisher.page import mend
 from publisher.render import LOOKS
 from publisher.snapshot import Snapshot, done, why
-from publisher.text import Line, Piece, clean, headline, piece
+from publisher.text import Line, Piece, headline, labelled
 from schemas.run import Run, State
 
 if TYPE_CHECKING:
@@ -199,18 +198,8 @@ def reason_lines(told: Reasons, width: int) -> list[Line]:
     symbol, style = LOOKS[run.state]
     state = Piece(f"{symbol} {run.state.upper()}", style)
     rows: list[Line] = [headline(run.name, run.id, state, width)]
-    rows += wrapped("why", [told.why], width)
-    for one in told.workers:
-        rows += wrapped(one.lane, [one.sentence], width)
-    return [*rows, *wrapped("also", told.notes, width)]
-
-
-def wrapped(label: str, texts: Sequence[str], width: int) -> list[Line]:
-    """Texts under one label; the label alone on its line when it is long."""
-    indent = max(LABEL, len(label) + 2) + 2
-    rows: list[Line] = []
-    for text in texts:
-        for part in wrap(clean(text), max(width - indent, 20)):
-            head = "" if rows else label
-            rows.append([piece(f"  {head:<{indent - 2}}", "dim"), piece(part)])
+    sentences = [("why", [told.why]), *((one.lane, [one.sentence]) for one in told.workers)]
+    indent = max(LABEL, *(len(label) + 2 for label, _ in sentences)) + 2
+    for label, texts in [*sentences, ("also", told.notes)]:
+        rows += labelled(label, texts, width, indent)
     return rows

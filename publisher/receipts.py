@@ -10,7 +10,7 @@ from publisher.columns import Column, layout
 from publisher.forecast import Eta
 from publisher.lengths import Span, in_words
 from publisher.plan import Batch, Planned
-from publisher.records import SCHEMA_VERSION, eta_record
+from publisher.records import eta_record
 from publisher.text import Line, piece
 from schemas.errors import count
 from schemas.run import State
@@ -122,7 +122,6 @@ def nothing_queued(planned: Sequence[Planned]) -> str:
 def sent_record(sent: Sequence[Sent], batch: Batch | None) -> dict[str, Any]:
     """The whole of `--json`."""
     return {
-        "schema_version": SCHEMA_VERSION,
         "batch": asdict(batch) if batch else None,
         "runs": [
             {

@@ -6,27 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from publisher import snapshot
-from publisher.attempts import Attempt, attempts_of
 from publisher.clock import iso
-from publisher.fairness import cap_of, penalty_s
-from publisher.obstacles import control_of
-from publisher.page import Page, changed, mend
 from publisher.ranking import Result
 from publisher.snapshot import Snapshot
 from publisher.text import clean
-from schemas.run import ENDED
 
 if TYPE_CHECKING:
     from publisher.forecast import Eta
-    from publisher.reasons import Reasons
-    from queue_worker.queue import BatchView, Control, Row, Share, WorkerView
-    from schemas.events import Event
+    from queue_worker.queue import BatchView, Control, Row, WorkerView
 
-SCHEMA_VERSION = 1  # of everything that `--json` prints
 CSV_KEYS = (
     *("id", "name", "state", "user", "priority", "batch", "retry_of", "attempt", "worker"),
     *("submitted_at", "started_at", "ended_at", "elapsed_s", "ahead", "why", "cause", "error"),
@@ -41,7 +32,6 @@ RESULT_KEYS = (
 def list_record(seen: Snapshot, matching: int) -> dict[str, Any]:
     """The whole of `queue list --json`."""
     return {
-        "schema_version": SCHEMA_VERSION,
         "now": iso(seen.now),
         "matching": matching,
         "counts": {str(state): number for state, number in seen.counts.items()},
@@ -149,97 +139,6 @@ def batch_record(batch: BatchView) -> dict[str, Any]:
 def control_record(control: Control) -> dict[str, Any]:
     """A hold, a drain or a cap."""
     return {**control.model_dump(mode="json"), "at": iso(control.at)}
-
-
-def share_record(
-    people: Sequence[Share], controls: Sequence[Control], half_life_s: float
-) -> dict[str, Any]:
-    """The whole of `queue admin share --json`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "half_life_s": half_life_s,
-        "people": [
-            {
-                **person.model_dump(mode="json"),
-                "back_s": round(penalty_s(person, half_life_s), 3),
-                "cap": cap_of(controls, person.user),
-            }
-            for person in people
-        ],
-    }
-
-
-def batch_page_record(
-    batch: BatchView, rows: Sequence[Row], controls: Sequence[Control]
-) -> dict[str, Any]:
-    """The whole of `queue show BATCH --json`."""
-    held = control_of(controls, "hold", f"batch:{batch.card.id}")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **batch_record(batch),
-        "held": control_record(held) if held else None,
-        "runs": [
-            {
-                **result_record(Result(row, row.best)),
-                "fold": row.fold,
-                "kind": row.kind,
-            }
-            for row in rows
-        ],
-    }
-
-
-def run_record(page: Page, seen: Snapshot) -> dict[str, Any]:
-    """The whole of `queue show --json`."""
-    run, rival = page.run, page.rival
-    times = ("submitted_at", "started_at", "ended_at", "lease_until")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **run.model_dump(mode="json", exclude={"token", "schema_number"}),
-        **{name: iso(getattr(run, name)) for name in times},
-        "ended": run.state in ENDED,
-        "ahead": seen.ahead.get(run.id),
-        "why": page.why,
-        "eta": eta_record(seen.etas.get(run.id)),
-        "commands": [command for command, _ in mend(run)],
-        "children": {run_id: str(state) for run_id, state in page.children.items()},
-        "attempts": [attempt_record(attempt) for attempt in attempts_of(page.events)],
-        "best_of_batch": rival.id if rival else None,
-        "differs_from_best": {
-            key: {"here": here, "there": there}
-            for key, (here, there) in (changed(run, rival) if rival else {}).items()
-        },
-        "events": [event_record(event) for event in page.events],
-        "metrics": list(page.metrics),
-    }
-
-
-def attempt_record(attempt: Attempt) -> dict[str, Any]:
-    """One attempt of a run's timeline."""
-    return {**asdict(attempt), "began": iso(attempt.began), "ended": iso(attempt.ended)}
-
-
-def why_record(told: Reasons, seen: Snapshot) -> dict[str, Any]:
-    """The whole of `queue why --json`."""
-    run = told.run
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "id": run.id,
-        "name": run.name,
-        "state": run.state,
-        "user": run.user,
-        "ahead": seen.ahead.get(run.id),
-        "why": told.why,
-        "eta": eta_record(seen.etas.get(run.id)),
-        "workers": [asdict(one) for one in told.workers],
-        "notes": list(told.notes),
-        "commands": list(told.commands),
-    }
-
-
-def event_record(event: Event) -> dict[str, Any]:
-    """One event of a run's history."""
-    return {**event.model_dump(mode="json", exclude={"run"}), "at": iso(event.at)}
 
 
 def as_csv(records: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> str:

@@ -5,8 +5,9 @@ Knows neither terminals nor runs; `console` paints the pieces.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from rich.cells import cell_len, set_cell_size
 
@@ -30,6 +31,7 @@ class Piece:
 
 
 Line = Sequence[Piece]
+INDENT = 11  # cells of the labels of a page
 
 
 def piece(text: object, style: str = "") -> Piece:
@@ -70,6 +72,16 @@ def headline(name: str, word: str, state: Piece, width: int) -> Line:
     room = max(width - len(word) - state.width - 5, 1)
     cut = fit(shown, room) if shown.width > room else shown
     return line(cut, "  ", piece(word, "bold"), "   ", state)
+
+
+def labelled(label: str, texts: Iterable[str], width: int, indent: int = INDENT) -> list[Line]:
+    """Texts beside one label, each on as many lines as it needs."""
+    rows = [part for text in texts for part in wrap(clean(text), max(width - indent, 20))]
+    heads = [label, *[""] * len(rows)]
+    return [
+        [piece(f"  {head:<{indent - 2}}", "dim"), piece(part)]
+        for head, part in zip(heads, rows, strict=False)
+    ]
 
 
 def plain(parts: Line) -> str:

@@ -16,8 +16,9 @@ from schemas.components.data import Data
 from schemas.components.loop import Evaluate, Loop
 from schemas.components.loss import CrossEntropy, Loss
 from schemas.components.model import Timm
-from schemas.components.optim import AdamW, Cosine
+from schemas.components.optim import AdamW, Optim
 from schemas.components.predict import Predict
+from schemas.components.schedule import Cosine
 from schemas.components.spec import Spec, Whole
 from schemas.contradictions import Contradiction
 
@@ -47,7 +48,7 @@ class TrainConfig(Spec):
     """What it learns from."""
     loss: Loss = Field(default_factory=CrossEntropy)
     """What it minimises."""
-    optim: AdamW = AdamW()
+    optim: Optim = Field(default_factory=AdamW)
     """How it steps."""
     schedule: Cosine = Cosine()
     """How the step size moves."""
@@ -87,6 +88,7 @@ class TrainConfig(Spec):
         return [
             *contradictions.of_the_data(self.data, self.mix),
             *contradictions.of_the_steps(self.train, self.data.batch_size),
+            *contradictions.of_the_momentum(self.optim),
             *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),

@@ -9,8 +9,9 @@ from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Timm
-from schemas.components.optim import Cosine
+from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
+from schemas.components.schedule import Cosine
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 
@@ -111,6 +112,13 @@ def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
         fitting = [str(n) for n in range(1, min(size, 2 * parts) + 1) if size % n == 0]
         help = f"these fit: {', '.join(fitting)}"
         yield Contradiction("train.accumulate", text, ("data.batch_size",), help)
+
+
+def of_the_momentum(optim: Optim) -> Iterator[Contradiction]:
+    """A look ahead along nothing."""
+    if isinstance(optim, Sgd) and optim.nesterov and not optim.momentum:
+        text = "nesterov needs a momentum"
+        yield Contradiction("optim.nesterov", text, ("optim.momentum",), "write momentum: 0.9")
 
 
 def of_the_rates(schedule: Cosine, epochs: int, peak: float) -> Iterator[Contradiction]:

@@ -1,12 +1,17 @@
 """Fixtures of the whole suite: no setting leaks in, and a real, empty server for whoever asks."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 import redis
 from support.servers import KINDS, TestServer
 from support.slack_server import SlackServer
+
+# A shell has its background jobs ignore Ctrl-C, and every process that a test starts would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OURS = ("TRAINQ_", "REDIS_", "SLACK_", "WANDB_")
 

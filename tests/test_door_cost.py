@@ -6,8 +6,9 @@ import pytest
 import redis
 from support.runs import a_run, a_worker, submit
 
+from publisher.sending import distinct
 from queue_worker.queue import BatchCard, Queue
-from schemas.run import new_nonce
+from schemas.run import new_id, new_nonce
 
 LANES = 10
 
@@ -19,9 +20,10 @@ def queue(connection: redis.Redis) -> Queue:
 
 def pending(queue: Queue, number: int, **fields: Any) -> None:
     """So many runs of ten people."""
+    ids = distinct(number, new_id)  # of thousands drawn at random two may be alike
     for start in range(0, number, 500):
-        runs = [a_run(user=f"user{i % LANES}", **fields) for i in range(min(500, number - start))]
-        queue.submit(runs)
+        some = enumerate(ids[start : start + 500])
+        queue.submit([a_run(id=run_id, user=f"user{i % LANES}", **fields) for i, run_id in some])
 
 
 def commands_of_a_claim(queue: Queue, connection: redis.Redis) -> int:

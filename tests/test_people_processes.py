@@ -45,7 +45,12 @@ def loaded_by(desk: Desk, *words: str) -> set[str]:
         text=True,
         check=True,
     )
-    return {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def tops(modules: set[str]) -> set[str]:
+    """The packages that they are of."""
+    return {name.partition(".")[0] for name in modules}
 
 
 @pytest.mark.parametrize(
@@ -60,11 +65,19 @@ def loaded_by(desk: Desk, *words: str) -> set[str]:
 )
 def test_no_command_loads_what_only_a_host_needs(desk: Desk, words: tuple[str, ...]) -> None:
     desk.submit()
-    assert not loaded_by(desk, *words) & HEAVY
+    assert not tops(loaded_by(desk, *words)) & HEAVY
 
 
 def test_validate_needs_no_redis(desk: Desk) -> None:
-    assert not loaded_by(desk, "publisher", "validate", "good.yaml") & {*HEAVY, "redis"}
+    loaded = loaded_by(desk, "publisher", "validate", "good.yaml")
+    assert not tops(loaded) & {*HEAVY, "redis"}
+
+
+def test_a_verb_loads_no_other_verb(desk: Desk) -> None:
+    for words in (("publisher", "validate", "good.yaml"), ("publisher.queue_cli", "list")):
+        loaded = loaded_by(desk, *words)
+        commands = {name for name in loaded if name.startswith("publisher.commands.")}
+        assert commands == {f"publisher.commands.{words[1]}"}
 
 
 def test_a_list_of_5000_runs_costs_less_than_half_a_second(desk: Desk) -> None:

@@ -275,7 +275,7 @@ def test_every_run_says_why_it_stands_where_it_stands(
 def test_records_for_programs_keep_their_keys() -> None:
     record = records.list_record(SEEN, matching=6)
     assert list(record) == [
-        *("schema_version", "now", "matching", "counts", "workers", "batches", "controls", "runs")
+        *("now", "matching", "counts", "workers", "batches", "controls", "runs")
     ]
     run = json.loads(json.dumps(record))["runs"][0]
     assert run["id"] == "7f3k2q" and run["state"] == "running"

@@ -14,7 +14,7 @@ from support.team import REPOSITORY, Team
 from support.waiting import wait_until
 from support.workers import FAKE
 
-from queue_worker import embedded
+from queue_worker.door import embedded
 from schemas.run import State
 
 PAGE = (REPOSITORY / "docs" / "backup.md").read_text()
@@ -72,7 +72,7 @@ def test_wiped_records_are_rebuilt_and_what_ran_goes_on_from_its_checkpoint(team
     assert "would restore 3 runs" in team.queue("admin", "rebuild", "--dry-run").stderr
     assert team.door.list() == []
     told = json.loads(team.queue("admin", "rebuild", "--json").stdout)
-    assert {each["id"]: each["state"] for each in told} == {
+    assert {each["id"]: each["state"] for each in told["runs"]} == {
         done: "finished",
         failed: "failed",
         cut: "queued",

@@ -2,43 +2,23 @@
 
 import io
 
-import numpy as np
 import pytest
-import timm
 import torch
-from support.trainers import tiny
+from support.learners import CPU, IMAGES, TARGETS, learner, same
 
-from trainer.crew import Solo
-from trainer.data.plan import Plan
-from trainer.data.split import Parts
 from trainer.faults import Diverged
-from trainer.learner import Learner
 from trainer.loop import Tally
 from trainer.machine import Precision
 
-CPU = torch.device("cpu")
-IMAGES, TARGETS = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])
 PRECISIONS: list[Precision] = ["fp32", "bf16", "fp16"]
-
-
-def learner(precision: Precision = "fp32", clip: float = 1.0) -> Learner:
-    config = tiny(train__clip_norm=clip, model__drop_path_rate=0.2)
-    plan = Plan.of(
-        config, Parts(np.arange(32), np.arange(4), np.arange(0), np.arange(32) % 3), Solo()
-    )
-    torch.manual_seed(0)
-    net = timm.create_model("test_vit", num_classes=3, img_size=32, drop_path_rate=0.2)
-    return Learner(config, net, plan, 3, device=CPU, precision=precision, micro_batch=2)
-
-
-def same(one: Learner, other: Learner) -> bool:
-    theirs = other.weights()
-    return all(torch.equal(value, theirs[name]) for name, value in one.weights().items())
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_restored_learner_takes_the_very_same_steps(precision: Precision) -> None:
-    first, second = learner(precision), learner(precision)
+    first, second = (
+        learner(precision, train__clip_norm=1.0),
+        learner(precision, train__clip_norm=1.0),
+    )
     for number in range(2):
         first.step(IMAGES, TARGETS, number)
     kept = io.BytesIO()
@@ -55,7 +35,7 @@ def test_a_restored_learner_takes_the_very_same_steps(precision: Precision) -> N
 @pytest.mark.parametrize("clip", [0.0, 1.0])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_batch_that_gives_no_number_changes_no_weight(precision: Precision, clip: float) -> None:
-    hurt, tally = learner(precision, clip), Tally(CPU)
+    hurt, tally = learner(precision, train__clip_norm=clip), Tally(CPU)
     before = hurt.weights()
     tally.add(hurt.step(IMAGES * float("inf"), TARGETS, 0))
     after = hurt.weights()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from schemas.config import TrainConfig
-from trainer import average, layers, loss, optim, randomness
+from trainer import average, layers, loss, optim, randomness, schedule
 from trainer.crew import Crew, Solo
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
@@ -46,9 +46,10 @@ class Learner:
         self.forward = self.crew.wrap(model)
         self.criterion = loss.criterion(config.loss, plan.class_counts(classes), device)
         self.freezer = layers.Freezer(config.model.freeze, model)
+        self.spec = config.optim
         self.optimizer = optim.optimizer(config.optim, self.model)
         layers.decayed(self.optimizer, model, config.model.lr_scale_min)
-        self.schedule = optim.schedule(
+        self.schedule = schedule.schedule(
             config.schedule, self.optimizer, plan.steps, plan.steps_per_epoch
         )
         self.scaler = GradScaler(device.type, enabled=precision == "fp16")
@@ -73,9 +74,7 @@ class Learner:
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
             healthy = healthy & norm.isfinite()
         if not self.scaler.is_enabled():
-            # the fused kernel leaves weights alone when this is not 0, and the host need not wait;
-            # with fp16 the scaler sets it itself
-            self.optimizer.found_inf = (~healthy).float()  # type: ignore[attr-defined]
+            optim.spare(self.optimizer, healthy)  # with fp16 the scaler sees to it
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average:
@@ -144,6 +143,7 @@ class Learner:
         kind, words, *position = np.random.get_state()
         return {
             "optimizer": optim.memory(self.optimizer, self.model),
+            "optim": optim.shape(self.spec),
             "scaler": self.scaler.state_dict(),
             "average": self.weights(self.average.model) if self.average else {},
             "random": {
@@ -157,7 +157,8 @@ class Learner:
     def restore(self, weights: Weights, memory: dict[str, Any]) -> None:
         """Go on exactly where a checkpoint was made; random states need none of it."""
         self.model.load_state_dict(weights)
-        optim.remember(self.optimizer, self.model, memory["optimizer"])
+        if memory.get("optim", optim.shape(self.spec)) == optim.shape(self.spec):
+            optim.remember(self.optimizer, self.model, memory["optimizer"])
         self.scaler.load_state_dict(memory["scaler"])
         if self.average:  # of a run that had none, the average begins here
             self.average.model.load_state_dict(memory.get("average") or weights)

@@ -1,17 +1,19 @@
-"""How weights step, how the step size moves, and the optimizer's memory by parameter name."""
+"""How weights step, what happens when there is no number to step by, and the optimizer's memory
+by parameter name.
+"""
 
 from functools import singledispatch
 from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
-from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
-from schemas.components.optim import AdamW, Cosine
+from schemas.components.optim import Adam, AdamW, Lion, Muon, Optim, RMSprop, Sgd
+from trainer.model import heads
 
-Memory = dict[str, dict[str, Tensor]]  # by parameter name: steps and momenta
+Memory = dict[str, dict[str, Any]]  # by parameter name: steps and momenta
+RATES = {"lr", "weight_decay", "betas", "eps", "alpha"}  # they mean the same to any memory
 
 
 @singledispatch
@@ -21,53 +23,73 @@ def optimizer(spec: object, model: nn.Module) -> torch.optim.Optimizer:
 
 
 @optimizer.register
-def _(spec: AdamW, model: nn.Module) -> torch.optim.Optimizer:
-    made: torch.optim.Optimizer = create_optimizer_v2(
-        model,
-        "adamw",
-        lr=spec.lr,
-        weight_decay=spec.weight_decay,
-        betas=spec.betas,
-        eps=spec.eps,
-        fused=True,  # one kernel, repeats bit by bit, and can skip a step without asking the host
-    )
+def _(spec: AdamW | Adam, model: nn.Module) -> torch.optim.Optimizer:
+    # one kernel, repeats bit by bit, and can skip a step without asking the host
+    return built(spec, model, fused=True)
+
+
+@optimizer.register
+def _(spec: Sgd, model: nn.Module) -> torch.optim.Optimizer:
+    made = built(spec, model, fused=True)
+    if spec.momentum:
+        # torch's kernel begins with whatever is in the memory when the first step is skipped, and
+        # cannot begin with some parameters later than with others
+        for parameter in model.parameters():
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return made
 
 
-@singledispatch
-def schedule(
-    spec: object, made: torch.optim.Optimizer, steps: int, steps_per_epoch: int
-) -> Scheduler:
-    """timm's schedule in closed form: the rate is a function of the step alone.
-
-    timm's and not torch's, which ignore the `lr_scale` of layer-wise decay (timm issue 2532).
-    """
-    raise TypeError(f"no schedule for {spec!r}")
+@optimizer.register
+def _(spec: RMSprop | Lion, model: nn.Module) -> torch.optim.Optimizer:
+    return built(spec, model)
 
 
-@schedule.register
-def _(spec: Cosine, made: torch.optim.Optimizer, steps: int, steps_per_epoch: int) -> Scheduler:
-    warmup = round(spec.warmup_epochs * steps_per_epoch)
-    return CosineLRScheduler(
-        made,
-        t_initial=max(steps - warmup, 1),
-        lr_min=spec.min_lr,
-        warmup_t=warmup,
-        warmup_lr_init=spec.warmup_lr,
-        warmup_prefix=True,
-        t_in_epochs=False,
+@optimizer.register
+def _(spec: Muon, model: nn.Module) -> torch.optim.Optimizer:
+    return built(
+        spec,
+        model,
+        fallback_list=tuple(f"{head}*" for head in heads(model)),
+        fallback_no_weight_decay=True,
     )
+
+
+def built(spec: Optim, model: nn.Module, **more: Any) -> torch.optim.Optimizer:
+    """As timm builds it, of every key that the spec has."""
+    keys = spec.model_dump(exclude={"kind"})
+    made: torch.optim.Optimizer = create_optimizer_v2(model, spec.kind, **keys, **more)
+    return made
+
+
+def spare(made: torch.optim.Optimizer, healthy: Tensor) -> None:
+    """A batch that gave no number must not reach the weights; the host need not wait for that.
+
+    A fused kernel skips the step when `found_inf` is not 0. Others step as if the gradient were 0.
+    """
+    if getattr(made, "_step_supports_amp_scaling", False):
+        made.found_inf = (~healthy).float()  # type: ignore[attr-defined]
+        return
+    for group in made.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(~healthy, 0.0)
+
+
+# ---- memory --------------------------------------------------------------------------------------
 
 
 def memory(made: torch.optim.Optimizer, model: nn.Module) -> Memory:
     """What the optimizer remembers of each parameter."""
     return {
-        name: {
-            key: value.detach().to("cpu", copy=True) for key, value in made.state[parameter].items()
-        }
+        name: {key: kept(value) for key, value in made.state[parameter].items()}
         for name, parameter in model.named_parameters()
         if parameter in made.state
     }
+
+
+def kept(value: Any) -> Any:
+    """A copy on the host; steps may be plain numbers."""
+    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
 
 
 def remember(made: torch.optim.Optimizer, model: nn.Module, saved: Memory) -> None:
@@ -84,3 +106,8 @@ def remember(made: torch.optim.Optimizer, model: nn.Module, saved: Memory) -> No
         if name in saved
     }
     made.load_state_dict(fresh)
+
+
+def shape(spec: Optim) -> dict[str, Any]:
+    """What decides what is remembered: another optimizer has no use for it."""
+    return spec.model_dump(mode="json", exclude=RATES)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -58,7 +59,9 @@ class Shadow:
     def __init__(self, config: TrainConfig, model: nn.Module, classes: int, amp: bool) -> None:
         self.size = config.data.img_size
         self.ledger = Ledger()
-        self._fake = FakeTensorMode(allow_non_fake_inputs=True)
+        # some optimizers count steps in a tensor and read it: unknown numbers must be allowed
+        numbers = ShapeEnv(allow_scalar_outputs=True)
+        self._fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=numbers)
         precision: Precision = "fp16" if amp else "fp32"  # bf16 takes as much
         machine.place(model, torch.device("meta"))  # its layout: fake parameters keep theirs
         with self._fake, self.ledger, warnings.catch_warnings():

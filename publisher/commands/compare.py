@@ -68,7 +68,7 @@ def _print(groups: list[Group], form: Sheet) -> None:
             console.out(compared_lines(groups, console.width()))
             console.talk(["every run as a row: queue export"])
         case Sheet.JSON:
-            console.out_json({"schema_version": records.SCHEMA_VERSION, "experiments": rows})
+            console.out_json({"experiments": rows})
         case Sheet.JSONL:
             console.out_raw(records.as_jsonl(rows))
         case Sheet.CSV:

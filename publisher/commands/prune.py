@@ -66,9 +66,7 @@ def prune(
             RunsRoot(console.settings().runs).discard(run_id)
     if as_json:
         kept = {run_id: why for run_id, why in found.items() if why}
-        console.out_json(
-            {"schema_version": 1, "dry_run": dry_run, "runs": gone, "folders": ours, "kept": kept}
-        )
+        console.out_json({"dry_run": dry_run, "runs": gone, "folders": ours, "kept": kept})
     elif not dry_run and gone:
         also = f" and deleted {count(len(ours), 'folder')}" if root else ""
         console.out([f"forgot {count(len(gone), 'run')}{also}"])

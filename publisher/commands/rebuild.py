@@ -46,7 +46,13 @@ def rebuild(
         except TrainqError as error:  # one bad record must not keep the others away
             lost.append(Unreadable(each.folder, error.what))
     if as_json:
-        console.out_json([_record(each, new) for each, new in told])
+        console.out_json(
+            {
+                "dry_run": dry_run,
+                "runs": [_record(each, new) for each, new in told],
+                "left_out": [{"folder": str(each.folder), "why": each.why} for each in lost],
+            }
+        )
     else:
         console.out(_line(each, new) for each, new in told)
     console.talk([f"left out {each.folder}: {each.why}" for each in lost])

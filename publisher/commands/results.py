@@ -82,8 +82,8 @@ def _experiments(runs: Sequence[Run], metric: str, form: Sheet, batches: Sequenc
             if failed := [c.run.id for c in cells if c.run.state is State.FAILED]:
                 console.talk([f"why it failed: queue show {failed[0]}"])
         case Sheet.JSON:
-            head = {"schema_version": records.SCHEMA_VERSION, "batch": " ".join(batches)}
-            console.out_json({**head, "experiments": [group_record(group) for group in groups]})
+            told = [group_record(group) for group in groups]
+            console.out_json({"batch": " ".join(batches), "experiments": told})
         case Sheet.JSONL:
             console.out_raw(records.as_jsonl(group_record(group) for group in groups))
         case Sheet.CSV:
@@ -106,7 +106,7 @@ def _print(results: list[Result], now: float, form: Sheet) -> None:
         case Sheet.TABLE:
             console.out(render.results_lines(results, now, console.width()))
         case Sheet.JSON:
-            console.out_json({"schema_version": records.SCHEMA_VERSION, "results": rows})
+            console.out_json({"results": rows})
         case Sheet.JSONL:
             console.out_raw(records.as_jsonl(rows))
         case Sheet.CSV:

@@ -6,12 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
+from publisher import console
 from schemas.config import TrainConfig
 from schemas.document import SWEEP
 from schemas.nearest import sections
 from schemas.rundir import write_atomic
 from schemas.sweep import FORMS
 
+HELP = console.help_text(
+    "Print the JSON Schema of a config, for editors.",
+    "publisher schema",
+    "publisher schema -o config.schema.json",
+    "sed -i '1i # yaml-language-server: $schema=config.schema.json' birds.yaml",
+)
 LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
 SWEEP_SECTION = {
     "description": "What varies: a run for every combination of `grid`; lists of `zip` go in step.",
@@ -27,17 +34,11 @@ def schema(
         Path | None, typer.Option("--output", "-o", help="Write it to this file instead.")
     ] = None,
 ) -> None:
-    """Print the JSON Schema of a config; editors complete and check keys with it.
-
-    publisher schema -o config.schema.json
-
-    and as the first line of a config: # yaml-language-server: $schema=config.schema.json
-    """
     if output:
         write_atomic(output, json_schema().encode())
-        typer.echo(f"wrote {output}", err=True)
+        console.talk([f"wrote {output}: editors complete and check keys with it"])
     else:
-        typer.echo(json_schema(), nl=False)
+        console.out_raw(json_schema().rstrip())
 
 
 def json_schema() -> str:

@@ -1,6 +1,7 @@
 """`queue admin share`: who used how much lately, and what that does to their place in line."""
 
-from publisher import console, records
+from publisher import console
+from publisher.dossier import share_record
 from publisher.fairness import share_lines
 from publisher.options import AsJson
 
@@ -16,6 +17,6 @@ def share(as_json: AsJson = False) -> None:
     queue, half_life_s = console.open_queue(), console.settings().half_life_s
     people, controls = queue.share(), queue.controls()
     if as_json:
-        console.out_json(records.share_record(people, controls, half_life_s))
+        console.out_json(share_record(people, controls, half_life_s))
         return
     console.out(share_lines(people, controls, half_life_s, console.width()))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from publisher import completion, console, records
+from publisher import completion, console
 from publisher.batchpage import BatchPage, batch_lines
+from publisher.dossier import batch_page_record, run_record
 from publisher.folding import best_of
 from publisher.options import ONE, AsJson
 from publisher.page import Page, page_lines
@@ -63,7 +64,7 @@ def show(
         rival=rival,
     )
     if as_json:
-        console.out_json(records.run_record(page, seen))
+        console.out_json(run_record(page, seen))
         return
     console.out(page_lines(page, console.width()))
     if record.state is not State.FAILED:  # whose page begins with what to do
@@ -99,7 +100,7 @@ def _show_batch(queue: Queue, word: str, no_run: NotFound, *, as_json: bool) -> 
         raise no_run
     controls = queue.controls()
     if as_json:
-        console.out_json(records.batch_page_record(view, rows, controls))
+        console.out_json(batch_page_record(view, rows, controls))
         return
     page = BatchPage(view, rows, queue.now(), controls)
     console.out(batch_lines(page, console.width()))

@@ -1,10 +1,10 @@
 """`publisher validate`: every word of every file, before anything is queued."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
+from publisher import console
 from publisher.configs import all_problems, load_all
 from publisher.options import Folds, Lists, Seeds
 from schemas.errors import ConfigError, UsageError
@@ -12,7 +12,12 @@ from schemas.overrides import split_arguments
 from schemas.source import Loaded, dump
 from schemas.sweep import Spread
 
-SCHEMA_VERSION = 1
+HELP = console.help_text(
+    "Check configs and show all mistakes at once; queue nothing.",
+    "publisher validate birds.yaml",
+    "publisher validate birds.yaml optim.lr=3e-4 --resolved",
+    "publisher validate examples/*.yaml --json",
+)
 CELLS_SHOWN = 20
 
 
@@ -26,29 +31,19 @@ def validate(
     folds: Folds = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
-    """Check configs; all mistakes of all files are shown at once.
-
-    publisher validate birds.yaml
-
-    publisher validate birds.yaml optim.lr=3e-4 data.split.kind=kfold
-
-    publisher validate birds.yaml -m optim.lr=1e-3,3e-4
-
-    publisher validate examples/*.yaml --json
-    """
     files, overrides = split_arguments(arguments)
     if not files:
         raise UsageError("no config file is named", fix="publisher validate FILE [key=value]")
     loaded, refused = load_all(files, overrides, Spread(lists, seeds, folds))
     if as_json:
-        typer.echo(json.dumps(_record(files, loaded, refused, resolved), indent=2))
+        console.out_json(_record(files, loaded, refused, resolved))
         raise typer.Exit(UsageError.exit_code if refused else 0)
     for file, cells in loaded.items():
         if resolved:
-            typer.echo("---\n".join(map(_resolved, cells)), nl=False)
+            console.out_raw("---\n".join(map(_resolved, cells)).rstrip())
         else:
             shown = cells[:CELLS_SHOWN] if len(cells) > 1 else []
-            typer.echo("\n".join([_ok(file, cells), *map(_cell, shown)]))
+            console.out([_ok(file, cells), *map(_cell, shown)])
     if refused:
         raise all_problems(refused)
 
@@ -79,7 +74,7 @@ def _record(
         _good(file, loaded[file], resolved) if file in loaded else _bad(file, refused[file])
         for file in dict.fromkeys(files)
     ]
-    return {"schema_version": SCHEMA_VERSION, "ok": not refused, "files": rows}
+    return {"ok": not refused, "files": rows}
 
 
 def _good(file: str, cells: list[Loaded], resolved: bool) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from publisher import console, records
+from publisher import console
+from publisher.dossier import why_record
 from publisher.options import AsJson, OneRun
 from publisher.reasons import reason_lines, reasons_of
 from publisher.scene import scene_of
@@ -21,7 +22,7 @@ def why(run: OneRun, as_json: AsJson = False) -> None:
     seen = scene_of(queue, record)
     told = reasons_of(record, seen, queue.share(), settings.half_life_s)
     if as_json:
-        console.out_json(records.why_record(told, seen))
+        console.out_json(why_record(told, seen))
         return
     console.out(reason_lines(told, console.width()))
     console.talk([f"Next: {'    '.join(told.commands)}"])

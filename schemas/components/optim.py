@@ -1,8 +1,10 @@
-"""How weights step, and how the step size moves."""
+"""How weights step. No decay on biases and norms, in any of them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from schemas.components.spec import BelowOne, NonNegative, Positive, Spec
+from pydantic import Field
+
+from schemas.components.spec import BelowOne, Count, NonNegative, Positive, Spec, Switch
 
 
 class AdamW(Spec):
@@ -17,15 +19,89 @@ class AdamW(Spec):
     """The two momenta."""
     eps: Positive = 1e-8
     """The denominator's floor."""
+    amsgrad: Switch = False
+    """Divide by the largest second moment so far."""
 
 
-class Cosine(Spec):
-    """Linear warm-up, then a half cosine down to `min_lr`, moved every step."""
+class Adam(Spec):
+    """Adam, whose weight decay is part of the gradient."""
 
-    kind: Literal["cosine"] = "cosine"
-    warmup_epochs: NonNegative = 0.0
-    """Length of the warm-up; must be shorter than the run."""
-    warmup_lr: NonNegative = 1e-6
-    """Where the warm-up starts."""
-    min_lr: NonNegative = 0.0
-    """Where the cosine ends."""
+    kind: Literal["adam"] = "adam"
+    lr: Positive = 1e-3
+    """The peak learning rate."""
+    weight_decay: NonNegative = 0.0
+    """A penalty on the squares of the weights."""
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    """The two momenta."""
+    eps: Positive = 1e-8
+    """The denominator's floor."""
+    amsgrad: Switch = False
+    """Divide by the largest second moment so far."""
+
+
+class Sgd(Spec):
+    """Stochastic gradient descent."""
+
+    kind: Literal["sgd"] = "sgd"
+    lr: Positive = 0.01
+    """The peak learning rate."""
+    weight_decay: NonNegative = 0.0
+    """A penalty on the squares of the weights."""
+    momentum: BelowOne = 0.9
+    """How much of the last step stays."""
+    nesterov: Switch = False
+    """Look ahead: the gradient counts once more."""
+
+
+class RMSprop(Spec):
+    """RMSprop."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    lr: Positive = 1e-3
+    """The peak learning rate."""
+    weight_decay: NonNegative = 0.0
+    """A penalty on the squares of the weights."""
+    momentum: BelowOne = 0.9
+    """How much of the last step stays."""
+    alpha: BelowOne = 0.9
+    """How much of the mean of the squares stays."""
+    eps: Positive = 1e-8
+    """The denominator's floor."""
+    centered: Switch = False
+    """Divide by the variance instead."""
+
+
+class Lion(Spec):
+    """Lion: every weight steps by the sign of a momentum. Wants a tenth of AdamW's rate."""
+
+    kind: Literal["lion"] = "lion"
+    lr: Positive = 1e-4
+    """The peak learning rate."""
+    weight_decay: NonNegative = 0.5
+    """Decoupled weight decay; ten times AdamW's, for a tenth of the rate."""
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.99)
+    """Of the step, and of the memory."""
+
+
+class Muon(Spec):
+    """Muon: matrices step by an orthogonal momentum, the head and all vectors as with AdamW."""
+
+    kind: Literal["muon"] = "muon"
+    lr: Positive = 1e-3
+    """The peak learning rate; steps of matrices are as large as AdamW's."""
+    weight_decay: NonNegative = 0.05
+    """Decoupled weight decay."""
+    momentum: BelowOne = 0.95
+    """How much of the last step stays."""
+    nesterov: Switch = True
+    """Look ahead: the gradient counts once more."""
+    ns_steps: Annotated[Count, Field(le=20)] = 5
+    """Newton-Schulz iterations towards an orthogonal matrix."""
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
+    """The two momenta of the AdamW for all else."""
+
+
+Optim = Annotated[
+    AdamW | Adam | Sgd | RMSprop | Lion | Muon,
+    Field(discriminator="kind"),
+]

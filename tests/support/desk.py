@@ -51,7 +51,7 @@ class Desk:
         return self._inside(queue_cli.app(), words, env)
 
     def publisher(self, *words: str, **env: str) -> Answer:
-        return self._inside(publisher_cli.app, words, env)
+        return self._inside(publisher_cli.app(), words, env)
 
     def submit(self, *words: str, **env: str) -> str:
         """Submit the good config; the id."""

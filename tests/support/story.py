@@ -67,7 +67,14 @@ class Stage:
             timeout=120,
             check=False,
         )
-        return done.stdout.replace(str(self.folder), "~").strip()
+        told = done.stdout.replace(str(self.folder), "~")
+        return self.cut_name.sub("~/…", told).strip()
+
+    @property
+    def cut_name(self) -> re.Pattern[str]:
+        """The folder's name where a narrow column ends it."""
+        shown, drawn = str(self.folder)[:-8], str(self.folder)[-8:]
+        return re.compile(f"{re.escape(shown)}({'|'.join(drawn[:n] for n in range(8))})…")
 
 
 def ids_of(page: str) -> list[str]:
@@ -93,6 +100,8 @@ def rewritten(page: str, answers: list[tuple[Line, str]], ids: Sequence[str]) ->
 # ---- the same answer -----------------------------------------------------------------------------
 
 IDS = re.compile(r"^<!-- ids:(.*) -->$", re.M)  # those of the page; they look like words
+DRAWN = re.compile(r"(\broot |attempts/\d+-)[0-9a-f]+")  # names drawn for a folder
+COST = re.compile(r"^(\s*GPU hours)\s.*")  # the same to three digits, or not
 NUMBER = re.compile(r"(?<![a-z])\d*\.?\d+(e-?\d+)?")
 TIME = re.compile(r"#(ms|[smhd])(#[smh])?(?!\w)")
 WORDS = re.compile(r"[\w#]+|[^\w\s#]")
@@ -113,5 +122,5 @@ def words(line: str, ids: Sequence[str]) -> list[str]:
     """What a line says, without its numbers."""
     plain = re.sub(r"[▁▂▃▄▅▆▇█]+", "~", line)
     plain = re.sub(rf"\b({'|'.join(ids)})\b", "ID", plain) if ids else plain
-    plain = NUMBER.sub("#", plain)
+    plain = NUMBER.sub("#", COST.sub(r"\1", DRAWN.sub(r"\1", plain)))
     return WORDS.findall(TIME.sub("#", plain))

@@ -16,7 +16,6 @@ from trainer.data.pixels import PictureOf
 from trainer.data.plan import VALIDATION, Place, Plan
 from trainer.data.transforms import Transform
 from trainer.data.unreadable import Unreadable
-from trainer.faults import DataFault
 
 Batch = tuple[Tensor, Tensor]  # images [B,3,H,W], targets [B]
 
@@ -90,10 +89,7 @@ def stream(
     )
     for batch in loader:
         if isinstance(batch, Unreadable):
-            raise DataFault(
-                f"cannot read the image {batch.path}: {batch.why}",
-                fix="restore the file, or take its row out of the table",
-            )
+            raise batch.fault()
         yield batch
 
 

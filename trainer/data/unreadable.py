@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.faults import DataFault
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
@@ -10,3 +12,10 @@ class Unreadable:
 
     path: Path
     why: str
+
+    def fault(self) -> DataFault:
+        """The end of whoever needs it."""
+        return DataFault(
+            f"cannot read the image {self.path}: {self.why}",
+            fix="restore the file, or take its row out of the table",
+        )

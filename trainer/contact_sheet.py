@@ -1,0 +1,144 @@
+"""What a model will be shown, for people: the very pixels and labels that a run would train on."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import resolve_model_data_config
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from schemas.config import TrainConfig
+from trainer import foresee, randomness
+from trainer.crew import Solo
+from trainer.data import loader, pixels, transforms
+from trainer.data.images import Images
+from trainer.data.loader import Pictures
+from trainer.data.plan import VALIDATION, Place, Plan
+from trainer.data.split import Parts
+from trainer.data.transforms import Look, Normal
+from trainer.data.unreadable import Unreadable
+from trainer.drawing import Cell, Strip, sheet
+from trainer.learner import mixer
+
+T = TypeVar("T")
+VIEWS = 5  # epochs, or mixed batches, that a row shows
+
+
+def draw(config: TrainConfig, images: Images, parts: Parts, rows: int) -> Image.Image:
+    """A row a class: an image, how it validates, how it trains in some epochs; then mixtures."""
+    plan = Plan.of(config, parts, Solo())
+    net = foresee.build(config.model, len(images.classes), config.data.img_size)
+    look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
+    classes = spread(len(images.classes), rows)
+    chosen = {target: first_of(images, parts, target) for target in classes}
+    epochs = spread(config.train.epochs, VIEWS)
+    pairs = [ends(plan, epoch) for epoch in epochs] if config.mix.on else []
+    wanted = [*chosen.values(), *(image for pair in pairs for _, image in pair)]
+    with tempfile.TemporaryDirectory(prefix="preview") as scratch:
+        pictures = pictures_of(config, images, wanted, look, Path(scratch))
+        heads = ("image", "validates as", *(f"epoch {epoch + 1}" for epoch in epochs))
+        strips = [
+            Strip(
+                images.classes[target],
+                list(cells(pictures, index, epochs)),
+                heads if not row else (),
+            )
+            for row, (target, index) in enumerate(chosen.items())
+        ]
+        if pairs:
+            mixed = list(mixed_cells(config, pictures, pairs, plan, look))
+            strips.append(Strip("a mixed batch's first", [None, None, *mixed]))
+    return sheet(title(config, images, len(classes)), strips)
+
+
+def title(config: TrainConfig, images: Images, shown: int) -> str:
+    size, way = config.data.img_size, config.augment.kind
+    some = f"{shown} of {len(images.classes)}" if shown < len(images.classes) else f"{shown}"
+    return f"{config.model.name} at {size} px, augment {way}, {some} classes"
+
+
+def spread(whole: int, some: int) -> list[int]:
+    """So many of 0 .. whole - 1, the first and the last among them."""
+    return sorted({round(n) for n in np.linspace(0, whole - 1, min(some, whole))})
+
+
+def first_of(images: Images, parts: Parts, target: int) -> int:
+    """The training image of a class that comes first by name."""
+    there = np.flatnonzero(parts.targets[parts.train] == target)
+    return int(min(parts.train[there], key=lambda index: images.names[index]))
+
+
+def ends(plan: Plan, epoch: int) -> tuple[Place, Place]:
+    """The first and the last image of an epoch's first batch: timm mixes them with each other."""
+    order = plan.order(epoch)[: plan.batch]
+    return (epoch, int(order[0])), (epoch, int(order[-1]))
+
+
+def pictures_of(
+    config: TrainConfig, images: Images, wanted: Sequence[int], look: Look, scratch: Path
+) -> Pictures:
+    """As a run reads them, but only these: the rest need not be decoded for a preview."""
+    numbers = sorted(set(wanted))
+    few = replace(
+        images,
+        names=tuple(images.names[n] for n in numbers),
+        paths=tuple(images.paths[n] for n in numbers),
+        bad=frozenset(),
+    )
+    picture = pixels.pictures(config.data, few, scratch, lambda _: None)
+    slot = {number: position for position, number in enumerate(numbers)}
+    return loader.Pictures(
+        images,
+        lambda number: picture(slot[number]),
+        config.seed,
+        transforms.training(config.augment, config.data.img_size, look),
+        transforms.validating(config.data.img_size, look),
+    )
+
+
+def cells(pictures: Pictures, index: int, epochs: Sequence[int]) -> Iterator[Cell]:
+    """An image, and what becomes of it."""
+    images = pictures.images
+    yield Cell(readable(pictures.picture(index)), images.names[index])
+    for epoch in (VALIDATION, *epochs):
+        pixels, label = readable(pictures[(epoch, index)])
+        other = label != images.targets[index]
+        yield Cell(shown(pixels), images.classes[label] if other else "")
+
+
+def mixed_cells(
+    config: TrainConfig,
+    pictures: Pictures,
+    pairs: Sequence[tuple[Place, Place]],
+    plan: Plan,
+    look: Look,
+) -> Iterator[Cell]:
+    """The first image of the first batch of epochs, as mixup or cutmix leaves it."""
+    normal, classes = Normal(look, torch.device("cpu")), pictures.images.classes
+    mix = mixer(config, len(classes))
+    assert mix is not None
+    for pair in pairs:
+        images, labels = default_collate([readable(pictures[place]) for place in pair])
+        step = pair[0][0] * plan.steps_per_epoch
+        randomness.settle(randomness.stream(config.seed, "step", step), devices=False)
+        mixed, targets = mix(normal(images), labels)
+        likely = [(float(p), classes[n]) for n, p in enumerate(targets[0].tolist()) if p > 0]
+        words = "\n".join(f"{share:.2f} {name}" for share, name in sorted(likely, reverse=True))
+        yield Cell(shown(normal.back(mixed)[0]), words)
+
+
+def readable(found: T | Unreadable) -> T:
+    if isinstance(found, Unreadable):
+        raise found.fault()
+    return found
+
+
+def shown(pixels: Tensor) -> Image.Image:
+    """Bytes [3,H,W] as a picture."""
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
