@@ -198,6 +198,7 @@ class Loop:
         if found and self.learner.crew.leads:
             self.judge(found)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
+        self.learner.heed(self.state.rows)
         if self.learner.crew.leads:
             write_metrics(self.shelf.attempt.metrics, self.state.rows)
         self.report.alive(epoch=self.state.epoch)
