@@ -17,6 +17,7 @@ from schemas.components.loop import Evaluate, Loop
 from schemas.components.loss import CrossEntropy, Loss
 from schemas.components.model import Timm
 from schemas.components.optim import AdamW, Optim
+from schemas.components.predict import Predict
 from schemas.components.schedule import Cosine
 from schemas.components.spec import Spec, Whole
 from schemas.contradictions import Contradiction
@@ -59,6 +60,8 @@ class TrainConfig(Spec):
     """How long and how exactly."""
     evaluate: Evaluate = Evaluate()
     """What a good model is."""
+    predict: Predict = Predict()
+    """How the test set is answered."""
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
@@ -90,6 +93,7 @@ class TrainConfig(Spec):
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),
             *contradictions.of_the_loss(self.loss, self.data.source),
+            *contradictions.of_the_vote(self.predict),
         ]
 
 

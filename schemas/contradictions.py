@@ -10,6 +10,7 @@ from schemas.components.loop import Loop
 from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Timm
 from schemas.components.optim import Optim, Sgd
+from schemas.components.predict import Predict
 from schemas.components.schedule import Cosine
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
@@ -189,3 +190,19 @@ def of_the_steps_of_an_image(augment: Steps) -> Iterator[Contradiction]:
         if isinstance(step, RandAugment) and step.magnitude >= step.bins:
             text = f"{step.bins} bins are counted 0 to {step.bins - 1}, got {step.magnitude}"
             yield Contradiction(f"augment.steps.{number}.magnitude", text)
+
+
+def of_the_vote(predict: Predict) -> Iterator[Contradiction]:
+    """Ways to count voices that exclude each other."""
+    if predict.ties == "rare" and predict.vote != "hard":
+        text = f"only a hard vote has ties, and this one is {predict.vote}"
+        yield Contradiction("predict.ties", text, ("predict.vote",), "write vote: hard")
+    if predict.tune_priors and predict.vote != "soft":
+        text = f"classes are weighed by their mean probability, and this vote is {predict.vote}"
+        yield Contradiction("predict.tune_priors", text, ("predict.vote",), "write vote: soft")
+    if predict.search_weights and predict.vote != "soft":
+        text = f"weights are searched for the mean probability, and this vote is {predict.vote}"
+        yield Contradiction("predict.search_weights", text, ("predict.vote",), "write vote: soft")
+    if predict.search_weights and predict.weights:
+        text = "weights are either given or searched"
+        yield Contradiction("predict.search_weights", text, ("predict.weights",), "leave one out")

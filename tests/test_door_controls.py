@@ -230,7 +230,7 @@ def test_a_batch_says_what_became_of_its_runs(queue: Queue) -> None:
 def test_a_large_batch_is_queued_in_parts_and_starts_only_when_it_is_whole(
     queue: Queue, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_worker.asking.CHUNK", 10)
+    monkeypatch.setattr("queue_worker.door.asking.CHUNK", 10)
     card = BatchCard(id=new_id(), name="big", user="ana", kind="sweep", total=35)
     runs = [a_run(batch=card.id) for _ in range(35)]
     runs[25] = runs[25].model_copy(update={"config": {"much": "x" * 600_000}})
@@ -253,7 +253,7 @@ def test_a_large_batch_is_queued_in_parts_and_starts_only_when_it_is_whole(
 def test_an_id_that_is_taken_by_a_late_run_of_a_large_batch_queues_none(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_worker.asking.CHUNK", 10)
+    monkeypatch.setattr("queue_worker.door.asking.CHUNK", 10)
     card = BatchCard(id=new_id(), name="big", user="ana", kind="sweep", total=25)
     runs = [a_run(batch=card.id) for _ in range(25)]
     taken = submit(queue, id=runs[24].id)

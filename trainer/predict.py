@@ -7,9 +7,10 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,11 +170,11 @@ def probabilities(images: Images, said: Probabilities) -> bytes:
     return text.getvalue().encode()
 
 
-def note(job: Job, way: str) -> bytes:
+def note(job: Job, counted: Mapping[str, Any]) -> bytes:
     """How the answers came to be, beside them."""
     facts = {
         "runs": {run.name: str(run.weights) for run in job.runs},
         "views": [view.name for view in job.views],
-        "vote": way,
+        **counted,
     }
     return json.dumps(facts, indent=2).encode()

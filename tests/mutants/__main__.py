@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "queue_worker" / "lua"
+SCRIPTS = ROOT / "queue_worker" / "door" / "lua"
 NOT_COPIED = shutil.ignore_patterns("__pycache__")
 LIMIT_S = 180
 MOST = 14  # of one script; long ones are sampled evenly
@@ -137,7 +137,7 @@ def killed(mutant: Mutant) -> bool:
         for part in ("queue_worker", "schemas", "tests"):
             shutil.copytree(ROOT / part, folder / part, ignore=NOT_COPIED)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        (folder / "queue_worker" / "lua" / f"{mutant.script}.lua").write_text(mutant.text)
+        (folder / "queue_worker" / "door" / "lua" / f"{mutant.script}.lua").write_text(mutant.text)
         return tests_fail(folder)
 
 
