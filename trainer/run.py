@@ -1,7 +1,6 @@
 """The recipe: from a config to a trained model, top to bottom. Knows no queue and no Redis."""
 
 import logging
-from contextlib import closing
 from pathlib import Path
 
 from timm.data import resolve_model_data_config
@@ -132,10 +131,7 @@ def run(
         "token": order.token,
         **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
     }
-    # closed by hand: loader processes that only a garbage collection ends are waited for in vain
-    with closing(batches):
-        loop = Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave)
-        loop.run(batches)
+    Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
 
     # finish
     if not crew.leads:
