@@ -18,7 +18,7 @@ from schemas.components.loss import CrossEntropy, Loss
 from schemas.components.model import Timm
 from schemas.components.optim import AdamW, Optim
 from schemas.components.predict import Predict
-from schemas.components.schedule import Cosine
+from schemas.components.schedule import Cosine, Schedule
 from schemas.components.spec import Spec, Whole
 from schemas.contradictions import Contradiction
 
@@ -50,7 +50,7 @@ class TrainConfig(Spec):
     """What it minimises."""
     optim: Optim = Field(default_factory=AdamW)
     """How it steps."""
-    schedule: Cosine = Cosine()
+    schedule: Schedule = Field(default_factory=Cosine)
     """How the step size moves."""
     augment: Augment = Field(default_factory=TimmAugment)
     """What is done to training images; validation images are never augmented."""

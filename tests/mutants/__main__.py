@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,9 @@ def main(names: Sequence[str]) -> None:
         if names and path.stem not in names:
             continue
         mutants = sampled([m for m in mutants_of(path) if m.name not in EQUIVALENT])
-        alive = [mutant.name for mutant in mutants if not killed(mutant)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            dead = list(pool.map(killed, mutants))
+        alive = [mutant.name for mutant, died in zip(mutants, dead, strict=True) if not died]
         print(
             f"{path.stem:16} {len(mutants) - len(alive):3} of {len(mutants):3} killed", flush=True
         )
