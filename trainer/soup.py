@@ -214,9 +214,10 @@ def serve(dish: Dish, folder: Path) -> None:
     values = dish.said.scored()[0] if dish.said else {}
     metric = first.config.evaluate.metric
     best = Best(metric=metric, value=values[metric], epoch=0) if metric in values else None
-    ingredients = {
-        run.name: checkpoint.checksum(run.weights / checkpoint.WEIGHTS) for run in dish.of
-    }
+    ingredients = [  # of checkpoints several may have one name
+        {"run": run.name, "weights_sha256": checkpoint.checksum(run.weights / checkpoint.WEIGHTS)}
+        for run in dish.of
+    ]
     meta = {
         **first.meta,
         "config": config.canonical(),
