@@ -10,7 +10,8 @@ from schemas.components.loop import Loop
 from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Timm
 from schemas.components.optim import Optim, Sgd
-from schemas.components.schedule import Cosine
+from schemas.components.predict import Predict
+from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 from schemas.errors import count
@@ -121,18 +122,26 @@ def of_the_momentum(optim: Optim) -> Iterator[Contradiction]:
         yield Contradiction("optim.nesterov", text, ("optim.momentum",), "write momentum: 0.9")
 
 
-def of_the_rates(schedule: Cosine, epochs: int, peak: float) -> Iterator[Contradiction]:
+def of_the_rates(schedule: Schedule, epochs: int, peak: float) -> Iterator[Contradiction]:
     """A schedule that does not fit into the run, or goes up where it should go down."""
-    if schedule.warmup_epochs >= epochs:
+    if isinstance(schedule, OneCycle):
+        return
+    warmup = schedule.warmup_epochs
+    if warmup >= epochs:
         text = f"the warm-up must be shorter than the run of {epochs} epochs"
         yield Contradiction("schedule.warmup_epochs", text, ("train.epochs",))
-    if schedule.warmup_epochs > 0 and schedule.warmup_lr > peak:
+    if isinstance(schedule, Restarts) and warmup >= schedule.first:
+        text = f"the warm-up must be shorter than the first cosine, of {schedule.first:g} epochs"
+        yield Contradiction("schedule.warmup_epochs", text, ("schedule.first",))
+    if warmup > 0 and schedule.warmup_lr > peak:
         text = f"the warm-up must start at or below optim.lr, which is {peak:g}"
         others = ("optim.lr", "schedule.warmup_epochs")
         yield Contradiction("schedule.warmup_lr", text, others)
-    if schedule.min_lr > peak:
-        text = f"the cosine must end at or below optim.lr, which is {peak:g}"
+    if getattr(schedule, "min_lr", 0.0) > peak:
+        text = f"the {schedule.kind} must end at or below optim.lr, which is {peak:g}"
         yield Contradiction("schedule.min_lr", text, ("optim.lr",))
+    if isinstance(schedule, MultiStep) and list(schedule.at) != sorted(set(schedule.at)):
+        yield Contradiction("schedule.at", f"epochs must go up, got {list(schedule.at)}")
 
 
 def of_the_model(model: Timm, size: int) -> Iterator[Contradiction]:
@@ -231,3 +240,19 @@ def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradic
         if isinstance(step, RandAugment) and step.magnitude >= step.bins:
             text = f"{step.bins} bins are counted 0 to {step.bins - 1}, got {step.magnitude}"
             yield Contradiction(f"{section}.steps.{number}.magnitude", text)
+
+
+def of_the_vote(predict: Predict) -> Iterator[Contradiction]:
+    """Ways to count voices that exclude each other."""
+    if predict.ties == "rare" and predict.vote != "hard":
+        text = f"only a hard vote has ties, and this one is {predict.vote}"
+        yield Contradiction("predict.ties", text, ("predict.vote",), "write vote: hard")
+    if predict.tune_priors and predict.vote != "soft":
+        text = f"classes are weighed by their mean probability, and this vote is {predict.vote}"
+        yield Contradiction("predict.tune_priors", text, ("predict.vote",), "write vote: soft")
+    if predict.search_weights and predict.vote != "soft":
+        text = f"weights are searched for the mean probability, and this vote is {predict.vote}"
+        yield Contradiction("predict.search_weights", text, ("predict.vote",), "write vote: soft")
+    if predict.search_weights and predict.weights:
+        text = "weights are either given or searched"
+        yield Contradiction("predict.search_weights", text, ("predict.weights",), "leave one out")

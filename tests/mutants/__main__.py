@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "queue_worker" / "lua"
+SCRIPTS = ROOT / "queue_worker" / "door" / "lua"
 NOT_COPIED = shutil.ignore_patterns("__pycache__")
 LIMIT_S = 180
 MOST = 14  # of one script; long ones are sampled evenly
@@ -89,7 +90,9 @@ def main(names: Sequence[str]) -> None:
         if names and path.stem not in names:
             continue
         mutants = sampled([m for m in mutants_of(path) if m.name not in EQUIVALENT])
-        alive = [mutant.name for mutant in mutants if not killed(mutant)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            dead = list(pool.map(killed, mutants))
+        alive = [mutant.name for mutant, died in zip(mutants, dead, strict=True) if not died]
         print(
             f"{path.stem:16} {len(mutants) - len(alive):3} of {len(mutants):3} killed", flush=True
         )
@@ -137,7 +140,7 @@ def killed(mutant: Mutant) -> bool:
         for part in ("queue_worker", "schemas", "tests"):
             shutil.copytree(ROOT / part, folder / part, ignore=NOT_COPIED)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        (folder / "queue_worker" / "lua" / f"{mutant.script}.lua").write_text(mutant.text)
+        (folder / "queue_worker" / "door" / "lua" / f"{mutant.script}.lua").write_text(mutant.text)
         return tests_fail(folder)
 
 

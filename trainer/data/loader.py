@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from functools import partial
 
 import torch
@@ -56,7 +56,7 @@ def collate(samples: list[tuple[Tensor, int] | Unreadable]) -> Batch | Unreadabl
 
 def read(
     pictures: Pictures, plan: Plan, workers: int, device: torch.device, *, epoch: int, step: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """All batches from a position to the end of the run, from one set of loader processes."""
     return stream(pictures, plan.batches(epoch, step), workers, device, plan.ranks)
 
@@ -67,7 +67,7 @@ def stream(
     workers: int,
     device: torch.device,
     ranks: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """These batches, in this order; so many others read on this host as well."""
     cores = len(os.sched_getaffinity(0)) // ranks
     helpers = min(workers, max(1, cores))
