@@ -20,6 +20,7 @@ from trainer.crew import Solo
 from trainer.data import course, loader
 from trainer.data.images import Images
 from trainer.data.loader import Pictures
+from trainer.data.pixels import PictureOf
 from trainer.data.plan import VALIDATION, Place, Plan
 from trainer.data.split import Parts
 from trainer.data.transforms import Look, Normal
@@ -98,7 +99,7 @@ def pictures_of(
         bad=frozenset(),
     )
     slot = {number: position for position, number in enumerate(numbers)}
-    by_size = {
+    by_size: dict[int, PictureOf] = {
         size: lambda number, picture=picture: picture(slot[number])
         for size, picture in course.sources(config, few, scratch, lambda _: None).items()
     }
