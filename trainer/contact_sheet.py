@@ -99,11 +99,15 @@ def pictures_of(
         bad=frozenset(),
     )
     slot = {number: position for position, number in enumerate(numbers)}
-    by_size: dict[int, PictureOf] = {
-        size: lambda number, picture=picture: picture(slot[number])
+    by_size = {
+        size: renumbered(picture, slot)
         for size, picture in course.sources(config, few, scratch, lambda _: None).items()
     }
     return loader.Pictures(images, course.course(config, by_size, look), config.seed)
+
+
+def renumbered(picture: PictureOf, slot: dict[int, int]) -> PictureOf:
+    return lambda number: picture(slot[number])
 
 
 def cells(pictures: Pictures, index: int, epochs: Sequence[int]) -> Iterator[Cell]:
