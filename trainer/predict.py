@@ -24,6 +24,7 @@ from schemas.errors import UsageError
 from schemas.rundir import write_atomic
 from trainer import machine, views, votes
 from trainer.data import loader, pixels, sources
+from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION
 from trainer.data.split import Indices
@@ -116,7 +117,7 @@ def answers_of(
     normal = Normal(look, device)
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, cache_root, alive)
-    pictures = loader.Pictures(images, picture, run.config.seed, see, see)
+    pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
     dtype = DTYPES.get(precision(run, device))
     size = data.batch_size
     places = (

@@ -24,7 +24,7 @@ from schemas.rundir import RunDir, RunsRoot, write_atomic
 from schemas.source import dump
 from trainer import checkpoint, finished, machine, predict, predictions, randomness, start
 from trainer.checkpoint import Checkpoint
-from trainer.data import check, loader, pixels, sources, split, transforms
+from trainer.data import check, course, loader, sources, split
 from trainer.data.images import Images
 from trainer.data.split import Parts
 from trainer.data.transforms import Normal
@@ -177,14 +177,14 @@ def relearn_statistics(net: nn.Module, run: Finished, place: Kitchen) -> None:
     device, data = machine.device(), run.config.data
     machine.place(net, device)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
-    see = transforms.training(run.config.augment, data.img_size, look)
-    picture = pixels.pictures(data, place.images, place.cache_root, place.alive)
-    pictures = loader.Pictures(place.images, picture, run.config.seed, see, see)
+    by_size = course.sources(run.config, place.images, place.cache_root, place.alive)
+    way, last = course.course(run.config, by_size, look), run.config.train.epochs - 1
+    pictures = loader.Pictures(place.images, way, run.config.seed)
     train = place.parts.train
     chosen = train[randomness.order(run.config.seed, 0, len(train))][:STATISTICS_FROM].tolist()
     size = min(data.batch_size, len(chosen))
     batches = (
-        [(0, image) for image in chosen[first : first + size]]
+        [(last, image) for image in chosen[first : first + size]]
         for first in range(0, len(chosen) - size + 1, size)
     )
     normal = Normal(look, device)
