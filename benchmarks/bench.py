@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 from rq import Queue as RqQueue
 
-from queue_worker import embedded
+from queue_worker.door import embedded
 from queue_worker.queue import Queue, Submission, WorkerCard
 from schemas.config import TrainConfig
 from schemas.run import ENDED, ID_ALPHABET, ID_LENGTH, new_id, new_nonce

@@ -232,19 +232,39 @@ def _loss(book: Book) -> None:
     book.use("criterion", "loss.kind", "cross_entropy", how)
 
 
+SCHEDULES: Mapping[str, str] = {  # a part of the old name, and ours; the first that fits
+    "restart": "restarts",
+    "cosine": "cosine",
+    "exponential": "exponential",
+    "plateau": "plateau",
+    "onecycle": "one_cycle",
+    "step": "step",
+}
+OF_SCHEDULES: Mapping[str, tuple[tuple[str, str, float], ...]] = {
+    "step": (("lr_decay_step", "every", 2), ("gamma", "gamma", 0.5)),
+    "exponential": (("gamma", "gamma", 0.5),),
+    "restarts": (("scheduler.t_0", "first", 10), ("scheduler.t_mult", "factor", 1)),
+}
+
+
 def _schedule(book: Book) -> None:
     name = str(book.value("scheduler", "")).lower()
-    step = "lr_decay_step" in book.left and name in ("", "step", "steplr")
-    if "min_lr" in book.left:
-        book.use("min_lr", "schedule.min_lr", number(book.value("min_lr"), 0.0))
+    kind = next((ours for part, ours in SCHEDULES.items() if part in name), "cosine")
     if "scheduler" in book.left:
-        how = "" if "cosine" in name else f"{name} is not here; it ends where a cosine does"
-        if re.search("restart", name):
-            how = "one cycle, without restarts"
-        book.use("scheduler", "schedule.kind", "cosine", how)
-    elif step:
-        book.add("schedule.kind", "cosine", "steps are not here; it falls over the whole run")
-    book.gone(("lr_decay_step", "gamma"), "a cosine has no steps")
+        known = any(part in name for part in SCHEDULES)
+        how = "" if known else f"{name} is not here; it ends where a cosine does"
+        book.use("scheduler", "schedule.kind", kind, how)
+    elif "lr_decay_step" in book.left:
+        kind = "step"
+        book.add("schedule.kind", kind, "the old code had no other")
+    for old, ours, default in OF_SCHEDULES.get(kind, ()):
+        if old in book.left:
+            book.use(old, f"schedule.{ours}", number(book.value(old), default))
+        elif default != 1:
+            book.add(f"schedule.{ours}", default, "fixed in the old code")
+    if "min_lr" in book.left and has("schedule", kind, "min_lr"):
+        book.use("min_lr", "schedule.min_lr", number(book.value("min_lr"), 0.0))
+    book.gone(("lr_decay_step", "gamma", "min_lr"), f"schedule.kind={kind} has none")
 
 
 AUGMENTS: Mapping[str, dict[str, Any]] = {
@@ -316,7 +336,6 @@ GONE: Mapping[str, str] = {
     **dict.fromkeys(("load_weight", "load_weight_path"), "off"),
     **dict.fromkeys(("pseudo_label", "pseudo_label_path"), "off"),
     **dict.fromkeys(("train_index_path", "valid_index_path"), "the split follows from the seed"),
-    **dict.fromkeys(("scheduler.T_0", "scheduler.T_mult"), "one cycle, without restarts"),
     **dict.fromkeys(("scheduler.T_max", "t_max"), "the cosine lasts as long as the run"),
     **dict.fromkeys(("project.train", "project.test", "train"), "a run that is submitted trains"),
     "data.split_by_label": "splits are stratified",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from queue_worker import steer
-from queue_worker.admission import Manners
+from queue_worker.gpus.admission import Manners
 from schemas.amounts import megabytes_of
 from schemas.errors import EXIT_CODES, TrainqError, UsageError
 from schemas.settings import Settings

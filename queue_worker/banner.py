@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from queue_worker.admission import Offer
-from queue_worker.gpu import Gpu, Probe
+from queue_worker.gpus.admission import Offer
+from queue_worker.gpus.gpu import Gpu, Probe
 from schemas.settings import Settings
 
 SHOWN = ("python", "torch", "timm", "trainq")

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from queue_worker import gpu, lane, slack_check, start, unit
-from queue_worker.admission import Manners, Offer, offer
-from queue_worker.child import without_secrets
-from queue_worker.gpu import Gpu, Probe
-from queue_worker.lane import Lane
+from queue_worker import start, unit
+from queue_worker.attempts.child import without_secrets
+from queue_worker.door.records import WorkerView
+from queue_worker.gpus import gpu, lane
+from queue_worker.gpus.admission import Manners, Offer, offer
+from queue_worker.gpus.gpu import Gpu, Probe
+from queue_worker.gpus.lane import Lane
+from queue_worker.notices import slack_check
 from queue_worker.queue import Queue
-from queue_worker.records import WorkerView
 from schemas import diagnosis, surroundings
 from schemas.diagnosis import Finding, fail, ok, warn
 from schemas.errors import TrainqError, count

@@ -17,18 +17,19 @@ from rq import Queue as RqQueue
 from rq.job import Job
 from rq.worker import BaseWorker
 
-from queue_worker import host, namesake, outcome, rundirs, sweep
-from queue_worker.attempt import Attempt
-from queue_worker.child import Trainer
-from queue_worker.lookout import Lookout
-from queue_worker.notifier import Notifier
-from queue_worker.orders import Prepared, part_of, prepare, read
+from queue_worker import host, namesake
+from queue_worker.attempts import outcome, rundirs, sweep
+from queue_worker.attempts.attempt import Attempt
+from queue_worker.attempts.child import Trainer
+from queue_worker.attempts.orders import Prepared, part_of, prepare, read
+from queue_worker.attempts.standby import Standby
+from queue_worker.attempts.supervise import Exit, Limits, Watch
+from queue_worker.attempts.tail import append, last_line
+from queue_worker.door.records import Ending, Verdict, WorkerCard
+from queue_worker.gpus.lookout import Lookout
+from queue_worker.notices.notifier import Notifier
 from queue_worker.queue import Queue
-from queue_worker.records import Ending, Verdict, WorkerCard
 from queue_worker.rqbook import Book, rq_queue
-from queue_worker.standby import Standby
-from queue_worker.supervise import Exit, Limits, Watch
-from queue_worker.tail import append, last_line
 from queue_worker.tick import AGAIN_S, Tick
 from schemas import code
 from schemas.errors import NotFound, QueueUnreachable, TrainqError, count

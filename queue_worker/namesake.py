@@ -5,8 +5,8 @@ The cards of our own last boot look the same, but nobody renews them: they are w
 
 from collections.abc import Callable
 
+from queue_worker.door.records import WorkerCard
 from queue_worker.queue import Queue
-from queue_worker.records import WorkerCard
 from schemas.errors import UsageError
 
 

@@ -1,6 +1,6 @@
 """THE DOOR: the one way to the state of runs. Knows Redis and records; no RQ, no process, no Slack.
 
-Every change is one script in `lua/`. All keys, after the prefix (default `trainq:`):
+Every change is one script in `door/lua/`. All keys, after the prefix (default `trainq:`):
 
 run:<id>        hash    the record: fields of schemas.run.Run as text (config, overrides, progress,
                         best, result, after, preflight as JSON) and nonce, log_next, log_number,
@@ -45,13 +45,13 @@ from typing import Literal, Self, cast
 
 import redis
 
-from queue_worker import connection as reach
-from queue_worker import health
-from queue_worker.asked import Submission
-from queue_worker.asking import Asking
-from queue_worker.connection import NOWHERE, Place, told
-from queue_worker.reading import rq_queue_name
-from queue_worker.records import (
+from queue_worker.door import connection as reach
+from queue_worker.door import health
+from queue_worker.door.asked import Submission
+from queue_worker.door.asking import Asking
+from queue_worker.door.connection import NOWHERE, Place, told
+from queue_worker.door.reading import rq_queue_name
+from queue_worker.door.records import (
     LOG_LINES,
     BatchCard,
     BatchView,

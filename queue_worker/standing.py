@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from queue_worker.records import Control, WorkerCard
+from queue_worker.door.records import Control, WorkerCard
 
 
 def back(controls: Sequence[Control], card: WorkerCard) -> str:

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 
 import redis
 
-from queue_worker import banner, connection, gpu, host, lane
-from queue_worker.admission import Manners, gigabytes
-from queue_worker.child import without_secrets
+from queue_worker import banner, host
+from queue_worker.attempts.child import without_secrets
+from queue_worker.attempts.standby import Standby, versions
 from queue_worker.daemon import GpuWorker
-from queue_worker.lane import Lane
-from queue_worker.lookout import Lookout
-from queue_worker.notifier import Notifier, poster_of
+from queue_worker.door import connection
+from queue_worker.door.records import WorkerCard
+from queue_worker.gpus import gpu, lane
+from queue_worker.gpus.admission import Manners, gigabytes
+from queue_worker.gpus.lane import Lane
+from queue_worker.gpus.lookout import Lookout
+from queue_worker.notices.notifier import Notifier, poster_of
 from queue_worker.queue import Queue
-from queue_worker.records import WorkerCard
-from queue_worker.standby import Standby, versions
 from schemas.errors import UsageError
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import redis
 from rq.job import Job
 
-from queue_worker import outcome, standing, sweep
-from queue_worker.attempt import Attempt
+from queue_worker import standing
+from queue_worker.attempts import outcome, sweep
+from queue_worker.attempts.attempt import Attempt
+from queue_worker.door.records import Verdict, WorkerCard
 from queue_worker.queue import Queue
-from queue_worker.records import Verdict, WorkerCard
 from queue_worker.routine import Routine
 from queue_worker.rqbook import Book
 from schemas.errors import QueueUnreachable

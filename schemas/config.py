@@ -17,7 +17,8 @@ from schemas.components.loop import Evaluate, Loop
 from schemas.components.loss import CrossEntropy, Loss
 from schemas.components.model import Timm
 from schemas.components.optim import AdamW, Optim
-from schemas.components.schedule import Cosine
+from schemas.components.predict import Predict
+from schemas.components.schedule import Cosine, Schedule
 from schemas.components.spec import Spec, Whole
 from schemas.contradictions import Contradiction
 
@@ -49,7 +50,7 @@ class TrainConfig(Spec):
     """What it minimises."""
     optim: Optim = Field(default_factory=AdamW)
     """How it steps."""
-    schedule: Cosine = Cosine()
+    schedule: Schedule = Field(default_factory=Cosine)
     """How the step size moves."""
     augment: Augment = Field(default_factory=TimmAugment)
     """What is done to training images; validation images are never augmented."""
@@ -59,6 +60,8 @@ class TrainConfig(Spec):
     """How long and how exactly."""
     evaluate: Evaluate = Evaluate()
     """What a good model is."""
+    predict: Predict = Predict()
+    """How the test set is answered."""
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
@@ -89,7 +92,10 @@ class TrainConfig(Spec):
             *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),
+            *contradictions.of_the_stages(self.augment, self.train.epochs),
+            *contradictions.of_the_sizes(self.data, self.model, self.train.epochs),
             *contradictions.of_the_loss(self.loss, self.data.source),
+            *contradictions.of_the_vote(self.predict),
         ]
 
 

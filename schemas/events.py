@@ -57,7 +57,7 @@ class Event(Record):
 
 
 class ExitCode(IntEnum):
-    """How a trainer ends. Anything else, and any signal, is `queue_worker.outcome`'s to judge."""
+    """How a trainer ends. All else and any signal, is judged by `queue_worker.attempts.outcome`."""
 
     FINISHED = 0
     CODE = 1

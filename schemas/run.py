@@ -35,7 +35,7 @@ class State(StrEnum):
 ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED, State.SKIPPED})
 PENDING = frozenset({State.WAITING, State.QUEUED, State.HELD})
 
-# The one transition table. Every Lua script in queue_worker/lua makes exactly one of these moves.
+# The one transition table. Every script in queue_worker/door/lua makes exactly one of these moves.
 TRANSITIONS: MappingProxyType[State, frozenset[State]] = MappingProxyType(
     {
         State.WAITING: frozenset({State.QUEUED, State.HELD, State.CANCELLED, State.SKIPPED}),

@@ -22,7 +22,7 @@ from support.team import Team, tree
 from support.waiting import wait_until
 from support.workers import FAKE
 
-from queue_worker.scripts import source
+from queue_worker.door.scripts import source
 from schemas.events import END_EVENTS, EventKind
 from schemas.run import ENDED, State
 

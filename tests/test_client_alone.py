@@ -8,7 +8,7 @@ from support.servers import TestServer
 from support.workers import Site
 
 from publisher.client import BatchHandle, Client, RunHandle
-from queue_worker import embedded
+from queue_worker.door import embedded
 from schemas.run import State
 from schemas.settings import Settings
 

@@ -6,8 +6,8 @@ import pytest
 from support.runs import submit
 from support.servers import TestServer
 
-from queue_worker import embedded
-from queue_worker.connection import masked, too_old
+from queue_worker.door import embedded
+from queue_worker.door.connection import masked, too_old
 from queue_worker.queue import Queue
 from schemas.errors import QueueUnreachable
 from schemas.settings import Settings

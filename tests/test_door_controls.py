@@ -201,6 +201,13 @@ def test_an_attempt_that_reached_a_step_clears_the_worker_of_suspicion(queue: Qu
     assert queue.controls() == []
 
 
+def test_failures_after_a_first_step_are_no_fault_of_the_worker(queue: Queue) -> None:
+    for number in range(4):
+        submit(queue)
+        end(queue, Ending(state=State.FAILED, cause=Cause.DIVERGED, error=f"at step {number}"))
+    assert queue.controls() == []
+
+
 def test_a_gpu_fault_counts_also_after_many_steps(queue: Queue) -> None:
     fault = Ending(state=State.QUEUED, cause=Cause.GPU_FAULT, crashed=True, error="XID 79")
     for _ in range(3):
@@ -230,7 +237,7 @@ def test_a_batch_says_what_became_of_its_runs(queue: Queue) -> None:
 def test_a_large_batch_is_queued_in_parts_and_starts_only_when_it_is_whole(
     queue: Queue, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_worker.asking.CHUNK", 10)
+    monkeypatch.setattr("queue_worker.door.asking.CHUNK", 10)
     card = BatchCard(id=new_id(), name="big", user="ana", kind="sweep", total=35)
     runs = [a_run(batch=card.id) for _ in range(35)]
     runs[25] = runs[25].model_copy(update={"config": {"much": "x" * 600_000}})
@@ -253,7 +260,7 @@ def test_a_large_batch_is_queued_in_parts_and_starts_only_when_it_is_whole(
 def test_an_id_that_is_taken_by_a_late_run_of_a_large_batch_queues_none(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_worker.asking.CHUNK", 10)
+    monkeypatch.setattr("queue_worker.door.asking.CHUNK", 10)
     card = BatchCard(id=new_id(), name="big", user="ana", kind="sweep", total=25)
     runs = [a_run(batch=card.id) for _ in range(25)]
     taken = submit(queue, id=runs[24].id)

@@ -59,7 +59,7 @@ def test_the_script_itself_checks_an_edit_before_it_writes(
 def test_a_late_run_of_a_large_batch_whose_parent_is_nowhere_queues_none(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_worker.asking.CHUNK", 10)
+    monkeypatch.setattr("queue_worker.door.asking.CHUNK", 10)
     card = a_card(25)
     runs = [a_run(batch=card.id) for _ in range(24)]
     runs.append(a_run(batch=card.id, after=(Parent(id="zzzzzz"),)))
@@ -71,7 +71,7 @@ def test_a_late_run_of_a_large_batch_whose_parent_is_nowhere_queues_none(
 def test_parents_in_an_earlier_part_of_a_large_batch_are_found(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_worker.asking.CHUNK", 10)
+    monkeypatch.setattr("queue_worker.door.asking.CHUNK", 10)
     card = a_card(26)
     folds = [a_run(batch=card.id) for _ in range(25)]
     gather = a_run(batch=card.id, after=tuple(Parent(id=fold.id) for fold in folds))

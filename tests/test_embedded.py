@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from queue_worker import embedded
+from queue_worker.door import embedded
 from schemas.errors import QueueUnreachable
 
 

@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support.judged import draw_place, gather, train_folds
+from support.judged import draw_place, gather, small, train_folds
 from typer.testing import CliRunner
 
+from schemas.components.predict import Predict
+from schemas.source import read
 from trainer.by_hand import app
 
 PAGE = (Path(__file__).parents[1] / "docs" / "judging.md").read_text()
@@ -20,7 +22,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything that the page speaks of."""
     place = draw_place(tmp_path_factory.mktemp("judging"))
     gather(place, "folds", train_folds(place, "fold"))
+    train_folds(place, "wide", data=small(img_size=48))
     return place
+
+
+def test_every_row_of_ways_to_vote_is_understood() -> None:
+    rows = [row.split() for row in re.findall(r"\| `(predict\.[^`]+)` \|", PAGE)]
+    assert len(rows) == 7
+    for row in rows:
+        predict = read("model: {name: test_vit}", "a.yaml", row).config.predict
+        assert (predict == Predict()) == (row == ["predict.vote=soft"])
 
 
 def test_every_command_of_the_page_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from support.servers import TestServer
 from support.sketches import draw_sketches
 from support.trainers import order_for, tiny, train
 
-from queue_worker.attempt import Attempt
-from queue_worker.orders import prepare
+from queue_worker.attempts.attempt import Attempt
+from queue_worker.attempts.orders import prepare
 from queue_worker.queue import Queue
 from schemas.events import ExitCode, Foreseen, Line, parse_line
 from schemas.preflight import Preflight

@@ -14,7 +14,7 @@ from support.team import REPOSITORY, Team
 from support.waiting import wait_until
 from support.workers import FAKE
 
-from queue_worker import embedded
+from queue_worker.door import embedded
 from schemas.run import State
 
 PAGE = (REPOSITORY / "docs" / "backup.md").read_text()

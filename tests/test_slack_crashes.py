@@ -50,9 +50,9 @@ import sys, threading
 import redis
 from pydantic import SecretStr
 from pathlib import Path
-from queue_worker.notifier import Notifier, Pace
+from queue_worker.notices.notifier import Notifier, Pace
 from queue_worker.queue import Queue
-from queue_worker.slack import Bot
+from queue_worker.notices.slack import Bot
 from schemas.rundir import RunsRoot
 socket, api_url, by, runs, token = sys.argv[1:]
 bot = Bot(SecretStr(token), api_url=api_url, channel="#ml-runs", users={}, timeout_s=20)

@@ -25,8 +25,8 @@ from support.slack_server import (
 )
 from support.waiting import wait_until
 
-from queue_worker.notifier import Pace, poster_of
-from queue_worker.poster import File, Later
+from queue_worker.notices.notifier import Pace, poster_of
+from queue_worker.notices.poster import File, Later
 from queue_worker.queue import Ending, Queue, Report
 from schemas.run import Best, Cause, Parent, State, new_nonce
 from schemas.rundir import RunsRoot

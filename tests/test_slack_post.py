@@ -20,10 +20,10 @@ from support.slack_server import (
     refusal,
 )
 
-from queue_worker.notice import Message, section
-from queue_worker.notifier import poster_of
-from queue_worker.poster import File, Later, Lookup, Refused, Sent
-from queue_worker.slack import Bot, Webhook, user_ids
+from queue_worker.notices.notice import Message, section
+from queue_worker.notices.notifier import poster_of
+from queue_worker.notices.poster import File, Later, Lookup, Refused, Sent
+from queue_worker.notices.slack import Bot, Webhook, user_ids
 from schemas.settings import Settings
 
 HELLO = Message("hello", (section("hello"),))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queue_worker.notice import (
+from queue_worker.notices.notice import (
     CAUSES,
     FALLBACK_LIMIT,
     HEADER_LIMIT,

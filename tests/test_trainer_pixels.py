@@ -1,23 +1,28 @@
 """The pixel cache: made once, whole or not at all, shared, and the same pixels as the files'."""
 
+import hashlib
+import io
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from support.sketches import draw_sketches
 from support.trainers import order_for, result_of, tiny, train
-from support.waiting import wait_until
 
 from schemas.components.data import Data
 from schemas.components.pixels import Cached, Files
+from schemas.events import Alive
+from schemas.run import Progress
 from trainer.data import cache, pixels, sources
 from trainer.data.images import Images
 from trainer.faults import DataFault, DiskFault
+from trainer.terminal import Bar
 
 FORK = multiprocessing.get_context("fork")
 CACHED = {"kind": "cache", "side": 4096}
@@ -163,32 +168,45 @@ def test_a_part_of_an_earlier_boot_is_not_trusted(data: Path, tmp_path: Path) ->
     assert folders(tmp_path) == [name]
 
 
-def test_two_runs_that_come_at_once_build_one_cache(data: Path, tmp_path: Path) -> None:
-    images, go_on = read(data), threading.Event()
-    waited: list[str] = []
-
-    def slow(what: str) -> None:
-        if what.startswith("caching"):
-            assert go_on.wait(20)
+def test_two_processes_that_come_at_once_build_one_cache(data: Path, tmp_path: Path) -> None:
+    """The first does not begin to decode before the second has come and waits."""
+    images, waits = read(data), FORK.Event()
+    told: Any = FORK.Queue()
 
     def build() -> None:
-        pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, slow)
+        said: list[str] = []
 
-    first = threading.Thread(target=build)
-    first.start()
-    wait_until(lambda: list(tmp_path.glob("pixels/*.part")), what="the first at work")
+        def alive(what: str) -> None:
+            said.append(what)
+            if what.startswith("waiting"):
+                waits.set()
+            elif what.startswith("caching"):
+                assert waits.wait(20)
 
-    def second() -> None:
-        pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, waited.append)
+        kept = pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, alive)
+        told.put(
+            (set(said), hashlib.sha256(b"".join(kept(n).tobytes() for n in range(24))).digest())
+        )
 
-    other = threading.Thread(target=second)
-    other.start()
-    wait_until(lambda: waited, what="the second to wait")
-    go_on.set()
-    first.join(20)
-    other.join(20)
-    assert set(waited) == {"waiting for the pixel cache that another run builds"}
-    assert len(folders(tmp_path)) == 1
+    both = [FORK.Process(target=build) for _ in range(2)]
+    for each in both:
+        each.start()
+    found = [told.get(timeout=20) for _ in both]
+    for each in both:
+        each.join(20)
+    built, waited = sorted(found, key=lambda one: len(one[0]), reverse=True)
+    assert built[0] == {"measuring images: 0 of 24", "caching pixels: 0 of 24"}
+    assert waited[0] == {"waiting for the pixel cache that another run builds"}
+    assert built[1] == waited[1] and len(folders(tmp_path)) == 1
+
+
+def test_the_bar_shows_how_far_the_cache_is() -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    bar = Bar(terminal)
+    bar(Alive(progress=Progress(doing="caching pixels: 256 of 1024")))
+    assert bar.shown.tasks[0].percentage == 25
+    bar(Alive(progress=Progress(doing="training", step=3, steps=4, epochs=1)))
+    assert bar.shown.tasks[0].percentage == 75
 
 
 def test_a_disk_without_room_is_refused_before_it_is_full(

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from schemas.errors import UsageError
 from trainer import finished, predictions, views, votes
 from trainer.by_hand import app
+from trainer.votes import Rule
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +147,13 @@ def test_a_config_without_a_test_set_says_which_keys_name_one(place: Path) -> No
 
 def test_the_soft_vote_is_the_largest_mean_and_the_hard_one_the_most_named() -> None:
     said = [np.array([[p, 1 - p]], np.float32) for p in (0.55, 0.55, 0.05)]
-    assert votes.answers(said, "soft").tolist() == [1]
-    assert votes.answers(said, "hard").tolist() == [0]
+    assert votes.answers(said).tolist() == [1]
+    assert votes.answers(said, Rule("hard")).tolist() == [0]
 
 
 def test_a_tie_of_names_is_settled_by_the_mean() -> None:
     said = [np.array([p], np.float32) for p in ([0.5, 0.3, 0.2], [0.0, 0.9, 0.1])]
-    assert votes.answers(said, "hard").tolist() == [1]
+    assert votes.answers(said, Rule("hard")).tolist() == [1]
 
 
 def test_every_view_shows_a_part_of_the_right_size() -> None:

@@ -12,10 +12,11 @@ import pytest
 from support.runs import a_worker
 from support.workers import Site
 
-from queue_worker import checkup, lane, unit
-from queue_worker.admission import Offer
-from queue_worker.gpu import Gpu, Probe
-from queue_worker.records import WorkerView
+from queue_worker import checkup, unit
+from queue_worker.door.records import WorkerView
+from queue_worker.gpus import lane
+from queue_worker.gpus.admission import Offer
+from queue_worker.gpus.gpu import Gpu, Probe
 from schemas.diagnosis import Finding, of_strangers
 from schemas.errors import TrainqError
 

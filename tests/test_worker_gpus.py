@@ -19,10 +19,12 @@ from support.driver import Driver
 from support.waiting import wait_until
 from support.workers import Site
 
-from queue_worker import admission, gpu, host, lane, lookout, start, sweep
-from queue_worker.admission import UNSEEN, Manners, Offer, Process, Reading
-from queue_worker.lane import Lane
-from queue_worker.lookout import Lookout
+from queue_worker import host, start
+from queue_worker.attempts import sweep
+from queue_worker.gpus import admission, gpu, lane, lookout
+from queue_worker.gpus.admission import UNSEEN, Manners, Offer, Process, Reading
+from queue_worker.gpus.lane import Lane
+from queue_worker.gpus.lookout import Lookout
 from schemas.errors import UsageError
 from schemas.run import State
 

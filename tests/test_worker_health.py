@@ -12,13 +12,14 @@ import pytest
 from support.servers import TestServer
 from support.slack_server import TOKEN, SlackServer, broken
 
-from queue_worker import health, slack_check
-from queue_worker.connection import NOWHERE
-from queue_worker.health import Facts
-from queue_worker.poster import Later, Lookup
+from queue_worker.door import health
+from queue_worker.door.connection import NOWHERE
+from queue_worker.door.health import Facts
+from queue_worker.notices import slack_check
+from queue_worker.notices.poster import Later, Lookup
+from queue_worker.notices.slack import About
+from queue_worker.notices.slack_check import Answer
 from queue_worker.queue import Queue
-from queue_worker.slack import About
-from queue_worker.slack_check import Answer
 from schemas.diagnosis import Finding
 from schemas.settings import Settings
 
@@ -161,7 +162,9 @@ def test_no_channel_and_a_channel_that_was_not_seen_are_told() -> None:
 def test_those_who_may_not_import_it_ask_it_in_a_process_of_its_own(slack: SlackServer) -> None:
     env = {"SLACK_API_URL": slack.api_url, "SLACK_BOT_TOKEN": TOKEN, "SLACK_CHANNEL": "#ml-runs"}
     said = subprocess.check_output(
-        [sys.executable, "-m", "queue_worker.slack_check"], env={**os.environ, **env}, timeout=30
+        [sys.executable, "-m", "queue_worker.notices.slack_check"],
+        env={**os.environ, **env},
+        timeout=30,
     )
     assert TOKEN.encode() not in said
     assert [Finding(**one).level for one in json.loads(said)] == ["ok", "ok"]

@@ -15,7 +15,8 @@ import pytest
 from support.waiting import wait_until
 from support.workers import Site
 
-from queue_worker import host, lane
+from queue_worker import host
+from queue_worker.gpus import lane
 from schemas.run import State, new_nonce
 from schemas.rundir import write_atomic
 

@@ -5,9 +5,18 @@ from typing import Any
 
 import pytest
 
-from queue_worker.attempt import Heard
-from queue_worker.outcome import Facts, brief, finished, judge, one_line, read_result, spell, told
-from queue_worker.records import Ending, Verdict
+from queue_worker.attempts.attempt import Heard
+from queue_worker.attempts.outcome import (
+    Facts,
+    brief,
+    finished,
+    judge,
+    one_line,
+    read_result,
+    spell,
+    told,
+)
+from queue_worker.door.records import Ending, Verdict
 from schemas.result import Result
 from schemas.run import Best, Cause, Progress, Run, State, Wish
 

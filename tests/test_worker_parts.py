@@ -14,13 +14,15 @@ from support.runs import a_worker
 from support.waiting import wait_until
 from support.workers import FAKE
 
-from queue_worker import banner, gpu, host, lane, standing, sweep
-from queue_worker.admission import Offer
-from queue_worker.child import TURN_LIMIT, Trainer
-from queue_worker.gpu import Probe
-from queue_worker.lane import Lane
-from queue_worker.records import Control
-from queue_worker.tail import Tail, last_line
+from queue_worker import banner, host, standing
+from queue_worker.attempts import sweep
+from queue_worker.attempts.child import TURN_LIMIT, Trainer
+from queue_worker.attempts.tail import Tail, last_line
+from queue_worker.door.records import Control
+from queue_worker.gpus import gpu, lane
+from queue_worker.gpus.admission import Offer
+from queue_worker.gpus.gpu import Probe
+from queue_worker.gpus.lane import Lane
 from schemas import source
 from schemas.config import TrainConfig
 from schemas.errors import TrainqError, UsageError
@@ -125,7 +127,7 @@ def test_one_gpu_of_a_host_has_one_worker_whatever_its_queue(tmp_path: Path) -> 
 def test_a_lock_is_free_again_the_moment_its_holder_dies(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (
-        "import pathlib, sys, time; from queue_worker import lane;"
+        "import pathlib, sys, time; from queue_worker.gpus import lane;"
         f"held = lane.lock(pathlib.Path({str(path)!r}), 'v100:0'); print('held', flush=True);"
         "time.sleep(60)"
     )

@@ -23,7 +23,7 @@ from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import dump, load
-from trainer import handing_in, marking, preflight, preview
+from trainer import ensembling, handing_in, marking, preflight, preview, voting
 from trainer.data import commands as data_commands
 
 LOG = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ def train(
 app.command(epilog=preflight.EPILOG)(preflight.preflight)
 app.command(epilog=handing_in.EPILOG)(handing_in.predict)
 app.command(epilog=marking.EPILOG)(marking.score)
+app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
+app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.add_typer(data_commands.app, name="data")
 

@@ -1,10 +1,12 @@
 """Which attempt of a run's folder finished; said without torch."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.errors import NotFound
 from schemas.events import ExitCode
+from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
 
 
@@ -17,3 +19,21 @@ def finished_attempt(folder: Path) -> AttemptDir:
         if json.loads(result.read_text())["exit_code"] == ExitCode.FINISHED:
             return run_dir.attempt(result.parent.name)
     raise NotFound(f"the run in {folder} has not finished", fix="only finished runs have weights")
+
+
+def spread_out(folders: Sequence[Path]) -> list[Path]:
+    """The folders of runs; that of a gather run becomes those of its runs that finished."""
+    found: list[Path] = []
+    for folder in folders:
+        result = Result.model_validate_json(finished_attempt(folder).result.read_bytes())
+        parts = [folder.resolve().parent / str(part) for part in result.facts.get("parts", ())]
+        found += [part for part in parts if has_finished(part)] if parts else [folder]
+    return found
+
+
+def has_finished(folder: Path) -> bool:
+    try:
+        finished_attempt(folder)
+    except NotFound:
+        return False
+    return True

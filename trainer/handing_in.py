@@ -1,7 +1,6 @@
 """`trainer predict`: from finished runs to a submission file. Torch loads when it is asked."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from schemas.components.predict import Predict
 from schemas.errors import TrainqError, UsageError
 from schemas.overrides import split_arguments
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings
 from schemas.source import load
+from trainer.folders import spread_out
 
 if TYPE_CHECKING:
     from trainer.predict import Job
@@ -29,7 +30,9 @@ def predict(
     tta: Annotated[
         list[str] | None, typer.Option(help="More looks at each image: hflip, crops, scales.")
     ] = None,
-    vote: Annotated[str, typer.Option(help="Of several runs: soft or hard.")] = "soft",
+    vote: Annotated[
+        str | None, typer.Option(help="Of several runs: soft, hard or rank.  [default: soft]")
+    ] = None,
     probabilities: Annotated[
         Path | None, typer.Option(help="Also write the probabilities: image,S0,S1 ...")
     ] = None,
@@ -39,59 +42,71 @@ def predict(
 ) -> None:
     """Answer the test set with the best weights of runs; several runs vote.
 
-    The answers go into the competition's own table (data.test): same columns, rows and order. What
-    an interrupted call has done is not done again.
+    The answers go into the competition's own table (data.test): same columns, rows and order. How
+    voices count stands in the first run's config and may be changed here (predict.*). What an
+    interrupted call has done is not done again.
 
     \b
     trainer predict runs/7f3k2q -o out.csv
     trainer predict runs/7f3k2q runs/7f3k2r -o out.csv --tta hflip --vote hard
     trainer predict runs/7f3k2q -o out.csv data.test.root=eval
+    trainer predict runs/resnet runs/vit -o out.csv predict.search_weights=true
     """
     try:
-        if vote not in ("soft", "hard"):
-            raise UsageError(f"--vote '{vote}' is no way to vote", fix="soft or hard")
+        if vote not in (None, "soft", "hard", "rank"):
+            raise UsageError(f"--vote '{vote}' is no way to vote", fix="soft, hard or rank")
         settings = Settings.read(os.environ, Path(".env"))
-        job = asked(words, tta or [], data or settings.data, settings.cache.expanduser(), out)
-        answer(job, vote, out, probabilities)
+        more = [f"predict.vote={vote}"] if vote else []
+        job, spec = asked(
+            words, tta or [], more, data or settings.data, settings.cache.expanduser(), out
+        )
+        answer(job, spec, out, probabilities)
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
 
 
-def asked(words: Sequence[str], tta: Sequence[str], data: Path, cache: Path, out: Path) -> "Job":
+def asked(
+    words: Sequence[str],
+    tta: Sequence[str],
+    more: Sequence[str],
+    data: Path,
+    cache: Path,
+    out: Path,
+) -> "tuple[Job, Predict]":
     """What the command line asks for."""
     from trainer import finished, views
     from trainer import predict as work
 
-    folders, overrides = split_arguments(words)
-    if not folders:
+    given, overrides = split_arguments(words)
+    if not given:
         raise UsageError("no run was given", fix="trainer predict runs/ID -o submission.csv")
-    runs = [finished.find(Path(folder)) for folder in folders]
+    folders = spread_out([Path(folder) for folder in given])
+    runs = [finished.find(folder) for folder in folders]
     work.refuse_strangers(runs)
-    changed = load(RunDir(runs[0].folder).config, overrides).config
-    return work.Job(
+    changed = load(RunDir(runs[0].folder).config, [*overrides, *more]).config
+    job = work.Job(
         runs=runs,
-        views=views.views(tta),
+        views=views.views(tta or changed.predict.tta),
         test=work.test_of(changed.data, runs[0]),
         data_root=data.resolve(),
         cache_root=cache,
         work=out.with_name(f".{out.name}.parts"),
     )
+    return job, changed.predict
 
 
-def answer(job: "Job", vote: str, out: Path, table: Path | None) -> None:
-    """Let every run speak, count, write; the parts go last."""
+def answer(job: "Job", spec: Predict, out: Path, table: Path | None) -> None:
+    """Say what is missing, let every run speak, write."""
+    from trainer import jury
     from trainer import predict as work
-    from trainer import votes
 
     console = Console(stderr=True)
-    images = work.images_of(job.test, job.data_root)
+    rule, counted = jury.rule(spec, [run.folder for run in job.runs])
+    for lacking in counted["missing"]:
+        typer.echo(f"incomplete: {lacking}", err=True)
     with console.status("reading") as status:
-        said = work.said(job, images, status.update)
-    chosen = votes.answers(said, "hard" if vote == "hard" else "soft")
-    write_atomic(out, work.submission(job.test, job.data_root, chosen))
+        done = work.hand_in(job, rule, counted, out, status.update)
     if table:
-        write_atomic(table, work.probabilities(images, votes.mean(said)))
-    write_atomic(out.with_name(f"{out.name}.json"), work.note(job, vote))
-    shutil.rmtree(job.work)
+        write_atomic(table, work.probabilities(done.images, done.together))
     typer.echo(out)

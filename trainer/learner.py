@@ -1,6 +1,7 @@
 """A model and all that changes it: one step, its logits, and what a checkpoint must hold of it."""
 
 import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,26 +47,25 @@ class Learner:
         self.forward = self.crew.wrap(model)
         self.criterion = loss.criterion(config.loss, plan.class_counts(classes), device)
         self.freezer = layers.Freezer(config.model.freeze, model)
-        self.spec = config.optim
+        self.config = config
         self.optimizer = optim.optimizer(config.optim, self.model)
         layers.decayed(self.optimizer, model, config.model.lr_scale_min)
-        self.schedule = schedule.schedule(
-            config.schedule, self.optimizer, plan.steps, plan.steps_per_epoch
-        )
+        self.length = schedule.Length(plan.steps, plan.steps_per_epoch)
+        self.schedule = schedule.schedule(config.schedule, self.optimizer, self.length)
         self.scaler = GradScaler(device.type, enabled=precision == "fp16")
         self.mix = mixer(config, classes)
+        self.mixed_steps = (config.mix.until or plan.epochs) * plan.steps_per_epoch
         self.average = average.of(config.train.average, model, plan.steps)
-        self.steps_per_epoch = plan.steps_per_epoch
 
     def step(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
         """One step of the optimizer; returns the loss, still on the device."""
         randomness.settle(randomness.stream(self.seed, "step", number), devices=True)
         self.schedule.step_update(number)
         images, targets = self.place((images, targets))
-        if self.mix:
+        if self.mix and number < self.mixed_steps:
             images, targets = self.mix(images, targets)
         self.crew.drift(self.seed, number)
-        self.freezer.learn(number // self.steps_per_epoch)
+        self.freezer.learn(number // self.length.steps_per_epoch)
         self.optimizer.zero_grad(set_to_none=True)
         total = self.crew.mean(self.backward(images, targets))
         healthy = total.isfinite()
@@ -123,6 +123,10 @@ class Learner:
             self.device.type, dtype=DTYPES.get(self.precision), enabled=self.precision in DTYPES
         )
 
+    def heed(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """What evaluations have said so far."""
+        schedule.heed(self.config.schedule, self.schedule, self.length, rows)
+
     def rate(self, number: int) -> float:
         """The learning rate of a step, whether it was taken by this attempt or not."""
         self.schedule.step_update(number)
@@ -143,7 +147,7 @@ class Learner:
         kind, words, *position = np.random.get_state()
         return {
             "optimizer": optim.memory(self.optimizer, self.model),
-            "optim": optim.shape(self.spec),
+            "optim": optim.shape(self.config.optim),
             "scaler": self.scaler.state_dict(),
             "average": self.weights(self.average.model) if self.average else {},
             "random": {
@@ -157,7 +161,7 @@ class Learner:
     def restore(self, weights: Weights, memory: dict[str, Any]) -> None:
         """Go on exactly where a checkpoint was made; random states need none of it."""
         self.model.load_state_dict(weights)
-        if memory.get("optim", optim.shape(self.spec)) == optim.shape(self.spec):
+        if memory.get("optim", optim.shape(self.config.optim)) == optim.shape(self.config.optim):
             optim.remember(self.optimizer, self.model, memory["optimizer"])
         self.scaler.load_state_dict(memory["scaler"])
         if self.average:  # of a run that had none, the average begins here

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from schemas.components.loop import LOWER_IS_BETTER
 from trainer import scores
 from trainer.data.loader import Batch
 from trainer.learner import Learner
 from trainer.predictions import Probabilities
 from trainer.scores import Labels
-
-LOWER_IS_BETTER = frozenset({"loss"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: st
     state.tally.set([total, counted, *((0, 0) if start.other_run else (bad, worst))])
     meta = start.found.meta
     state.step, state.epoch, state.rows = meta["step"], meta["epoch"], meta["rows"]
+    learner.heed(state.rows)
     state.seconds = meta.get("seconds", 0.0)  # older checkpoints do not say
     best = meta["best"]
     if best and best["metric"] == metric:

@@ -1,6 +1,7 @@
 """How a run by hand looks: a bar on a terminal, one line an epoch elsewhere."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from schemas.events import Alive, Line
 from schemas.rundir import AttemptDir
 from trainer.report import EPOCHS, EventFile, Report, pace_words
 
+COUNTED = re.compile(r": (\d+) of (\d+)$")  # what is done before the first step says how far it is
 PLAIN = logging.Formatter("%(message)s")
 TIMED = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
 
@@ -58,14 +60,16 @@ class Bar:
         if not isinstance(line, Alive):
             return
         now = line.progress
+        counted = COUNTED.search(now.doing)
+        done, whole = map(int, counted.groups()) if counted else (now.step, now.steps)
         words = [f"loss={now.loss:.3g}"] if now.loss is not None else []
         self.shown.update(
             self.task,
             description=f"epoch {now.epoch + 1}/{now.epochs} {now.doing}"
             if now.epochs
             else now.doing,
-            total=now.steps or None,
-            completed=now.step,
+            total=whole or None,
+            completed=done,
             words=" ".join([*words, *pace_words(now)]),
         )
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from queue_worker import embedded
+from queue_worker.door import embedded
 from schemas.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -58,7 +58,7 @@ def _slack(settings: Settings) -> list[Finding]:
     """What Slack says of a token that is set here; its library is the worker's, so a child asks."""
     if not (settings.slack_bot_token or settings.slack_webhook_url or settings.slack_file):
         return [ok("slack", "no token is set here: the workers post, `worker doctor` checks it")]
-    command = [sys.executable, "-m", "queue_worker.slack_check"]
+    command = [sys.executable, "-m", "queue_worker.notices.slack_check"]
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=SLACK_LIMIT_S, check=True, text=True

@@ -16,6 +16,7 @@ from schemas.components.spec import (
 )
 
 Metric = Literal["accuracy", "macro_f1", "loss"]
+LOWER_IS_BETTER = frozenset({"loss"})
 
 
 class NoAverage(Spec):

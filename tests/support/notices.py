@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from queue_worker.notifier import Notifier, Pace
-from queue_worker.poster import Poster
+from queue_worker.notices.notifier import Notifier, Pace
+from queue_worker.notices.poster import Poster
+from queue_worker.notices.slack import Bot, Webhook
 from queue_worker.queue import Queue
-from queue_worker.slack import Bot, Webhook
 from schemas.rundir import RunsRoot
 from support.runs import submit
 from support.slack_server import TOKEN, SlackServer

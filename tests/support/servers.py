@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from queue_worker import embedded
+from queue_worker.door import embedded
 from support.waiting import wait_until
 
 DEBIAN = shutil.which("redis-server")

@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 
-from queue_worker import host, sweep
+from queue_worker import host
+from queue_worker.attempts import sweep
 from queue_worker.queue import Queue, Submission
 from schemas.run import ENDED, Run, new_id, new_nonce
 from support.servers import TestServer

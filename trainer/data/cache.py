@@ -6,7 +6,9 @@ read; what a builder that died has done is not done again.
   <TRAINQ_CACHE>/pixels/<key>/pixels.bin   uint8, image after image, height x width x channels
                               index.npy    a row an image: offset, height, width, channels
                        <key>.<boot>.part/  the same while it is built; channels 0: not done yet
-                       <key>.lock          held by who builds
+                       <key>.lock          held by who builds, index.npy by all who read
+
+What nobody reads or builds, `trainer data prune` may delete.
 """
 
 import fcntl
@@ -15,9 +17,10 @@ import logging
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +41,7 @@ CHUNK = 256  # images between two signs of life
 WAIT_S = 0.2  # between two looks at who else builds
 ROOM = 1 << 30  # bytes that stay free on the disk
 NAMED = 20
+INDEX, PART, GONE = "index.npy", ".part", ".gone"
 ELSEWHERE = "TRAINQ_CACHE on another disk, or data.pixels.kind=files"
 LOG = logging.getLogger(__name__)
 
@@ -52,9 +56,15 @@ class Cache:
     """A finished cache, mapped."""
 
     def __init__(self, folder: Path) -> None:
-        self.index: Index = np.load(folder / "index.npy")
+        held = os.open(folder / INDEX, os.O_RDONLY)
+        weakref.finalize(self, os.close, held)
+        fcntl.flock(held, fcntl.LOCK_SH)  # as long as we, or loaders of ours, map it, it stays
+        if not os.path.samestat(os.fstat(held), (folder / INDEX).stat()):
+            raise FileNotFoundError(folder)  # pruned while we waited, and built anew
+        self.index: Index = np.load(folder / INDEX)
         self.pixels: Array = np.memmap(folder / "pixels.bin", np.uint8, "r")
-        os.utime(folder)  # when it was last of use: what `prune` looks at
+        with suppress(PermissionError):  # of a cache that another user made
+            os.utime(folder)  # when it was last of use: what `prune` looks at
 
     def picture(self, number: int) -> Image.Image:
         offset, height, width, channels = self.index[number]
@@ -71,11 +81,16 @@ def ready(
     folder = root / key(names, paths, side)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if not folder.exists():
-            with locked(folder.with_suffix(".lock"), alive):
-                if not folder.exists():
-                    build(folder, paths, side, alive)
-        return Cache(folder)
+        while True:
+            if not folder.exists():
+                with locked(folder.with_suffix(".lock"), alive):
+                    if not folder.exists():
+                        build(folder, paths, side, alive)
+            try:
+                return Cache(folder)
+            except FileNotFoundError:
+                if folder.exists() and not (folder / INDEX).exists():
+                    raise  # otherwise it was pruned between our two looks
     except OSError as error:
         raise DiskFault(
             f"no pixel cache could be made: {error}", where=str(root), fix=ELSEWHERE
@@ -94,15 +109,22 @@ def key(names: Sequence[str], paths: Sequence[Path], side: int) -> str:
 @contextmanager
 def locked(path: Path, alive: Callable[[str], None]) -> Iterator[None]:
     """Alone at work; the kernel lets go for us should we die."""
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                alive("waiting for the pixel cache that another run builds")
-                time.sleep(WAIT_S)
-        yield
+    while True:
+        with path.open("w") as file:
+            if taken(file.fileno(), path):
+                yield
+                return
+        alive("waiting for the pixel cache that another run builds")
+        time.sleep(WAIT_S)
+
+
+def taken(descriptor: int, path: Path) -> bool:
+    """Whether the lock is ours now; one that was pruned while we waited is nobody's."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def build(folder: Path, paths: Sequence[Path], side: int, alive: Callable[[str], None]) -> None:
@@ -113,7 +135,7 @@ def build(folder: Path, paths: Sequence[Path], side: int, alive: Callable[[str],
         sizes = spread(pool, partial(size_of, side=side), paths, "measuring images", alive)
         refuse(sizes)
         part = begin(folder, sizes)
-        index = np.lib.format.open_memmap(part / "index.npy", "r+")
+        index = np.lib.format.open_memmap(part / INDEX, "r+")
         todo = np.flatnonzero(index[:, 3] == 0).tolist()
         with (part / "pixels.bin").open("r+b", buffering=0) as pixels:
             fill = partial(store, pixels.fileno(), index, paths)
@@ -160,11 +182,11 @@ def begin(folder: Path, sizes: Sequence[Size | Unreadable]) -> Path:
     The file is sparse: a gray image fills a third of its slot, and the rest takes no disk. A part
     of an earlier boot is not trusted: its pages may never have reached the disk.
     """
-    part = folder.with_name(f"{folder.name}.{boot()}.part")
-    for stale in folder.parent.glob(f"{folder.name}.*.part"):
+    part = folder.with_name(f"{folder.name}.{boot()}{PART}")
+    for stale in folder.parent.glob(f"{folder.name}.*{PART}"):
         if stale != part:
             shutil.rmtree(stale, ignore_errors=True)
-    if (part / "index.npy").exists():
+    if (part / INDEX).exists():
         return part
     part.mkdir(exist_ok=True)
     areas = np.array([size for size in sizes if isinstance(size, tuple)], np.int64).reshape(-1, 2)
@@ -176,7 +198,7 @@ def begin(folder: Path, sizes: Sequence[Size | Unreadable]) -> Path:
     with (part / "pixels.bin").open("wb") as file:
         file.truncate(int(slots.sum()))
     np.save(part / "index.tmp.npy", index)
-    (part / "index.tmp.npy").rename(part / "index.npy")
+    (part / "index.tmp.npy").rename(part / INDEX)
     return part
 
 

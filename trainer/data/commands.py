@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -207,6 +208,44 @@ def own(
         function = plugin.own_function(by, Settings.read(os.environ, Path(".env")))
         made = prepare.rewrite(folder, out, lambda image, _: function(image), track, 1)
         typer.echo(f"{out}: {count(made.written, 'image')}, {len(made.left_out)} left out")
+
+
+# ---- the cache of a host -------------------------------------------------------------------------
+
+
+@app.command(epilog=EPILOG)
+def prune(
+    unused: Annotated[int, typer.Option(metavar="DAYS", min=0, help="Not used for so long.")] = 30,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete decoded images (TRAINQ_CACHE) that no run used for long.
+
+    What a run reads or builds right now always stays; what is deleted, the next run that
+    needs it decodes anew.
+
+    \b
+    trainer data prune
+    trainer data prune --unused 7
+    trainer data prune --unused 0 --yes
+    """
+    with one_line():
+        from trainer.data import pruning
+
+        root = Settings.read(os.environ, Path(".env")).cache.expanduser() / "pixels"
+        found = pruning.survey(root, unused * pruning.DAY_S, time.time())
+        able = [kept for kept in found if not kept.why]
+        typer.echo("\n".join([f"{root}:", *(kept.line() for kept in found)]), err=True)
+        size = f"{sum(kept.size for kept in able) / 1e9:.1f} GB"
+        if able and not yes:
+            if not sys.stdin.isatty():
+                raise UsageError(f"this would free {size}; nothing was deleted", fix="add --yes")
+            if not typer.confirm(f"Free {size}?", err=True):
+                raise TrainqError("nothing was deleted")
+        done = pruning.free(able)
+        freed = sum(kept.size for kept in done)
+        facts = {"freed": freed, "deleted": len(done), "kept": len(found) - len(done)}
+        say(facts, as_json, [f"freed {freed / 1e9:.1f} GB, {facts['kept']} stay"])
 
 
 # ---- what they share -----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Whether notices will reach people: Slack's own word on the token, its scopes and the channel.
 
-Posts nothing. `python -m queue_worker.slack_check` prints its findings as one line of JSON, for
-those who may not import it.
+Posts nothing. `python -m queue_worker.notices.slack_check` prints its findings as one line of
+JSON, for those who may not import it.
 """
 
 import json
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from queue_worker.poster import Later, Lookup, Refused, Sent
-from queue_worker.slack import About, Bot, user_ids
+from queue_worker.notices.poster import Later, Lookup, Refused, Sent
+from queue_worker.notices.slack import About, Bot, user_ids
 from schemas.diagnosis import Finding, fail, ok, record, warn
 from schemas.settings import Settings
 

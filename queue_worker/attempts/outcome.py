@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from queue_worker.records import Ending, Verdict
+from queue_worker.door.records import Ending, Verdict
 from schemas.events import ExitCode
 from schemas.result import Result
 from schemas.run import Best, Cause, Progress, Run, State, Wish

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from queue_worker import host
-from queue_worker.child import Trainer
+from queue_worker.attempts.child import Trainer
 from schemas import code
 from schemas.events import Order
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from queue_worker.attempt import Attempt
-from queue_worker.child import Trainer
-from queue_worker.tail import Tail
+from queue_worker.attempts.attempt import Attempt
+from queue_worker.attempts.child import Trainer
+from queue_worker.attempts.tail import Tail
 
 log = logging.getLogger(__name__)
 

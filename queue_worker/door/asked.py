@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from queue_worker.records import LanePart, Priority, RunId, mistake
+from queue_worker.door.records import LanePart, Priority, RunId, mistake
 from schemas.errors import UsageError
 from schemas.run import Kind, Parent, Record
 

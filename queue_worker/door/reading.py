@@ -11,8 +11,8 @@ from typing import Any
 
 import redis
 
-from queue_worker.connection import NOWHERE, Place, told
-from queue_worker.records import (
+from queue_worker.door.connection import NOWHERE, Place, told
+from queue_worker.door.records import (
     ROW_JSON,
     ROW_TEXT,
     BatchView,
@@ -30,7 +30,7 @@ from queue_worker.records import (
     run_of,
     text_of,
 )
-from queue_worker.scripts import Scripts
+from queue_worker.door.scripts import Scripts
 from schemas.errors import NotFound, TrainqError
 from schemas.events import Event
 from schemas.run import ENDED, ID_PATTERN, Run, State

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queue_worker.records import Claim, Ending, Renewal, Report, Verdict
+from queue_worker.door.records import Claim, Ending, Renewal, Report, Verdict
 from schemas.events import Alive, Chosen, Epoch, Foreseen, Line, Saved, metrics_row
 from schemas.run import Best, Progress
 

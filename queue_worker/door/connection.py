@@ -9,7 +9,7 @@ import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
-from queue_worker import embedded
+from queue_worker.door import embedded
 from schemas.errors import QueueUnreachable, UsageError
 from schemas.settings import Settings
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from queue_worker.asked import Submission
+from queue_worker.door.asked import Submission
 from schemas.errors import UsageError
 
 

@@ -42,5 +42,5 @@ class Scripts:
 @cache
 def source(name: str) -> str:
     """The whole text that the server runs for this name."""
-    folder = files("queue_worker") / "lua"
+    folder = files("queue_worker.door") / "lua"
     return "\n".join((folder / f"{part}.lua").read_text() for part in (*PARTS, name))

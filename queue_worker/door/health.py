@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from queue_worker.connection import Place
+from queue_worker.door.connection import Place
 from schemas.diagnosis import Finding, fail, ok, warn
 
 SKEW_S = 2.0  # of clocks, beyond which times in lists puzzle people

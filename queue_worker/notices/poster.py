@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Protocol
 
-from queue_worker.notice import Message, rendered
+from queue_worker.notices.notice import Message, rendered
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
-from queue_worker.asked import Change, Submission
-from queue_worker.connection import told
-from queue_worker.lineage import parents_elsewhere, parents_first
-from queue_worker.reading import Reading
-from queue_worker.records import (
+from queue_worker.door.asked import Change, Submission
+from queue_worker.door.connection import told
+from queue_worker.door.lineage import parents_elsewhere, parents_first
+from queue_worker.door.reading import Reading
+from queue_worker.door.records import (
     BatchCard,
     ControlKind,
     Receipt,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from queue_worker import orders
+from queue_worker.attempts import orders
 from schemas.errors import NotFound, TrainqError
 from schemas.run import ID_PATTERN, Run, State
 from schemas.rundir import RunDir, RunsRoot, replacing, write_atomic

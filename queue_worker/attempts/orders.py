@@ -6,7 +6,7 @@ Knows the run folder and records; no process, no Redis.
 from dataclasses import dataclass
 from pathlib import Path
 
-from queue_worker.outcome import read_result
+from queue_worker.attempts.outcome import read_result
 from schemas.events import ExitCode, Order, Part
 from schemas.result import Result
 from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run, State

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
-from queue_worker import sweep
+from queue_worker.attempts import sweep
 from schemas.events import BEAT, FENCED, Line, Order, Warm, parse_line
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from queue_worker import admission
-from queue_worker.admission import Manners, Offer, Past, Reading
+from queue_worker.gpus import admission
+from queue_worker.gpus.admission import Manners, Offer, Past, Reading
 
 PATIENCE_S = 1.0  # for one look; a healthy driver answers within milliseconds
 SILENT_S = 10.0  # without an answer the driver counts as hanging

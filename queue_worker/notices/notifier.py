@@ -13,10 +13,10 @@ from pathlib import Path
 
 import redis
 
-from queue_worker.notice import Story, as_repeat, held_batch, message
-from queue_worker.poster import File, Later, Lookup, Outcome, Place, Poster, Refused
+from queue_worker.notices.notice import Story, as_repeat, held_batch, message
+from queue_worker.notices.poster import File, Later, Lookup, Outcome, Place, Poster, Refused
+from queue_worker.notices.slack import Bot, Webhook, user_ids
 from queue_worker.queue import Queue
-from queue_worker.slack import Bot, Webhook, user_ids
 from schemas.errors import QueueUnreachable, TrainqError
 from schemas.events import Event, EventKind
 from schemas.run import Run, State

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queue_worker import host, sweep
-from queue_worker.admission import Process, Reading
+from queue_worker import host
+from queue_worker.attempts import sweep
+from queue_worker.gpus.admission import Process, Reading
 from schemas.errors import TrainqError, UsageError
 
 PROBE_LIMIT_S = 120.0  # a first import of torch from a cold disk takes its time

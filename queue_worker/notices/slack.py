@@ -20,8 +20,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import WebClient
 from slack_sdk.webhook import WebhookClient
 
-from queue_worker.notice import Message
-from queue_worker.poster import Later, Lookup, Outcome, Place, Refused, Sent
+from queue_worker.notices.notice import Message
+from queue_worker.notices.poster import Later, Lookup, Outcome, Place, Refused, Sent
 
 TIMEOUT_S = 5.0
 LONGEST_WAIT_S = 3600.0  # a Retry-After beyond this is not believed
