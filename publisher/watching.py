@@ -156,7 +156,9 @@ def verdict(runs: Sequence[Run | Row], *, told: bool = False) -> TrainqError | N
         return TrainqError(what, fix=f"queue show {failed[0].id}")
     if cancelled:
         by = {run.id: run.wish_by or run.ended_by or "somebody" for run in cancelled}
-        (one, who), more = next(iter(by.items())), len(by) - 1
-        what = f"{one} was cancelled by {who}" + (f"; and {more} more" if more else "")
+        one, who = next(iter(by.items()))
+        what = f"{one} was cancelled by {who}" + (
+            f"; and {len(by) - 1} more" if len(by) > 1 else ""
+        )
         return RunWasCancelled(what, fix=f"publisher retry {' '.join([*by][:NAMED])}")
     return None
