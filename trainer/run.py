@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, foresee, layers, machine, model, start
+from trainer import checkpoint, evidence, foresee, layers, machine, model, start
 from trainer.crew import Crew, Solo
 from trainer.data import check, loader, pixels, sources, split, transforms
 from trainer.data.plan import Plan
@@ -109,8 +109,14 @@ def run(
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
     crew.insist("where to begin", (images.digest, state.step))
-    progress = {"steps": plan.steps, "epoch": state.epoch, "epochs": plan.epochs}
-    report.begin(state.rows, state.best, step=state.step, **progress)
+    report.begin(
+        state.rows,
+        state.best,
+        step=state.step,
+        steps=plan.steps,
+        epoch=state.epoch,
+        epochs=plan.epochs,
+    )
 
     # learn
     pictures = loader.Pictures(
@@ -131,7 +137,10 @@ def run(
         "token": order.token,
         **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
     }
-    Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
+    with evidence.kept(attempt, pictures, plan):
+        Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(
+            batches
+        )
 
     # finish
     if not crew.leads:
