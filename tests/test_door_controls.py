@@ -201,6 +201,13 @@ def test_an_attempt_that_reached_a_step_clears_the_worker_of_suspicion(queue: Qu
     assert queue.controls() == []
 
 
+def test_failures_after_a_first_step_are_no_fault_of_the_worker(queue: Queue) -> None:
+    for number in range(4):
+        submit(queue)
+        end(queue, Ending(state=State.FAILED, cause=Cause.DIVERGED, error=f"at step {number}"))
+    assert queue.controls() == []
+
+
 def test_a_gpu_fault_counts_also_after_many_steps(queue: Queue) -> None:
     fault = Ending(state=State.QUEUED, cause=Cause.GPU_FAULT, crashed=True, error="XID 79")
     for _ in range(3):

@@ -165,6 +165,16 @@ def test_a_move_to_the_end_is_behind_who_waits_and_before_who_comes(queue: Queue
     assert queue.position(mine) == 2
 
 
+def test_a_move_to_the_end_is_no_further_for_who_has_used_much(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    old, mine = submit(queue, user="bo"), submit(queue, priority=3)
+    has_used(connection, "ana", 3600, queue.now())
+    queue.move(mine, by="ana", to="last")
+    later = submit(queue, user="bo")
+    assert order(queue) == [old, mine, later]
+
+
 def test_a_move_before_another_is_kept_by_a_requeue_and_ended_by_a_priority(queue: Queue) -> None:
     one, two, three = (submit(queue) for _ in range(3))
     queue.move_before(three, by="bo", other=two)

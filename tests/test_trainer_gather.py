@@ -1,19 +1,23 @@
 """Folds become one result: never over fewer than were asked for without saying so."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.judged import draw_place, gather, small, train_folds
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
+from typer.testing import CliRunner
 
 from schemas.events import ExitCode, Part
 from schemas.result import Result
 from schemas.run import Cause, State
 from schemas.rundir import AttemptDir
 from trainer import predictions
-from trainer.faults import DataFault
+from trainer.by_hand import app
+from trainer.faults import DataFault, Leave
 from trainer.gather import sum_up
 
 TINY_DATA = {"img_size": 32, "batch_size": 4, "workers": 0}
@@ -124,3 +128,69 @@ def check_out_of_fold(attempt: AttemptDir, gathered: Result, parts: list[Part]) 
     assert "out of fold" in gathered.facts["text"]
     table = (attempt.predictions / "out_of_fold.csv").read_text().splitlines()
     assert table[0] == "image,target,answer,confidence" and len(table) == 25
+
+
+# ---- answers to the test set ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture(scope="module")
+def folds(place: Path) -> list[Part]:
+    return train_folds(place, "fold")
+
+
+def test_the_folds_answer_the_test_set_together(place: Path, folds: list[Part]) -> None:
+    """As `trainer predict` with the same runs does, each with its own weights."""
+    result, attempt = gather(place, "all", folds, predict={"tta": ["hflip"], "vote": "hard"})
+    assert result.facts["text"].endswith(", submission.csv by 3 folds")
+    mine = attempt.predictions / "submission.csv"
+    note = json.loads(mine.with_name("submission.csv.json").read_text())
+    assert (note["views"], note["vote"], note["missing"]) == (["plain", "hflip"], "hard", [])
+    assert len(set(note["runs"].values())) == 3
+    out, runs = place / "by_hand.csv", [str(place / "runs" / part.run) for part in folds]
+    words = ["predict", *runs, "-o", str(out), "--tta", "hflip", "--vote", "hard"]
+    env = {"TRAINQ_DATA": str(place / "data"), "TRAINQ_CACHE": str(place / "cache")}
+    assert CliRunner(env=env).invoke(app, words).exit_code == 0
+    assert mine.read_text() == out.read_text()
+    assert not (attempt.path / ".answers").exists()
+
+
+def test_answers_of_fewer_folds_say_so(place: Path, folds: list[Part]) -> None:
+    result, attempt = gather(place, "fewer", [*folds[:2], lost(2, State.FAILED)])
+    assert "2 of 3 folds, missing 2 (failed)" in result.facts["text"]
+    assert result.facts["text"].endswith("submission.csv by 2 of 3 folds")
+    note = json.loads((attempt.predictions / "submission.csv.json").read_text())
+    assert note["missing"] == ["fold0 and 1 more lacks fold 2"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"data": small(test={"root": "nowhere"})}, "no submission.csv: cannot read"),
+        ({"predict": {"weights": [1, 2]}}, "predict.weights has 2 numbers for 1 member"),
+    ],
+    ids=["no test set", "weights"],
+)
+def test_what_was_measured_stays_when_there_can_be_no_answers(
+    place: Path, folds: list[Part], wrong: dict[str, Any], said: str
+) -> None:
+    result, attempt = gather(place, f"without{len(said)}", folds, **wrong)
+    assert result.exit_code == ExitCode.FINISHED and "oof_accuracy" in result.metrics
+    assert said in result.facts["text"] and not (attempt.predictions / "submission.csv").exists()
+
+
+def test_a_fold_of_another_host_is_missed(place: Path, folds: list[Part]) -> None:
+    away = folds[2].model_copy(update={"run": "elsewhere"})
+    result, _ = gather(place, "away", [*folds[:2], away])
+    assert "no submission.csv: weights of 2 are not on this host" in result.facts["text"]
+
+
+def test_a_gathering_leaves_when_it_is_asked_to(place: Path, folds: list[Part]) -> None:
+    leave = Leave()
+    leave.ask("drain")
+    result, _ = gather(place, "leaves", folds, leave=leave)
+    assert result.exit_code == ExitCode.SAVED

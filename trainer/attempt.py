@@ -42,7 +42,7 @@ def execute(order: Order, report: Report, leave: Leave, crew: Crew | None = None
     run_dir = RunDir(Path(order.run_dir))
     try:
         if order.kind == "gather":
-            gather.run(order, report)
+            gather.run(order, report, leave)
         else:
             run(load(run_dir.config).config, order, report, leave, crew)
         end = End(ExitCode.FINISHED)

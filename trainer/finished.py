@@ -42,8 +42,13 @@ class Finished:
 
 def find(folder: Path) -> Finished:
     """The finished run of a folder."""
-    attempt, run_dir = finished_attempt(folder), RunDir(folder.resolve())
-    if why := checkpoint.damage(attempt.best):
+    return at(folder, finished_attempt(folder).best)
+
+
+def at(folder: Path, best: Path) -> Finished:
+    """The run of a folder, with these weights."""
+    run_dir = RunDir(folder.resolve())
+    if why := checkpoint.damage(best):
         raise DataFault(f"the best weights of {folder} are damaged: {why}")
-    meta = json.loads((attempt.best / checkpoint.META).read_text())
-    return Finished(run_dir.path, load(run_dir.config).config, meta, attempt.best)
+    meta = json.loads((best / checkpoint.META).read_text())
+    return Finished(run_dir.path, load(run_dir.config).config, meta, best)

@@ -85,7 +85,12 @@ def two_best(weighed: Numbers) -> Labels:
 
 
 def score_of(guessed: Labels, true: Labels, classes: int) -> float:
-    return scores.macro_f1(scores.confusion(true, guessed, classes))
+    """Macro F1 from three counts a class: a matrix of 500 classes would take ten times as long."""
+    hit, support, found = (
+        np.bincount(labels, minlength=classes) for labels in (true[true == guessed], true, guessed)
+    )
+    seen = support + found
+    return float(scores.share(2 * hit, seen)[seen > 0].mean())
 
 
 def nested(

@@ -1,7 +1,7 @@
 """Sums up runs that belong together: mean and spread of every metric, and who is missing.
 
-No model and no images: what the runs measured comes with the order, as their records had it, and
-what folds said of their validation images lies beside their weights.
+What the runs measured comes with the order, as their records had it, and what folds said of their
+validation images lies beside their weights. Where there is a test set the folds answer it together.
 """
 
 import logging
@@ -11,15 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import count
+from schemas.config import TrainConfig
+from schemas.errors import TrainqError, count
 from schemas.events import Order, Part
 from schemas.run import Best, State
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
-from trainer import machine, predictions
-from trainer.faults import DataFault
+from schemas.source import load
+from trainer import finished, jury, machine, predict, predictions, views
+from trainer.faults import DataFault, Leave
+from trainer.predict import Alive
 from trainer.predictions import OUT_OF_FOLD, VALIDATION
 from trainer.report import Report
 
+SUBMISSION = "submission.csv"
 LOG = logging.getLogger(__name__)
 
 
@@ -32,15 +36,22 @@ class Summary:
     text: str  # one line for people, which says what is missing
 
 
-def run(order: Order, report: Report) -> None:
+def run(order: Order, report: Report, leave: Leave) -> None:
     """A gather run, from its parts to its result; a Fault says why there can be none."""
     report.doing("gathering")
-    attempt = RunDir(Path(order.run_dir)).attempt(order.token)
+    run_dir = RunDir(Path(order.run_dir))
+    attempt = run_dir.attempt(order.token)
     root = RunsRoot(Path(order.runs_root or order.run_dir))
     machine.record(attempt, root, machine.device())
     summary = sum_up(order.parts)
     together, said = out_of_fold(order.parts, root, attempt)
-    text = ", ".join(filter(None, (summary.text, said)))
+
+    def alive(what: str) -> None:
+        leave.check()
+        report.alive(doing=what)
+
+    handed = hand_in(load(run_dir.config).config, order, root, attempt, alive)
+    text = ", ".join(filter(None, (summary.text, said, handed)))
     report.best = summary.best
     report.rows = [{"epoch": 0, "step": 0, **summary.values, **together}]
     report.facts |= {"text": text, "parts": [part.run for part in order.parts]}
@@ -49,13 +60,54 @@ def run(order: Order, report: Report) -> None:
     LOG.info("%s", text)
 
 
+def folds_of(parts: Sequence[Part]) -> list[Part]:
+    """The folds that finished."""
+    return [part for part in parts if part.fold is not None and part.state is State.FINISHED]
+
+
+def hand_in(
+    config: TrainConfig, order: Order, root: RunsRoot, attempt: AttemptDir, alive: Alive
+) -> str:
+    """The folds' answers to the test set, when there is one; in words, also why there are none.
+    What is measured stays, whatever comes of this.
+    """
+    folds = folds_of(order.parts)
+    if config.data.test is None or not folds:
+        return ""
+    if away := [
+        part.fold for part in folds if not (root.run(part.run).path / part.weights).exists()
+    ]:
+        return f"no {SUBMISSION}: weights of {', '.join(map(str, away))} are not on this host"
+    try:
+        runs = [
+            finished.at(root.run(part.run).path, (root.run(part.run).path / part.weights).parent)
+            for part in folds
+        ]
+        rule, counted = jury.rule(config.predict, [run.folder for run in runs])
+        job = predict.Job(
+            runs=runs,
+            views=views.views(config.predict.tta),
+            test=config.data.test,
+            data_root=Path(order.data_root),
+            cache_root=Path(order.cache_root or root.path),
+            work=attempt.path / ".answers",
+        )
+        attempt.predictions.mkdir(exist_ok=True)
+        predict.hand_in(job, rule, counted, attempt.predictions / SUBMISSION, alive)
+    except TrainqError as error:
+        LOG.warning("no submission: %s", "\n".join(error.lines()))
+        return f"no {SUBMISSION}: {error}"
+    whole = f"{len(runs)} of " if counted["missing"] else ""
+    return f"{SUBMISSION} by {whole}{count(folds[0].folds, 'fold')}"
+
+
 def out_of_fold(
     parts: Sequence[Part], root: RunsRoot, attempt: AttemptDir
 ) -> tuple[dict[str, float], str]:
     """What the folds said of the images that each had not seen, put together and scored; a fold
     that is not there is named, never left out in silence.
     """
-    folds = [part for part in parts if part.fold is not None and part.state is State.FINISHED]
+    folds = folds_of(parts)
     files = [(root.run(part.run).path / part.weights).with_name(VALIDATION) for part in folds]
     away = [part.fold for part, file in zip(folds, files, strict=True) if not file.is_file()]
     if away or not folds:

@@ -1,7 +1,6 @@
 """`trainer predict`: from finished runs to a submission file. Torch loads when it is asked."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,21 +97,16 @@ def asked(
 
 
 def answer(job: "Job", spec: Predict, out: Path, table: Path | None) -> None:
-    """Let every run speak, count, write; the parts go last."""
-    from trainer import jury, votes
+    """Say what is missing, let every run speak, write."""
+    from trainer import jury
     from trainer import predict as work
 
     console = Console(stderr=True)
-    rule, note = jury.rule(spec, [run.folder for run in job.runs])
-    for lacking in note["missing"]:
+    rule, counted = jury.rule(spec, [run.folder for run in job.runs])
+    for lacking in counted["missing"]:
         typer.echo(f"incomplete: {lacking}", err=True)
-    images = work.images_of(job.test, job.data_root)
     with console.status("reading") as status:
-        said = work.said(job, images, status.update)
-    chosen = votes.answers(said, rule)
-    write_atomic(out, work.submission(job.test, job.data_root, chosen))
+        done = work.hand_in(job, rule, counted, out, status.update)
     if table:
-        write_atomic(table, work.probabilities(images, votes.mean(said, rule.weights)))
-    write_atomic(out.with_name(f"{out.name}.json"), work.note(job, note))
-    shutil.rmtree(job.work)
+        write_atomic(table, work.probabilities(done.images, done.together))
     typer.echo(out)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -125,7 +125,7 @@ class Loop:
         self.report, self.leave, self.pace = report, leave, Pace()
         self.saved_step, self.saved_at = state.step, time.monotonic()
 
-    def run(self, batches: Iterator[Batch]) -> None:
+    def run(self, batches: Generator[Batch, None, None]) -> None:
         """Epoch by epoch; whoever asks us to leave gets a checkpoint at the next step boundary."""
         try:
             while self.state.epoch < self.plan.epochs and not self.enough():
@@ -141,6 +141,8 @@ class Loop:
             if self.state.step > self.saved_step:  # a position that no checkpoint has
                 self.save()
             raise
+        finally:
+            batches.close()  # a garbage collection would wait for loader processes in vain
 
     def enough(self) -> bool:
         """Whether no further epoch is worth it; all processes say the same."""

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,9 @@ from schemas.components.data import Data
 from schemas.components.sources import TestRows
 from schemas.errors import UsageError
 from schemas.rundir import write_atomic
-from trainer import machine, views
+from trainer import machine, views, votes
 from trainer.data import loader, pixels, sources
+from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION
 from trainer.data.transforms import Normal
@@ -32,6 +34,7 @@ from trainer.machine import Precision
 from trainer.predictions import Probabilities
 from trainer.scores import Labels
 from trainer.views import View
+from trainer.votes import Rule
 
 Alive = Callable[[str], None]
 
@@ -98,7 +101,7 @@ def batches_said(
     normal = Normal(look, device)
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, job.cache_root, alive)
-    pictures = loader.Pictures(images, picture, run.config.seed, see, see)
+    pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
     dtype = DTYPES.get(precision(run, device))
     places = (
         [(VALIDATION, image) for image in range(start, min(start + size, len(images.names)))]
@@ -140,6 +143,24 @@ def test_of(data: Data, run: Finished) -> TestRows:
 
 
 # ---- handing in ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was said, and of which images."""
+
+    images: Images
+    together: Probabilities  # the mean, each voice by its weight
+
+
+def hand_in(job: Job, rule: Rule, counted: Mapping[str, Any], out: Path, alive: Alive) -> Answered:
+    """Let every run speak, count, write; the parts go last."""
+    images = images_of(job.test, job.data_root)
+    voices = said(job, images, alive)
+    write_atomic(out, submission(job.test, job.data_root, votes.answers(voices, rule)))
+    write_atomic(out.with_name(f"{out.name}.json"), note(job, counted))
+    shutil.rmtree(job.work)
+    return Answered(images, votes.mean(voices, rule.weights))
 
 
 def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,11 @@ SCRIPTS = ROOT / "queue_worker" / "door" / "lua"
 NOT_COPIED = shutil.ignore_patterns("__pycache__")
 LIMIT_S = 180
 MOST = 14  # of one script; long ones are sampled evenly
-LEAST = 10  # or all there are
+LEAST = 10  # of a script with fewer, every word and number is tried too
 
-SWAPS = [
+Swaps = Sequence[tuple[str, str]]
+
+SWAPS: Swaps = [
     (r"==", "~="),
     (r"~=", "=="),
     (r"<=", ">"),
@@ -44,6 +47,15 @@ SWAPS = [
     (r"'any'", "'ok'"),
     (r"'hold:", "'held:"),
     (r"'drain:", "'dried:"),
+]
+FINER: Swaps = [
+    (r"'(\w+)'", r"'no_\1'"),
+    (r"\bA\.(\w+)", r"A.no_\1"),
+    (r"(?<=[ (])1\b", "2"),
+    (r"(?<=[ (])0\b", "1"),
+    (r"\bif (.+) then", r"if not (\1) then"),
+    (r"^return .*", "return nil"),
+    (r"^\s*[a-z_.]+\(.*\)$", ""),
 ]
 ACTS = (
     *("redis\\.call", "write", "event", "ring", "settle", "charge", "move", "conclude", "expect"),
@@ -88,8 +100,10 @@ def main(names: Sequence[str]) -> None:
     for path in sorted(SCRIPTS.glob("*.lua")):
         if names and path.stem not in names:
             continue
-        mutants = sampled([m for m in mutants_of(path) if m.name not in EQUIVALENT])
-        alive = [mutant.name for mutant in mutants if not killed(mutant)]
+        mutants = [mutant for mutant in chosen(path) if mutant.name not in EQUIVALENT]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            dead = list(pool.map(killed, mutants))
+        alive = [mutant.name for mutant, died in zip(mutants, dead, strict=True) if not died]
         print(
             f"{path.stem:16} {len(mutants) - len(alive):3} of {len(mutants):3} killed", flush=True
         )
@@ -102,32 +116,36 @@ def main(names: Sequence[str]) -> None:
         )
 
 
-def mutants_of(path: Path) -> Iterator[Mutant]:
+def chosen(path: Path) -> list[Mutant]:
+    """At most so many, spread over the whole script."""
+    mutants = list(mutants_of(path, SWAPS))
+    if len(mutants) < LEAST:
+        mutants += mutants_of(path, FINER)
+    if len(mutants) <= MOST:
+        return mutants
+    return [mutants[i * len(mutants) // MOST] for i in range(MOST)]
+
+
+def mutants_of(path: Path, swaps: Swaps) -> Iterator[Mutant]:
     """Every small change to every line that is code."""
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines):
         code = line.split("--")[0]
         if not code.strip():
             continue
-        for pattern, other in SWAPS:
+        for pattern, other in swaps:
             for place, found in enumerate(re.finditer(pattern, code)):
-                changed = code[: found.start()] + other + code[found.end() :]
-                change = f"{found[0].strip()} -> {other.strip() or 'nothing'} ({place + 1})"
+                new = found.expand(other)
+                changed = code[: found.start()] + new + code[found.end() :]
+                change = f"{found[0].strip()} -> {new.strip() or 'nothing'} ({place + 1})"
                 yield mutant(path, lines, number, changed, change)
-        if CALL.match(code) and code.count("(") == code.count(")"):
+        if swaps is SWAPS and CALL.match(code) and code.count("(") == code.count(")"):
             yield mutant(path, lines, number, "", f"without {code.strip()[:40]}")
 
 
 def mutant(path: Path, lines: list[str], number: int, changed: str, change: str) -> Mutant:
     text = "\n".join([*lines[:number], changed, *lines[number + 1 :]]) + "\n"
     return Mutant(path.stem, number + 1, change, text)
-
-
-def sampled(mutants: list[Mutant]) -> list[Mutant]:
-    """At most so many, spread over the whole script."""
-    if len(mutants) <= MOST:
-        return mutants
-    return [mutants[i * len(mutants) // MOST] for i in range(MOST)]
 
 
 def killed(mutant: Mutant) -> bool:

@@ -10,6 +10,7 @@ from schemas.run import State
 from support.people import draw_people
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, result_of, tiny, train
+from trainer.faults import Leave
 
 TEST = {"root": "sketch", "csv": "sample_submission.csv", "images": "test"}
 TEST |= {"image": "image_path", "answer": "target"}
@@ -71,12 +72,14 @@ def train_folds(place: Path, name: str, folds: int = 3, **changes: Any) -> list[
     ]
 
 
-def gather(place: Path, name: str, parts: list[Part], **changes: Any) -> Any:
+def gather(
+    place: Path, name: str, parts: list[Part], leave: Leave | None = None, **changes: Any
+) -> Any:
     """The run that puts them together, in `runs/NAME`; its result and its folder."""
     config = tiny(**{"data": small(), **changes})
     root = {"runs_root": str(place / "runs")}
     order = order_for(
         place / "runs" / name, place / "data", config, kind="gather", parts=tuple(parts), **root
     )
-    train(order)
+    train(order, leave=leave)
     return result_of(order), folder_of(order)

@@ -1,0 +1,114 @@
+"""A run that is interrupted anywhere ends with every tensor of one that never was."""
+
+import random
+from collections.abc import Iterator
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.sketches import draw_sketches
+from support.trainers import folder_of, order_for, result_of, tiny, train
+
+from schemas.config import TrainConfig
+from schemas.events import ExitCode, Order
+from trainer import checkpoint
+from trainer.attempt import execute
+from trainer.faults import Leave
+from trainer.report import Report
+
+LEVELS: dict[str, tuple[dict[str, Any], ...]] = {
+    "workers": ({}, {"data__workers": 2}),
+    "mix": ({}, {"mix": {"mixup": 0.2, "cutmix": 0.5}}),
+    "average": ({}, {"train__average": {"kind": "ema", "decay": 0.9}}),
+    "accumulate": ({}, {"train__accumulate": 2}),
+    "thaw": ({}, {"model__freeze": [{"until": 1}, {"parts": ["conv1", "bn1"], "until": 2}]}),
+    "decay": ({}, {"model__lr_scale_min": 0.1}),
+}
+TABLE = (
+    (0, 0, 0, 0, 0, 0),
+    (0, 1, 1, 1, 1, 0),
+    (1, 0, 1, 1, 0, 1),
+    (1, 1, 0, 0, 1, 1),
+    (1, 1, 1, 0, 0, 0),
+    (0, 0, 0, 1, 1, 1),
+    (1, 0, 1, 0, 1, 0),
+    (0, 1, 0, 1, 0, 1),
+)
+LAST = 11  # the last step after which all of a run can be seen: it has 12
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 images: 19 train in 4 steps an epoch, 5 validate."""
+    return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
+
+
+class LeaveAt(Leave):
+    """A wish to leave that is there from a step on."""
+
+    def __init__(self, report: Report, step: int) -> None:
+        super().__init__()
+        self.report, self.step = report, step
+
+    def check(self) -> None:
+        if self.report.progress.step >= self.step:
+            self.ask("the test")
+        super().check()
+
+
+def tensors(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor in plain containers; random states are no part of what a run goes on from."""
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, dict):
+        for key in value.keys() - {"random"}:
+            yield from tensors(value[key], f"{name}.{key}")
+
+
+def everything(order: Order) -> dict[str, torch.Tensor]:
+    """Weights, averages and momenta after the last step that was saved."""
+    found = checkpoint.read(folder_of(order).checkpoint(LAST))
+    return dict(tensors({"weights": found.weights, "state": found.state}))
+
+
+def interrupted(run: Path, data: Path, config: TrainConfig, steps: list[int]) -> Order:
+    """Attempts of a run, each but the last one ended at a step; the order of the last one."""
+    last = ""
+    for step in steps:
+        order = order_for(run, data, config, resume=last)
+        report = Report([])
+        execute(order, report, LeaveAt(report, step))
+        assert (result_of(order).exit_code, result_of(order).step) == (ExitCode.SAVED, step)
+        last = str(folder_of(order).checkpoint(step))
+    return order_for(run, data, config, resume=last)
+
+
+def test_the_table_holds_every_pair_of_settings() -> None:
+    for one, other in combinations(range(len(LEVELS)), 2):
+        pairs = {(row[one], row[other]) for row in TABLE}
+        assert pairs == set(product((0, 1), repeat=2)), (one, other)
+
+
+@pytest.mark.parametrize("row", range(len(TABLE)))
+def test_every_tensor_is_that_of_a_run_that_never_was_interrupted(
+    row: int, data: Path, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {"model__name": "test_resnet", "model__drop_rate": 0.1}
+    for levels, level in zip(LEVELS.values(), TABLE[row], strict=True):
+        changes |= levels[level]
+    config = tiny(**changes, train__save_every_steps=LAST)
+    chance = random.Random(row)
+    whole = order_for(tmp_path / "whole", data, config)
+    expected = train(whole)
+    steps = sorted(chance.sample(range(1, LAST), 2))
+    order = interrupted(tmp_path / "run", data, config, steps)
+    result = train(order)
+    theirs = everything(whole)
+    assert {name for name, value in everything(order).items() if not value.equal(theirs[name])} == (
+        set()
+    )
+    for fact in ("final_weights_sha256", "weights_sha256"):
+        assert result.facts[fact] == expected.facts[fact]
+    assert folder_of(order).metrics.read_text() == folder_of(whole).metrics.read_text()
