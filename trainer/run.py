@@ -27,8 +27,7 @@ def run(
     """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
     crew = crew or Solo()
     run_dir, shared = RunDir(Path(order.run_dir)), RunsRoot(Path(order.runs_root or order.run_dir))
-    attempt = run_dir.attempt(order.token)
-    data_root = Path(order.data_root)
+    attempt, data_root = run_dir.attempt(order.token), Path(order.data_root)
 
     def alive(**progress: str) -> None:
         leave.check()
