@@ -71,7 +71,7 @@ def clip(spec: Loop, model: nn.Module) -> Tensor | None:
         nn.utils.clip_grad_value_(model.parameters(), spec.clip_value)
     if spec.clip_agc:
         own = [(name.startswith(heads(model)), weight) for name, weight in model.named_parameters()]
-        adaptive_clip_grad([weight for of_head, weight in own if not of_head], spec.clip_agc)
+        adaptive_clip_grad([weight for of_head, weight in own if not of_head], spec.clip_agc)  # type: ignore[no-untyped-call]
     return None
 
 
