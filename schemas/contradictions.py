@@ -8,7 +8,7 @@ from schemas.components.augment import Augment, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Timm
+from schemas.components.model import Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
@@ -143,18 +143,34 @@ def of_the_rates(schedule: Schedule, epochs: int, peak: float) -> Iterator[Contr
         yield Contradiction("schedule.at", f"epochs must go up, got {list(schedule.at)}")
 
 
-def of_the_model(model: Timm, size: int) -> Iterator[Contradiction]:
-    """What timm would refuse when it builds the model."""
-    if model.pretrained and model.weights:
+def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
+    """What would be refused when the model is built."""
+    if not isinstance(model, Own) and model.pretrained and model.weights:
         text = "pretrained and weights exclude each other"
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if isinstance(model, Timm):
+        yield from of_timms(model, size)
+    if isinstance(model, Torchvision):
+        for key, said in (
+            ("in_chans", model.in_chans != 3),
+            ("lr_scale_min", model.lr_scale_min < 1),
+            ("grad_checkpointing", model.grad_checkpointing),
+        ):
+            if said:
+                text = f"torchvision's models know no {key}"
+                help = "leave it out, or take a model of timm"
+                yield Contradiction(f"model.{key}", text, ("model.kind",), help)
+
+
+def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
+    """What timm says of its models."""
     if model.pretrained and (refusal := timm_models.refusal_of_weights(model.name)):
         yield Contradiction("model.pretrained", refusal[0], ("model.name",), refusal[1])
     for option in ("drop_rate", "drop_path_rate"):
         refusal = timm_models.refusal_of_option(model.name, option)
         if getattr(model, option) and refusal:
             yield Contradiction(f"model.{option}", refusal[0], ("model.name",), refusal[1])
-    if refusal := timm_models.refusal_of_size(model.name, size):
+    if not model.options and (refusal := timm_models.refusal_of_size(model.name, size)):
         yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
 
 

@@ -10,7 +10,7 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 from schemas.components.optim import Adam, AdamW, Lion, Muon, Optim, RMSprop, Sgd
-from trainer.model import heads
+from trainer.nets import classifiers
 
 Memory = dict[str, dict[str, Any]]  # by parameter name: steps and momenta
 RATES = {"lr", "weight_decay", "betas", "eps", "alpha"}  # they mean the same to any memory
@@ -49,7 +49,7 @@ def _(spec: Muon, model: nn.Module) -> torch.optim.Optimizer:
     return built(
         spec,
         model,
-        fallback_list=tuple(f"{head}*" for head in heads(model)),
+        fallback_list=tuple(f"{head}*" for head in classifiers(model)),
         fallback_no_weight_decay=True,
     )
 

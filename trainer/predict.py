@@ -97,7 +97,7 @@ def batches_said(
     data, device = run.config.data, machine.device()
     net = machine.place(run.net(), device)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
-    normal = Normal(look, device)
+    normal = Normal(look, device, run.config.model.in_chans)
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, job.cache_root, alive)
     pictures = loader.Pictures(images, picture, run.config.seed, see, see)
