@@ -91,6 +91,7 @@ SAYINGS: dict[str, Saying] = {
     "tuple_type": lambda value, _: (f"must be a list such as [0.5, 1], got {got(value)}", ""),
     "dict_type": lambda value, _: (f"must be a section of keys, got {got(value)}", ""),
     "too_long": lambda _, context: (f"must have {context['max_length']} values", ""),
+    "too_short": lambda _, context: (f"must have {context['min_length']} values or more", ""),
     "literal_error": one_of,
     "string_pattern_mismatch": _shaped,
     "string_too_long": lambda _, context: (

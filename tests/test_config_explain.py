@@ -62,11 +62,13 @@ def sayable(schema: dict[str, Any]) -> set[str]:
         assert kind == "tuple" or schema["strict"]
         extra = {"finite_number"} if kind == "float" else set()
         extra |= {"too_long", "missing"} if kind == "tuple" else set()
+        extra |= {"too_short"} if "min_length" in schema else set()
         return {STRICT[kind], *extra, *(BOUNDS[key] for key in schema if key in BOUNDS)}
     if kind == "str":
         return {"string_type", "string_unicode", *(BOUNDS[k] for k in schema if k in BOUNDS)}
     known = {
         "literal": {"literal_error"},
+        "dict": {"dict_type"},
         "model": {"model_type", "missing", "extra_forbidden"},
         "tagged-union": UNION,
         "function-after": {"value_error", "unknown_model"},
@@ -299,7 +301,7 @@ def test_nearest_folds_case_and_hyphens() -> None:
         ("a.b.epochs", "did you mean 'train.epochs'?"),
         ("data.split.fald", "did you mean 'data.split.fold'?"),
         ("optim.rl", "did you mean 'optim.lr'?"),
-        ("mix.qqq", "known here: mixup, cutmix, prob, switch_prob"),
+        ("mix.qqq", "known here: mixup, cutmix, prob, switch_prob, until"),
         ("qqq.qqq", "`publisher schema` has all keys"),
     ],
 )

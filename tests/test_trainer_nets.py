@@ -152,9 +152,7 @@ def test_what_is_no_module_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         build(spec(kind="own", name="support.own_model:no_model"), tmp_path)
     with pytest.raises(ConfigFault, match=r"cannot load support\.own_model:away"):
         build(spec(kind="own", name="support.own_model:away"), tmp_path)
-    with pytest.raises(
-        ConfigFault, match=r"own cannot build .* unexpected keyword"
-    ):
+    with pytest.raises(ConfigFault, match=r"own cannot build .* unexpected keyword"):
         build(spec(kind="own", name="support.own_model:small", options={"deep": 2}), tmp_path)
 
 

@@ -23,6 +23,7 @@ from trainer.timm_names import patch
 
 IMAGES = 2  # that try a model: BatchNorm cannot learn from one
 STEPS = (32, 16, 14)  # what legal sizes are multiples of
+FIX_SMALLER = "take data.smaller out, or a model of convolutions"
 FAR = 160  # pixels to the farthest size that is tried
 
 
@@ -78,6 +79,8 @@ def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
     classes, size = classes or CLASSES, config.data.img_size
     model = build(config.model, classes, size)
     tried(config, model, classes)
+    if refused := refuses_smaller(config, model):
+        raise Refusal(refused, FIX_SMALLER)
     layers.Freezer(config.model.freeze, model).learn(config.train.epochs - 1)
     free = [each for each in model.parameters() if each.requires_grad]
     if lost := size % patch(model):
@@ -127,6 +130,27 @@ def tried(config: TrainConfig, model: nn.Module, classes: int) -> None:
             f"{name} gives {shape(logits)} for an image, not a score for each of {classes} classes",
             "a model with a classifier",
         )
+
+
+def refuses_smaller(config: TrainConfig, model: nn.Module) -> str:
+    """Why the first epochs' images do not go through it: some models take only one size."""
+    for size in (each.size for each in config.data.smaller):
+        try:
+            with torch.no_grad():
+                model.train()(images_of(size, config.model.in_chans))
+        except Exception as error:  # as above
+            what = f"{config.model.name}, built for {config.data.img_size} px, refuses {size}"
+            return f"{what}: {nets.first_line(error)}"
+    return ""
+
+
+def insist_on_smaller(config: TrainConfig, classes: int) -> None:
+    """Said before the first step, by whoever is to train it, not at a later epoch."""
+    if not config.data.smaller:
+        return
+    model = build(config.model, classes, config.data.img_size)
+    if refused := refuses_smaller(config, model):
+        raise ConfigFault(refused, fix=FIX_SMALLER)
 
 
 def gmacs_of(spec: Net, classes: int, size: int) -> float:

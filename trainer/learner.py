@@ -54,6 +54,7 @@ class Learner:
         self.schedule = schedule.schedule(config.schedule, self.optimizer, self.length)
         self.scaler = GradScaler(device.type, enabled=precision == "fp16")
         self.mix = mixer(config, classes)
+        self.mixed_steps = (config.mix.until or plan.epochs) * plan.steps_per_epoch
         self.average = average.of(config.train.average, model, plan.steps)
 
     def step(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
@@ -61,7 +62,7 @@ class Learner:
         randomness.settle(randomness.stream(self.seed, "step", number), devices=True)
         self.schedule.step_update(number)
         images, targets = self.place((images, targets))
-        if self.mix:
+        if self.mix and number < self.mixed_steps:
             images, targets = self.mix(images, targets)
         self.crew.drift(self.seed, number)
         self.freezer.learn(number // self.length.steps_per_epoch)

@@ -23,6 +23,7 @@ from schemas.errors import UsageError
 from schemas.rundir import write_atomic
 from trainer import machine, views, votes
 from trainer.data import loader, pixels, sources
+from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION
 from trainer.data.transforms import Normal
@@ -100,7 +101,7 @@ def batches_said(
     normal = Normal(look, device, run.config.model.in_chans)
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, job.cache_root, alive)
-    pictures = loader.Pictures(images, picture, run.config.seed, see, see)
+    pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
     dtype = DTYPES.get(precision(run, device))
     places = (
         [(VALIDATION, image) for image in range(start, min(start + size, len(images.names)))]

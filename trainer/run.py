@@ -11,7 +11,7 @@ from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
 from trainer import checkpoint, foresee, layers, machine, model, start
 from trainer.crew import Crew, Solo
-from trainer.data import check, loader, pixels, sources, split, transforms
+from trainer.data import check, course, loader, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
 from trainer.learner import Learner
@@ -49,6 +49,7 @@ def run(
     images = check.checked(sources.read(config.data, data_root), config.data.on_bad, shared, alive)
     parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts, crew)
+    foresee.insist_on_smaller(config, len(images.classes))
     report.facts |= {
         "data": images.digest,
         "split": split.keep(images, parts, shared),
@@ -62,8 +63,8 @@ def run(
         len(parts.validate),
     )
 
-    picture = pixels.pictures(
-        config.data, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
+    by_size = course.sources(
+        config, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
     )
 
     # pre-flight, where nobody made one
@@ -109,17 +110,17 @@ def run(
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
     crew.insist("where to begin", (images.digest, state.step))
-    progress = {"steps": plan.steps, "epoch": state.epoch, "epochs": plan.epochs}
-    report.begin(state.rows, state.best, step=state.step, **progress)
+    report.begin(
+        state.rows,
+        state.best,
+        step=state.step,
+        steps=plan.steps,
+        epoch=state.epoch,
+        epochs=plan.epochs,
+    )
 
     # learn
-    pictures = loader.Pictures(
-        images,
-        picture,
-        config.seed,
-        transforms.training(config.augment, config.data.img_size, look),
-        transforms.validating(config.data.img_size, look),
-    )
+    pictures = loader.Pictures(images, course.course(config, by_size, look), config.seed)
     batches = loader.read(
         pictures, plan, config.data.workers, device, epoch=state.epoch, step=state.step
     )
