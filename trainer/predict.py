@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from timm.data import resolve_model_data_config
+from torch import nn
 
 from schemas.components.data import Data
 from schemas.components.sources import TestRows
@@ -26,6 +27,7 @@ from trainer.data import loader, pixels, sources
 from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION
+from trainer.data.split import Indices
 from trainer.data.transforms import Normal
 from trainer.faults import DataFault
 from trainer.finished import Finished
@@ -33,7 +35,7 @@ from trainer.learner import DTYPES
 from trainer.machine import Precision
 from trainer.predictions import Probabilities
 from trainer.scores import Labels
-from trainer.views import View
+from trainer.views import PLAIN, View
 from trainer.votes import Rule
 
 Alive = Callable[[str], None]
@@ -90,23 +92,37 @@ def one_pass(job: Job, run: Finished, view: View, images: Images, alive: Alive) 
     return whole
 
 
-@torch.inference_mode()
 def batches_said(
     job: Job, run: Finished, view: View, images: Images, alive: Alive
 ) -> Iterator[Probabilities]:
-    """The probabilities of each batch."""
+    """The probabilities of each batch of all images."""
+    every = np.arange(len(images.names))
+    return answers_of(run, run.net(), images, every, job.cache_root, alive, view)
+
+
+@torch.inference_mode()
+def answers_of(
+    run: Finished,
+    model: nn.Module,
+    images: Images,
+    which: Indices,
+    cache_root: Path,
+    alive: Alive,
+    view: View = PLAIN,
+) -> Iterator[Probabilities]:
+    """What a model says of these images, batch by batch, as the run's config shows them."""
     data, device = run.config.data, machine.device()
-    net = machine.place(run.net(), device)
+    net = machine.place(model, device)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     normal = Normal(look, device, run.config.model.in_chans)
     see = views.seen(view, data.img_size, look)
-    picture = pixels.pictures(data, images, job.cache_root, alive)
+    picture = pixels.pictures(data, images, cache_root, alive)
     pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
     dtype = DTYPES.get(precision(run, device))
+    size = data.batch_size
     places = (
-        [(VALIDATION, image) for image in range(start, min(start + size, len(images.names)))]
-        for size in [data.batch_size]
-        for start in range(0, len(images.names), size)
+        [(VALIDATION, image) for image in which[start : start + size].tolist()]
+        for start in range(0, len(which), size)
     )
     for batch, _ in loader.stream(pictures, places, data.workers, device):
         shown = batch.to(device, non_blocking=True, memory_format=torch.channels_last)

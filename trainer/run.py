@@ -103,6 +103,7 @@ def run(
         "precision": precision,
         "micro_batch": micro_batch,
         "device": where,
+        "origin": found.origin if found else checkpoint.origin(net.state_dict()),
     }
 
     # where to begin
@@ -130,7 +131,7 @@ def run(
         "data": images.digest,
         "classes": images.classes,
         "token": order.token,
-        **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
+        **{key: report.facts[key] for key in ("precision", "micro_batch", "device", "origin")},
     }
     Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
 

@@ -38,6 +38,11 @@ class Start:
     exact: bool
     other_run: bool = True
 
+    @property
+    def origin(self) -> str:
+        """Of the weights that it all began with; older checkpoints do not say."""
+        return str(self.found.meta.get("origin", ""))
+
 
 def choose(
     order: Order, config: TrainConfig, plan: Plan, data: str, alive: Callable[[], None]
