@@ -113,6 +113,10 @@ def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
         fitting = [str(n) for n in range(1, min(size, 2 * parts) + 1) if size % n == 0]
         help = f"these fit: {', '.join(fitting)}"
         yield Contradiction("train.accumulate", text, ("data.batch_size",), help)
+    limits = [key for key in ("clip_norm", "clip_value", "clip_agc") if getattr(train, key)]
+    for key in limits[1:]:
+        text = f"{limits[0]} and {key} exclude each other"
+        yield Contradiction(f"train.{key}", text, (f"train.{limits[0]}",), "keep one of them")
 
 
 def of_the_momentum(optim: Optim) -> Iterator[Contradiction]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2
+from timm.utils import adaptive_clip_grad
 from torch import Tensor, nn
 
+from schemas.components.loop import Loop
 from schemas.components.optim import Adam, AdamW, Lion, Muon, Optim, RMSprop, Sgd
 from trainer.nets import classifiers
 
@@ -59,6 +61,18 @@ def built(spec: Optim, model: nn.Module, **more: Any) -> torch.optim.Optimizer:
     keys = spec.model_dump(exclude={"kind"})
     made: torch.optim.Optimizer = create_optimizer_v2(model, spec.kind, **keys, **more)
     return made
+
+
+def clip(spec: Loop, model: nn.Module) -> Tensor | None:
+    """Gradients within the limits of a config; the norm that they had, where one was asked for."""
+    if spec.clip_norm:
+        return nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
+    if spec.clip_value:
+        nn.utils.clip_grad_value_(model.parameters(), spec.clip_value)
+    if spec.clip_agc:
+        own = [(name.startswith(heads(model)), weight) for name, weight in model.named_parameters()]
+        adaptive_clip_grad([weight for of_head, weight in own if not of_head], spec.clip_agc)  # type: ignore[no-untyped-call]
+    return None
 
 
 def spare(made: torch.optim.Optimizer, healthy: Tensor) -> None:

@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, foresee, layers, machine, model, start
+from trainer import checkpoint, evidence, foresee, layers, machine, model, start
 from trainer.crew import Crew, Solo
 from trainer.data import check, course, loader, sources, split, transforms
 from trainer.data.plan import Plan
@@ -27,8 +27,7 @@ def run(
     """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
     crew = crew or Solo()
     run_dir, shared = RunDir(Path(order.run_dir)), RunsRoot(Path(order.runs_root or order.run_dir))
-    attempt = run_dir.attempt(order.token)
-    data_root = Path(order.data_root)
+    attempt, data_root = run_dir.attempt(order.token), Path(order.data_root)
 
     def alive(**progress: str) -> None:
         leave.check()
@@ -133,7 +132,10 @@ def run(
         "token": order.token,
         **{key: report.facts[key] for key in ("precision", "micro_batch", "device", "origin")},
     }
-    Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
+    with evidence.kept(attempt, pictures, plan):
+        Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(
+            batches
+        )
 
     # finish
     if not crew.leads:

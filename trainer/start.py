@@ -146,8 +146,8 @@ def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: st
         LOG.info("took over %s", model.fit(learner.model, start.found.weights, start.folder.name))
         return
     learner.restore(start.found.weights, start.found.state)
-    total, counted, bad, worst = start.found.state["tally"]
-    state.tally.set([total, counted, *((0, 0) if start.other_run else (bad, worst))])
+    total, counted, *bad = start.found.state["tally"]
+    state.tally.set([total, counted, *([0] * len(bad) if start.other_run else bad)])
     meta = start.found.meta
     state.step, state.epoch, state.rows = meta["step"], meta["epoch"], meta["rows"]
     learner.heed(state.rows)
