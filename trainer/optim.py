@@ -70,7 +70,8 @@ def clip(spec: Loop, model: nn.Module) -> Tensor | None:
     if spec.clip_value:
         nn.utils.clip_grad_value_(model.parameters(), spec.clip_value)
     if spec.clip_agc:
-        own = [(name.startswith(heads(model)), weight) for name, weight in model.named_parameters()]
+        head = classifiers(model)
+        own = [(name.startswith(head), weight) for name, weight in model.named_parameters()]
         adaptive_clip_grad([weight for of_head, weight in own if not of_head], spec.clip_agc)  # type: ignore[no-untyped-call]
     return None
 
