@@ -47,33 +47,41 @@ def suspects(
     trainer suspects runs/7f3k2q -o suspects.csv --relabel data/mask/relabel.csv
     """
     try:
-        from trainer import corrections, members
-        from trainer import suspects as doubts
-
-        found = members.members(spread_out(runs))
-        heard, source = members.heard(found), found[0].config.data.source
-        doubted = [each for each in doubts.suspects(heard) if each.confidence >= at_least]
-        if relabel:
-            labels = {each.image: each.suspected for each in doubted}
-            root = (data or Settings.read(os.environ, Path(".env")).data).resolve()
-            if relabel.exists():
-                raise UsageError(f"{relabel} is there already", fix="another --relabel")
-            write_atomic(relabel, corrections.corrected(source, labels, heard.classes, root))
-        write_atomic(out, table(doubted, heard.classes, len(found)))
-        key = corrections.key_for(source)
+        root = (data or Settings.read(os.environ, Path(".env")).data).resolve()
+        lines = doubt(spread_out(runs), out, at_least, relabel, root)
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
+    typer.echo("\n".join(lines))
+
+
+def doubt(
+    folders: Sequence[Path], out: Path, at_least: float, relabel: Path | None, root: Path
+) -> list[str]:
+    """Write the tables; what to say of them."""
+    from trainer import corrections, members
+    from trainer import suspects as doubts
+
+    found = members.members(folders)
+    heard, source = members.heard(found), found[0].config.data.source
+    doubted = [each for each in doubts.suspects(heard) if each.confidence >= at_least]
     for text in members.lacking(found):
         typer.echo(f"incomplete: {text}", err=True)
-    for each in doubted[:SHOWN]:
-        typer.echo(
-            f"{each.confidence:.2f} {heard.classes[each.suspected]}, {each.of_label:.2f} "
-            f"{heard.classes[each.true]}: {each.image}"
-        )
-    typer.echo(f"{out}: {len(doubted)} of {count(len(heard.names), 'image')} that were validated")
     if relabel:
-        typer.echo(f"data.source.{key}={relabel.name}, once you have looked at them")
+        if relabel.exists():
+            raise UsageError(f"{relabel} is there already", fix="another --relabel")
+        labels = {each.image: each.suspected for each in doubted}
+        write_atomic(relabel, corrections.corrected(source, labels, heard.classes, root))
+    write_atomic(out, table(doubted, heard.classes, len(found)))
+    lines = [
+        f"{each.confidence:.2f} {heard.classes[each.suspected]}, {each.of_label:.2f} "
+        f"{heard.classes[each.true]}: {each.image}"
+        for each in doubted[:SHOWN]
+    ]
+    lines.append(f"{out}: {len(doubted)} of {count(len(heard.names), 'image')} that were validated")
+    key = corrections.key_for(source)
+    use = f"data.source.{key}={relabel.name}, once you have looked at them" if relabel else ""
+    return [*lines, *filter(None, [use])]
 
 
 def table(doubted: "Sequence[Suspect]", classes: Sequence[str], members: int) -> bytes:
