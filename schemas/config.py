@@ -15,7 +15,7 @@ from schemas.components.augment import Augment, Mix, TimmAugment
 from schemas.components.data import Data
 from schemas.components.loop import Evaluate, Loop
 from schemas.components.loss import CrossEntropy, Loss
-from schemas.components.model import Timm
+from schemas.components.model import Model
 from schemas.components.optim import AdamW, Optim
 from schemas.components.predict import Predict
 from schemas.components.schedule import Cosine, Schedule
@@ -42,7 +42,7 @@ class TrainConfig(Spec):
     """All randomness follows from it."""
     notify: Notify | None = None
     """Where the end is told: a #channel, @me, or none; left out: the team's channel."""
-    model: Timm
+    model: Model
     """What learns."""
     data: Data = Data()
     """What it learns from."""

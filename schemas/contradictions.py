@@ -8,7 +8,7 @@ from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugm
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Timm
+from schemas.components.model import Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
@@ -148,18 +148,34 @@ def of_the_rates(schedule: Schedule, epochs: int, peak: float) -> Iterator[Contr
         yield Contradiction("schedule.at", f"epochs must go up, got {list(schedule.at)}")
 
 
-def of_the_model(model: Timm, size: int) -> Iterator[Contradiction]:
-    """What timm would refuse when it builds the model."""
-    if model.pretrained and model.weights:
+def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
+    """What would be refused when the model is built."""
+    if not isinstance(model, Own) and model.pretrained and model.weights:
         text = "pretrained and weights exclude each other"
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if isinstance(model, Timm):
+        yield from of_timms(model, size)
+    if isinstance(model, Torchvision):
+        for key, said in (
+            ("in_chans", model.in_chans != 3),
+            ("lr_scale_min", model.lr_scale_min < 1),
+            ("grad_checkpointing", model.grad_checkpointing),
+        ):
+            if said:
+                text = f"torchvision's models know no {key}"
+                help = "leave it out, or take a model of timm"
+                yield Contradiction(f"model.{key}", text, ("model.kind",), help)
+
+
+def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
+    """What timm says of its models."""
     if model.pretrained and (refusal := timm_models.refusal_of_weights(model.name)):
         yield Contradiction("model.pretrained", refusal[0], ("model.name",), refusal[1])
     for option in ("drop_rate", "drop_path_rate"):
         refusal = timm_models.refusal_of_option(model.name, option)
         if getattr(model, option) and refusal:
             yield Contradiction(f"model.{option}", refusal[0], ("model.name",), refusal[1])
-    if refusal := timm_models.refusal_of_size(model.name, size):
+    if refusal := refusal_of_size(model, size):
         yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
 
 
@@ -192,7 +208,13 @@ def of_the_stages(augment: Augment, epochs: int) -> Iterator[Contradiction]:
     yield from of_the_ends([stage.until for stage in earlier], "augment.stages", epochs)
 
 
-def of_the_sizes(data: Data, model: Timm, epochs: int) -> Iterator[Contradiction]:
+def refusal_of_size(model: Model, size: int) -> timm_models.Refusal | None:
+    """Why the model does not take such images, as far as that is known without it."""
+    known = isinstance(model, Timm) and not model.options
+    return timm_models.refusal_of_size(model.name, size) if known else None
+
+
+def of_the_sizes(data: Data, model: Model, epochs: int) -> Iterator[Contradiction]:
     """Sizes that never come, or that the model does not take, or that are not smaller."""
     yield from of_the_ends([each.until for each in data.smaller], "data.smaller", epochs)
     for number, each in enumerate(data.smaller):
@@ -200,7 +222,7 @@ def of_the_sizes(data: Data, model: Timm, epochs: int) -> Iterator[Contradiction
         if each.size >= data.img_size:
             text = f"the first epochs are smaller than img_size, {data.img_size}; got {each.size}"
             yield Contradiction(key, text, others)
-        if refusal := timm_models.refusal_of_size(model.name, each.size):
+        if refusal := refusal_of_size(model, each.size):
             yield Contradiction(key, refusal[0], ("model.name",))
 
 

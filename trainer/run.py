@@ -91,7 +91,7 @@ def run(
         precision=precision,
         micro_batch=micro_batch,
         crew=crew,
-        normal=transforms.Normal(look, device),
+        normal=transforms.Normal(look, device, config.model.in_chans),
     )
     layers.tell(config.model, net)
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")

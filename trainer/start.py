@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.components.loop import Evaluate
-from schemas.components.model import Timm
+from schemas.components.model import Net
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.run import Best
@@ -105,8 +105,8 @@ def useless(meta: dict[str, Any], config: TrainConfig, data: str) -> str:
             return f"{key} changed, and with it the images that validate"
     if meta["data"] != data:
         return "the table of images changed, and with it the images that validate"
-    old = meta["config"]["model"]["name"]
-    return "" if architecture(old) == architecture(config.model.name) else f"they are of {old}"
+    old, new = meta["config"]["model"], config.canonical()["model"]
+    return "" if architecture(old) == architecture(new) else f"they are of {old['name']}"
 
 
 def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
@@ -119,9 +119,12 @@ def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
     return "" if found.meta["step"] < plan.steps else "it is past this run's end"
 
 
-def architecture(name: str) -> str:
-    """A timm name without its pretrained tag."""
-    return name.partition(".")[0]
+def architecture(model: dict[str, Any]) -> dict[str, Any]:
+    """What says which tensors a model has: a timm name counts without its pretrained tag."""
+    usual = {"kind": "timm", "head": {"kind": "linear"}, "in_chans": 3, "options": {}}
+    found = {key: model.get(key, value) for key, value in usual.items()}  # older configs lack some
+    timms = found["kind"] == "timm"
+    return {**found, "name": model["name"].partition(".")[0] if timms else model["name"]}
 
 
 def pick(config: dict[str, Any], key: str) -> Any:
@@ -131,9 +134,11 @@ def pick(config: dict[str, Any], key: str) -> Any:
     return value
 
 
-def bare(model: Timm) -> Timm:
+def bare(model: Net) -> Net:
     """The model without its first weights: a checkpoint has better ones, and needs no network."""
-    return model.model_copy(update={"pretrained": False, "weights": None})
+    none = {"pretrained": False, "weights": None}
+    mine = type(model).model_fields
+    return model.model_copy(update={key: value for key, value in none.items() if key in mine})
 
 
 def begin(start: Start, learner: Learner, state: State, shelf: Shelf, evaluate: Evaluate) -> None:
