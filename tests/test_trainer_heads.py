@@ -65,7 +65,7 @@ def test_each_head_has_its_loss_its_weight_and_its_own_classes(mixed: bool) -> N
     own = [table.sum((1, 2)), table.sum((0, 2)), table.sum((0, 1))]
     specs = (balanced, CrossEntropy(), Ordinal())
     parts = [
-        loss.criterion(each, counts.tolist(), CPU)(head.float(), answer.to(answer.dtype))
+        loss.criterion(each, counts.tolist(), CPU)(head.float(), answer)
         for each, counts, head, answer in zip(
             specs,
             own,
