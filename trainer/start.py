@@ -121,7 +121,8 @@ def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
 
 def architecture(model: dict[str, Any]) -> dict[str, Any]:
     """What says which tensors a model has: a timm name counts without its pretrained tag."""
-    usual = {"kind": "timm", "head": {"kind": "linear"}, "in_chans": 3, "options": {}}
+    usual: dict[str, Any] = {"kind": "timm", "in_chans": 3, "options": {}}
+    usual |= {"head": {"kind": "linear"}, "answers": "classes"}
     found = {key: model.get(key, value) for key, value in usual.items()}  # older configs lack some
     timms = found["kind"] == "timm"
     return {**found, "name": model["name"].partition(".")[0] if timms else model["name"]}
