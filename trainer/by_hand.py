@@ -32,6 +32,7 @@ from trainer import (
     preflight,
     preview,
     pseudo,
+    reporting,
     voting,
 )
 from trainer.data import commands as data_commands
@@ -100,6 +101,7 @@ app.command(epilog=marking.EPILOG)(marking.score)
 app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=cooking.EPILOG)(cooking.soup)
+app.command(epilog=reporting.EPILOG)(reporting.report)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
