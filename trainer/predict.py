@@ -21,7 +21,7 @@ from schemas.components.data import Data
 from schemas.components.sources import TestRows
 from schemas.errors import UsageError
 from schemas.rundir import write_atomic
-from trainer import machine, views
+from trainer import machine, outputs, views
 from trainer.data import loader, pixels, sources
 from trainer.data.course import Course, Way
 from trainer.data.images import Images
@@ -106,6 +106,7 @@ def answers_of(
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, cache_root, alive)
     pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
+    said = outputs.of(run.config.model, len(run.classes))
     dtype = DTYPES.get(precision(run, device))
     size = data.batch_size
     places = (
@@ -116,7 +117,7 @@ def answers_of(
         shown = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             logits = net(normal(shown))
-        yield logits.float().softmax(1).cpu().numpy()
+        yield said.joint(logits.float()).softmax(1).cpu().numpy()
 
 
 def precision(run: Finished, device: torch.device) -> Precision:
