@@ -25,6 +25,7 @@ from trainer.learner import Learner
 from trainer.metrics import Evaluation, better, evaluate
 from trainer.predictions import Predictions
 from trainer.report import Report, write_metrics
+from trainer.tracking import choosing
 
 LOG = logging.getLogger(__name__)
 
@@ -199,6 +200,7 @@ class Loop:
         self.state.tally.next_epoch()
         if found and self.learner.crew.leads:
             self.judge(found)
+            self.show(found)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
         self.learner.heed(self.state.rows)
         if self.learner.crew.leads:
@@ -234,6 +236,13 @@ class Loop:
         whole = Checkpoint(self.meta(), self.learner.weights(self.learner.judged), more=more)
         if not self.shelf.keep_best(self.state.step, whole):
             self.state.best = before
+
+    def show(self, found: Evaluation) -> None:
+        """The evaluation's pictures, for those who are told of this run."""
+        if choosing.asked_for(self.config.track):
+            which, epoch = self.plan.validated, self.state.epoch
+            sight = choosing.chosen(self.config.track, epoch, self.images, which, found)
+            self.report.tracking.tell(sight)
 
     def due(self) -> bool:
         """By steps or by time; never twice at the same step."""
