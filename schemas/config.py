@@ -15,7 +15,7 @@ from schemas.components.augment import Augment, Mix, TimmAugment
 from schemas.components.data import Data
 from schemas.components.loop import Evaluate, Loop
 from schemas.components.loss import CrossEntropy, Loss
-from schemas.components.model import Timm
+from schemas.components.model import Model
 from schemas.components.optim import AdamW, Optim
 from schemas.components.predict import Predict
 from schemas.components.schedule import Cosine, Schedule
@@ -44,7 +44,7 @@ class TrainConfig(Spec):
     """All randomness follows from it."""
     notify: Notify | None = None
     """Where the end is told: a #channel, @me, or none; left out: the team's channel."""
-    model: Timm
+    model: Model
     """What learns."""
     data: Data = Data()
     """What it learns from."""
@@ -96,6 +96,8 @@ class TrainConfig(Spec):
             *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),
+            *contradictions.of_the_stages(self.augment, self.train.epochs),
+            *contradictions.of_the_sizes(self.data, self.model, self.train.epochs),
             *contradictions.of_the_loss(self.loss, self.data.source),
             *contradictions.of_the_vote(self.predict),
             *contradictions.of_the_tracking(self.track),

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import timm_models
-from schemas.components.augment import Augment, Mix, Steps, TimmAugment
+from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Timm
+from schemas.components.model import Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 from schemas.components.track import Track
+from schemas.errors import count
 
 
 class Contradiction(NamedTuple):
@@ -113,6 +114,10 @@ def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
         fitting = [str(n) for n in range(1, min(size, 2 * parts) + 1) if size % n == 0]
         help = f"these fit: {', '.join(fitting)}"
         yield Contradiction("train.accumulate", text, ("data.batch_size",), help)
+    limits = [key for key in ("clip_norm", "clip_value", "clip_agc") if getattr(train, key)]
+    for key in limits[1:]:
+        text = f"{limits[0]} and {key} exclude each other"
+        yield Contradiction(f"train.{key}", text, (f"train.{limits[0]}",), "keep one of them")
 
 
 def of_the_momentum(optim: Optim) -> Iterator[Contradiction]:
@@ -144,18 +149,34 @@ def of_the_rates(schedule: Schedule, epochs: int, peak: float) -> Iterator[Contr
         yield Contradiction("schedule.at", f"epochs must go up, got {list(schedule.at)}")
 
 
-def of_the_model(model: Timm, size: int) -> Iterator[Contradiction]:
-    """What timm would refuse when it builds the model."""
-    if model.pretrained and model.weights:
+def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
+    """What would be refused when the model is built."""
+    if not isinstance(model, Own) and model.pretrained and model.weights:
         text = "pretrained and weights exclude each other"
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if isinstance(model, Timm):
+        yield from of_timms(model, size)
+    if isinstance(model, Torchvision):
+        for key, said in (
+            ("in_chans", model.in_chans != 3),
+            ("lr_scale_min", model.lr_scale_min < 1),
+            ("grad_checkpointing", model.grad_checkpointing),
+        ):
+            if said:
+                text = f"torchvision's models know no {key}"
+                help = "leave it out, or take a model of timm"
+                yield Contradiction(f"model.{key}", text, ("model.kind",), help)
+
+
+def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
+    """What timm says of its models."""
     if model.pretrained and (refusal := timm_models.refusal_of_weights(model.name)):
         yield Contradiction("model.pretrained", refusal[0], ("model.name",), refusal[1])
     for option in ("drop_rate", "drop_path_rate"):
         refusal = timm_models.refusal_of_option(model.name, option)
         if getattr(model, option) and refusal:
             yield Contradiction(f"model.{option}", refusal[0], ("model.name",), refusal[1])
-    if refusal := timm_models.refusal_of_size(model.name, size):
+    if refusal := refusal_of_size(model, size):
         yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
 
 
@@ -173,32 +194,79 @@ def of_the_loss(loss: Loss, source: Source) -> Iterator[Contradiction]:
             yield Contradiction(f"{key}.kind", text, ("data.source.task",), help)
 
 
-def of_the_crops(augment: Augment) -> Iterator[Contradiction]:
+def of_the_stages(augment: Augment, epochs: int) -> Iterator[Contradiction]:
+    """Stages that never come, or do not end where the next begins."""
+    if not isinstance(augment, Curriculum):
+        return
+    *earlier, last = augment.stages
+    if last.until:
+        key = f"augment.stages.{len(earlier)}.until"
+        yield Contradiction(key, "the last stage goes to the end", (), "leave its until out")
+    for number, stage in enumerate(earlier):
+        if not stage.until:
+            text = "this stage goes to the end: those after it never come"
+            yield Contradiction(f"augment.stages.{number}.until", text)
+    yield from of_the_ends([stage.until for stage in earlier], "augment.stages", epochs)
+
+
+def refusal_of_size(model: Model, size: int) -> timm_models.Refusal | None:
+    """Why the model does not take such images, as far as that is known without it."""
+    known = isinstance(model, Timm) and not model.options
+    return timm_models.refusal_of_size(model.name, size) if known else None
+
+
+def of_the_sizes(data: Data, model: Model, epochs: int) -> Iterator[Contradiction]:
+    """Sizes that never come, or that the model does not take, or that are not smaller."""
+    yield from of_the_ends([each.until for each in data.smaller], "data.smaller", epochs)
+    for number, each in enumerate(data.smaller):
+        key, others = f"data.smaller.{number}.size", ("data.img_size",)
+        if each.size >= data.img_size:
+            text = f"the first epochs are smaller than img_size, {data.img_size}; got {each.size}"
+            yield Contradiction(key, text, others)
+        if refusal := refusal_of_size(model, each.size):
+            yield Contradiction(key, refusal[0], ("model.name",))
+
+
+def of_the_ends(ends: list[int], key: str, epochs: int) -> Iterator[Contradiction]:
+    """Each must be after the one before and before the end of the run."""
+    for number, end in enumerate(ends):
+        if end and number and end <= ends[number - 1]:
+            text = f"until must go up, got {ends[number - 1]} and then {end}"
+            yield Contradiction(f"{key}.{number}.until", text)
+        if end >= epochs:
+            text = f"what follows never comes: the run has {count(epochs, 'epoch')}"
+            yield Contradiction(f"{key}.{number}.until", text, ("train.epochs",))
+
+
+def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contradiction]:
     """Ranges that run backwards, and crops larger than the image."""
+    if isinstance(augment, Curriculum):
+        for number, stage in enumerate(augment.stages):
+            yield from of_the_crops(stage.augment, f"{section}.stages.{number}.augment")
     if isinstance(augment, Steps):
-        yield from of_the_steps_of_an_image(augment)
+        yield from of_the_steps_of_an_image(augment, section)
     if isinstance(augment, TimmAugment | Steps):
         for key in ("scale", "ratio"):
             low, high = getattr(augment, key)
             if low > high:
                 text = f"the range must go from low to high, got {low:g} to {high:g}"
-                yield Contradiction(f"augment.{key}", text, (), f"write [{high:g}, {low:g}]")
+                yield Contradiction(f"{section}.{key}", text, (), f"write [{high:g}, {low:g}]")
         if augment.scale[1] > 1:
             text = f"a crop cannot be larger than the image, got {augment.scale[1]:g}"
-            yield Contradiction("augment.scale", text)
+            yield Contradiction(f"{section}.scale", text)
 
 
-def of_the_steps_of_an_image(augment: Steps) -> Iterator[Contradiction]:
+def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradiction]:
     """Ranges that run backwards, and levels that there are not."""
     for number, step in enumerate(augment.steps):
         for name in type(step).model_fields:
             value = getattr(step, name)
             if isinstance(value, tuple) and value[0] > value[1]:
                 text = f"the range must go from low to high, got {value[0]:g} to {value[1]:g}"
-                yield Contradiction(f"augment.steps.{number}.{name}", text)
+                yield Contradiction(f"{section}.steps.{number}.{name}", text)
         if isinstance(step, RandAugment) and step.magnitude >= step.bins:
             text = f"{step.bins} bins are counted 0 to {step.bins - 1}, got {step.magnitude}"
-            yield Contradiction(f"augment.steps.{number}.magnitude", text)
+            yield Contradiction(f"{section}.steps.{number}.magnitude", text)
 
 
 def of_the_vote(predict: Predict) -> Iterator[Contradiction]:

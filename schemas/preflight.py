@@ -22,7 +22,8 @@ ELSEWHERE = frozenset(
     | {"train.epochs", "train.deterministic", "train.log_every", "train.save_every_s"}
     | {"train.save_every_steps", "train.nan_limit", "model.pretrained", "model.weights"}
 )
-OF_THE_DATA = frozenset({"data.img_size", "data.batch_size"})  # all else of them is what they show
+# all else of the data is what they show
+OF_THE_DATA = frozenset({"data.img_size", "data.smaller", "data.batch_size"})
 
 
 class Ask(Record):

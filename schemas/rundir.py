@@ -7,6 +7,7 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
   attempts/<token>/checkpoints/step-<k>/ best-<k>/   while it lives; best-<k> holds weights only
   attempts/<token>/best/                             of a finished run
   attempts/<token>/told.jsonl wandb/ tensorboard/    of a run that is shown elsewhere too
+  attempts/<token>/diverged/                         the first batch whose loss was no number
 runs/root-id               the id of the runs root
      code/<sha256>         what no commit has of the source that ran; named by environment.json
      splits/<sha256>.csv   which image validates in which fold; the folds of a batch share one
@@ -123,6 +124,7 @@ class AttemptDir:
         self.predictions = path / "predictions"
         self.told = path / "told.jsonl"
         self.tensorboard = path / "tensorboard"
+        self.diverged = path / "diverged"
 
     def rank(self, number: int) -> Path:
         """What one of several processes says of its end, before the attempt's result is made."""

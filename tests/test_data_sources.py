@@ -24,6 +24,7 @@ from schemas.rundir import RunsRoot
 from trainer import loss
 from trainer.crew import Solo
 from trainer.data import cache, check, loader, sources, split
+from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import Plan
 from trainer.faults import ConfigFault, DataFault
@@ -205,7 +206,7 @@ def test_what_an_epoch_draws_is_a_function_of_seed_and_epoch_alone() -> None:
 
 def test_a_doubtful_label_is_drawn_by_its_odds_anew_every_epoch(tmp_path: Path) -> None:
     images = Images((Path("x"),), (1,), ("a", "b"), ("x",), "", odds={0: (0.3, 0.7)})
-    pictures = loader.Pictures(images, _never, 5, _never, _never)
+    pictures = loader.Pictures(images, Course(Way(_never, _never)), 5)
     labels = [pictures.label(epoch, 0) for epoch in range(1000)]
     assert 0.65 < np.mean(labels) < 0.75
     assert labels == [pictures.label(epoch, 0) for epoch in range(1000)]

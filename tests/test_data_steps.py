@@ -21,6 +21,7 @@ from schemas.source import read
 from trainer import randomness
 from trainer.crew import Solo
 from trainer.data import loader, pixels, sources, split, steps, transforms
+from trainer.data.course import Course, Way, course
 from trainer.data.plan import Plan
 
 PAGE = (Path(__file__).parents[1] / "docs" / "augment.md").read_text()
@@ -113,15 +114,15 @@ def test_steps_work_at_the_size_that_the_model_sees() -> None:
     assert not torch.equal(cropped(drawing(100)), empty(drawing(100)))
 
 
-def augment(piece: str) -> Any:
-    return read(f"model: {{name: test_vit}}\n{piece}", "docs/augment.md").config.augment
-
-
 @pytest.mark.parametrize("piece", PIECES)
 def test_every_piece_of_the_page_works_and_repeats(piece: str) -> None:
-    way = transforms.training(augment(piece), 32, LOOK)
-    first, again = (seeded(way, seed) for seed in (1, 1))
-    assert first.shape == (3, 32, 32) and torch.equal(first, again)
+    config = read(f"model: {{name: resnet18}}\n{piece}", "docs/augment.md").config
+    sizes = {config.data.img_size, *(each.size for each in config.data.smaller)}
+    pictures = {size: lambda _: drawing() for size in sizes}
+    for epoch, way in enumerate(course(config, pictures, LOOK).training):
+        first, again = (seeded(way.transform, seed) for seed in (1, 1))
+        side = config.data.size_at(epoch)
+        assert first.shape == (3, side, side) and torch.equal(first, again)
 
 
 def seeded(way: transforms.Transform, seed: int) -> torch.Tensor:
@@ -143,8 +144,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def batches(spec: Steps, data: Path, workers: int) -> list[torch.Tensor]:
     images = sources.read(Data(), data)
     picture = pixels.pictures(Data(pixels=Files()), images, data, lambda _: None)
-    way = transforms.training(spec, 32, LOOK)
-    seen = loader.Pictures(images, picture, 1, way, transforms.validating(32, LOOK))
+    way = Way(picture, transforms.training(spec, 32, LOOK))
+    validating = Way(picture, transforms.validating(32, LOOK))
+    seen = loader.Pictures(images, Course(validating, (way,)), 1)
     small = tiny(train__epochs=1)
     plan = Plan.of(small, split.divide(images, small.data.split, 1), Solo())
     cpu = torch.device("cpu")

@@ -39,12 +39,15 @@ def test_a_settled_notice_is_done_for_everybody(
     queue: Queue, event: str, connection: redis.Redis
 ) -> None:
     queue.notice_begin(event, "a:0")
+    connection.hset(f"trainq:notice:{event}", "at", "1")
     queue.notice_settle(event, "sent:1.2")
     queue.notice_settle(event, "file")
     assert queue.notice_begin(event, "a:0") == queue.notice_begin(event, "b:0") == "done"
     queue.notice_retry(event, "a:0", 0)
     assert queue.notices_open() == []
-    assert connection.hget(f"trainq:notice:{event}", "how") == b"sent:1.2"
+    told = connection.hmget(f"trainq:notice:{event}", "state", "how", "at")
+    assert told[:2] == [b"settled", b"sent:1.2"]
+    assert float(told[2]) == pytest.approx(queue.now(), abs=5)  # when it was, for whoever asks
 
 
 def test_the_same_sender_that_began_before_looks_it_up(queue: Queue, event: str) -> None:

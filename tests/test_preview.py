@@ -17,7 +17,7 @@ from trainer import drawing, foresee, randomness
 from trainer.by_hand import app
 from trainer.contact_sheet import spread
 from trainer.crew import Solo
-from trainer.data import loader, pixels, sources, split, transforms
+from trainer.data import course, loader, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.learner import mixer
 
@@ -61,14 +61,10 @@ def as_the_run_reads(
 ) -> tuple[loader.Pictures, Plan, transforms.Normal]:
     images = sources.read(config.data, desk / "data")
     plan = Plan.of(config, split.divide(images, config.data.split, config.seed), Solo())
-    picture = pixels.pictures(config.data, images, desk / "run", lambda _: None)
+    by_size = course.sources(config, images, desk / "run", lambda _: None)
     net = foresee.build(config.model, len(images.classes), drawing.SIDE)
     look = resolve_model_data_config(net)
-    ways = (
-        transforms.training(config.augment, drawing.SIDE, look),
-        transforms.validating(drawing.SIDE, look),
-    )
-    pictures = loader.Pictures(images, picture, config.seed, *ways)
+    pictures = loader.Pictures(images, course.course(config, by_size, look), config.seed)
     return pictures, plan, transforms.Normal(look, CPU)
 
 

@@ -95,7 +95,7 @@ def test_wandb_gets_the_best_weights_the_confusion_matrix_wrong_images_and_a_gri
     records = on_wandb(shown)
     attempt = folder_of(shown)
     artifacts = [each for each in of_kind(records, "artifact") if each["type"] == "model"]
-    assert [each["aliases"] for each in artifacts] == [["latest", "best"]]
+    assert [{*each["aliases"]} for each in artifacts] == [{"latest", "best"}]
     (content,) = artifacts[0]["manifest"]["contents"]
     assert Path(content["local_path"]) == attempt.best / checkpoint.WEIGHTS
     (folder,) = attempt.path.glob("wandb/offline-run-*/files")

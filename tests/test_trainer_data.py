@@ -18,7 +18,7 @@ from schemas.components.data import Data, Holdout, KFold
 from schemas.components.pixels import Files
 from schemas.rundir import RunsRoot
 from trainer.crew import Solo
-from trainer.data import check, loader, pixels, sources, split, transforms
+from trainer.data import check, course, loader, pixels, sources, split, transforms
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION, Plan
 from trainer.faults import ConfigFault, DataFault
@@ -208,8 +208,9 @@ def pictures(folder: Path, **augment: object) -> loader.Pictures:
     spec = TimmAugment.model_validate({"auto_augment": "rand-m9-mstd0.5", "erase": 0.5, **augment})
     images = read(folder)
     picture = pixels.pictures(Data(pixels=Files()), images, folder, lambda what: None)
-    ways = transforms.training(spec, 32, LOOK), transforms.validating(32, LOOK)
-    return loader.Pictures(images, picture, 5, *ways)
+    training = course.Way(picture, transforms.training(spec, 32, LOOK))
+    validating = course.Way(picture, transforms.validating(32, LOOK))
+    return loader.Pictures(images, course.Course(validating, (training, training)), 5)
 
 
 def sample(dataset: loader.Pictures, epoch: int, index: int) -> torch.Tensor:

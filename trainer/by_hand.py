@@ -24,7 +24,7 @@ from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings, for_wandb
 from schemas.source import dump, load
-from trainer import ensembling, handing_in, marking, preflight, preview, voting
+from trainer import cooking, ensembling, handing_in, marking, preflight, preview, voting
 from trainer.data import commands as data_commands
 
 LOG = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ app.command(epilog=handing_in.EPILOG)(handing_in.predict)
 app.command(epilog=marking.EPILOG)(marking.score)
 app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
+app.command(epilog=cooking.EPILOG)(cooking.soup)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.add_typer(data_commands.app, name="data")
 

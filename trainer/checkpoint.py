@@ -25,6 +25,7 @@ from trainer.faults import DiskFault, Fault
 from trainer.model import Weights
 
 WEIGHTS, STATE, META = "weights.safetensors", "state.pt", "meta.json"
+KNOWN_BY = 1024  # values of a tensor
 PATIENCE = 3  # failures in a row to write a checkpoint before the run ends
 UNWRITABLE = (
     OSError,
@@ -208,3 +209,15 @@ def link_or_copy(source: str, target: str) -> None:
 def fingerprint(weights: Weights) -> str:
     """The sha256 that these weights would have as a file."""
     return hashlib.sha256(save(weights, metadata={"format": "pt"})).hexdigest()
+
+
+def origin(weights: Weights) -> str:
+    """By what first weights are known again: the beginning of every tensor, in the order of names.
+    The head is drawn by the seed, so another seed has another origin.
+    """
+    text = hashlib.sha256()
+    for name in sorted(weights):
+        beginning = weights[name].detach().flatten()[:KNOWN_BY].cpu().contiguous()
+        text.update(f"{name} {tuple(weights[name].shape)}".encode())
+        text.update(beginning.float().numpy().tobytes())
+    return text.hexdigest()[:16]

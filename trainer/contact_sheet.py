@@ -13,12 +13,14 @@ from timm.data import resolve_model_data_config
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from schemas.components.data import Data
 from schemas.config import TrainConfig
 from trainer import foresee, randomness
 from trainer.crew import Solo
-from trainer.data import loader, pixels, transforms
+from trainer.data import course, loader
 from trainer.data.images import Images
 from trainer.data.loader import Pictures
+from trainer.data.pixels import PictureOf
 from trainer.data.plan import VALIDATION, Place, Plan
 from trainer.data.split import Parts
 from trainer.data.transforms import Look, Normal
@@ -38,11 +40,12 @@ def draw(config: TrainConfig, images: Images, parts: Parts, rows: int) -> Image.
     classes = spread(len(images.classes), rows)
     chosen = {target: first_of(images, parts, target) for target in classes}
     epochs = spread(config.train.epochs, VIEWS)
-    pairs = [ends(plan, epoch) for epoch in epochs] if config.mix.on else []
+    mixed = [epoch for epoch in epochs if epoch < (config.mix.until or plan.epochs)]
+    pairs = [ends(plan, epoch) for epoch in mixed] if config.mix.on else []
     wanted = [*chosen.values(), *(image for pair in pairs for _, image in pair)]
     with tempfile.TemporaryDirectory(prefix="preview") as scratch:
         pictures = pictures_of(config, images, wanted, look, Path(scratch))
-        heads = ("image", "validates as", *(f"epoch {epoch + 1}" for epoch in epochs))
+        heads = ("image", "validates as", *(head(config.data, epoch) for epoch in epochs))
         strips = [
             Strip(
                 images.classes[target],
@@ -52,8 +55,8 @@ def draw(config: TrainConfig, images: Images, parts: Parts, rows: int) -> Image.
             for row, (target, index) in enumerate(chosen.items())
         ]
         if pairs:
-            mixed = list(mixed_cells(config, pictures, pairs, plan, look))
-            strips.append(Strip("a mixed batch's first", [None, None, *mixed]))
+            row = mixed_cells(config, pictures, pairs, plan, look)
+            strips.append(Strip("a mixed batch's first", [None, None, *row]))
     return sheet(title(config, images, len(classes)), strips)
 
 
@@ -61,6 +64,10 @@ def title(config: TrainConfig, images: Images, shown: int) -> str:
     size, way = config.data.img_size, config.augment.kind
     some = f"{shown} of {len(images.classes)}" if shown < len(images.classes) else f"{shown}"
     return f"{config.model.name} at {size} px, augment {way}, {some} classes"
+
+
+def head(data: Data, epoch: int) -> str:
+    return f"epoch {epoch + 1}" + (f", {data.size_at(epoch)} px" if data.smaller else "")
 
 
 def spread(whole: int, some: int) -> list[int]:
@@ -91,21 +98,22 @@ def pictures_of(
         paths=tuple(images.paths[n] for n in numbers),
         bad=frozenset(),
     )
-    picture = pixels.pictures(config.data, few, scratch, lambda _: None)
     slot = {number: position for position, number in enumerate(numbers)}
-    return loader.Pictures(
-        images,
-        lambda number: picture(slot[number]),
-        config.seed,
-        transforms.training(config.augment, config.data.img_size, look),
-        transforms.validating(config.data.img_size, look),
-    )
+    by_size = {
+        size: renumbered(picture, slot)
+        for size, picture in course.sources(config, few, scratch, lambda _: None).items()
+    }
+    return loader.Pictures(images, course.course(config, by_size, look), config.seed)
+
+
+def renumbered(picture: PictureOf, slot: dict[int, int]) -> PictureOf:
+    return lambda number: picture(slot[number])
 
 
 def cells(pictures: Pictures, index: int, epochs: Sequence[int]) -> Iterator[Cell]:
     """An image, and what becomes of it."""
     images = pictures.images
-    yield Cell(readable(pictures.picture(index)), images.names[index])
+    yield Cell(readable(pictures.course.validating.picture(index)), images.names[index])
     for epoch in (VALIDATION, *epochs):
         pixels, label = readable(pictures[(epoch, index)])
         other = label != images.targets[index]

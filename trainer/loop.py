@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from schemas.config import TrainConfig
-from schemas.events import Epoch, Saved
+from schemas.events import Chosen, Epoch, Saved
 from schemas.run import Best
 from schemas.rundir import RunDir
 from trainer import checkpoint, predictions
@@ -35,29 +35,29 @@ class Tally:
 
     def __init__(self, device: torch.device) -> None:
         self.total = torch.zeros((), dtype=torch.float64, device=device)
-        self.counted, self.bad, self.worst = (
-            torch.zeros((), dtype=torch.int64, device=device) for _ in range(3)
+        self.counted, self.bad, self.worst, self.since = (
+            torch.zeros((), dtype=torch.int64, device=device) for _ in range(4)
         )
 
-    def add(self, loss: Tensor) -> None:
+    def add(self, loss: Tensor, step: int) -> None:
         finite = loss.isfinite()
         self.total += torch.where(finite, loss, 0.0)
         self.counted += finite
         self.bad = (self.bad + 1) * ~finite  # in a row
+        self.since = torch.where(self.bad > self.worst, step + 1 - self.bad, self.since)
         self.worst = torch.maximum(self.worst, self.bad)
 
     def numbers(self) -> list[float]:
         """All of it on the host; the only place that waits."""
-        values = (self.total, self.counted, self.bad, self.worst)
+        values = (self.total, self.counted, self.bad, self.worst, self.since)
         numbers: list[float] = torch.stack([value.double() for value in values]).tolist()
         return numbers
 
     def set(self, numbers: list[float]) -> None:
         """The same as when `numbers` was taken."""
-        for mine, number in zip(
-            (self.total, self.counted, self.bad, self.worst), numbers, strict=True
-        ):
-            mine.fill_(number)
+        mine = (self.total, self.counted, self.bad, self.worst, self.since)
+        for value, number in zip(mine, numbers, strict=False):  # older checkpoints hold four
+            value.fill_(number)
 
     def next_epoch(self) -> None:
         self.total.zero_()
@@ -160,20 +160,29 @@ class Loop:
 
     def step(self, images: Tensor, targets: Tensor) -> None:
         loss = self.learner.step(images, targets, self.state.step)
-        self.state.tally.add(loss)
+        self.state.tally.add(loss, self.state.step)
+        if self.learner.micro_batch != self.facts["micro_batch"]:
+            self.choose()
         self.state.step += 1
         self.pace.step(len(images) * self.learner.crew.size)
         if self.state.step % self.config.train.log_every == 0:
             self.look()
         self.report.alive(step=self.state.step)
 
+    def choose(self) -> None:
+        """Memory was too small: what the next attempts and the record must know."""
+        self.facts["micro_batch"] = self.report.facts["micro_batch"] = self.learner.micro_batch
+        precision, micro_batch = self.learner.precision, self.learner.micro_batch
+        self.report.tell(Chosen(precision=precision, micro_batch=micro_batch))
+
     def look(self) -> float | None:
         """The mean loss of the epoch so far; waits for the device."""
-        total, counted, _, worst = self.state.tally.numbers()
+        total, counted, _, worst, since = self.state.tally.numbers()
         if worst >= self.config.train.nan_limit:
             raise Diverged(
-                f"the loss was no number {worst:.0f} times in a row, before step {self.state.step}",
+                f"the loss was no number {worst:.0f} times in a row, from step {since:.0f} on",
                 self.config.optim.lr,
+                int(since),
             )
         mean = total / counted if counted else None
         self.report.images_per_s = self.pace.rate()

@@ -9,9 +9,9 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, foresee, layers, machine, model, start
+from trainer import checkpoint, evidence, foresee, layers, machine, model, start
 from trainer.crew import Crew, Solo
-from trainer.data import check, loader, pixels, sources, split, transforms
+from trainer.data import check, course, loader, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
 from trainer.learner import Learner
@@ -27,8 +27,7 @@ def run(
     """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
     crew = crew or Solo()
     run_dir, shared = RunDir(Path(order.run_dir)), RunsRoot(Path(order.runs_root or order.run_dir))
-    attempt = run_dir.attempt(order.token)
-    data_root = Path(order.data_root)
+    attempt, data_root = run_dir.attempt(order.token), Path(order.data_root)
 
     def alive(**progress: str) -> None:
         leave.check()
@@ -49,6 +48,7 @@ def run(
     images = check.checked(sources.read(config.data, data_root), config.data.on_bad, shared, alive)
     parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts, crew)
+    foresee.insist_on_smaller(config, len(images.classes))
     report.facts |= {
         "data": images.digest,
         "split": split.keep(images, parts, shared),
@@ -62,8 +62,8 @@ def run(
         len(parts.validate),
     )
 
-    picture = pixels.pictures(
-        config.data, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
+    by_size = course.sources(
+        config, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
     )
 
     # pre-flight, where nobody made one
@@ -91,7 +91,7 @@ def run(
         precision=precision,
         micro_batch=micro_batch,
         crew=crew,
-        normal=transforms.Normal(look, device),
+        normal=transforms.Normal(look, device, config.model.in_chans),
     )
     layers.tell(config.model, net)
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
@@ -102,6 +102,7 @@ def run(
         "precision": precision,
         "micro_batch": micro_batch,
         "device": where,
+        "origin": found.origin if found else checkpoint.origin(net.state_dict()),
     }
 
     # where to begin
@@ -109,17 +110,17 @@ def run(
     if found:
         start.begin(found, learner, state, shelf, config.evaluate.metric)
     crew.insist("where to begin", (images.digest, state.step))
-    progress = {"steps": plan.steps, "epoch": state.epoch, "epochs": plan.epochs}
-    report.begin(state.rows, state.best, step=state.step, **progress)
+    report.begin(
+        state.rows,
+        state.best,
+        step=state.step,
+        steps=plan.steps,
+        epoch=state.epoch,
+        epochs=plan.epochs,
+    )
 
     # learn
-    pictures = loader.Pictures(
-        images,
-        picture,
-        config.seed,
-        transforms.training(config.augment, config.data.img_size, look),
-        transforms.validating(config.data.img_size, look),
-    )
+    pictures = loader.Pictures(images, course.course(config, by_size, look), config.seed)
     batches = loader.read(
         pictures, plan, config.data.workers, device, epoch=state.epoch, step=state.step
     )
@@ -129,9 +130,12 @@ def run(
         "data": images.digest,
         "classes": images.classes,
         "token": order.token,
-        **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
+        **{key: report.facts[key] for key in ("precision", "micro_batch", "device", "origin")},
     }
-    Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
+    with evidence.kept(attempt, pictures, plan):
+        Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(
+            batches
+        )
 
     # finish
     if not crew.leads:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.components.model import Timm
+from schemas.components.model import Net
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.run import Best
@@ -37,6 +37,11 @@ class Start:
     found: Checkpoint
     exact: bool
     other_run: bool = True
+
+    @property
+    def origin(self) -> str:
+        """Of the weights that it all began with; older checkpoints do not say."""
+        return str(self.found.meta.get("origin", ""))
 
 
 def choose(
@@ -99,8 +104,8 @@ def useless(meta: dict[str, Any], config: TrainConfig, data: str) -> str:
             return f"{key} changed, and with it the images that validate"
     if meta["data"] != data:
         return "the table of images changed, and with it the images that validate"
-    old = meta["config"]["model"]["name"]
-    return "" if architecture(old) == architecture(config.model.name) else f"they are of {old}"
+    old, new = meta["config"]["model"], config.canonical()["model"]
+    return "" if architecture(old) == architecture(new) else f"they are of {old['name']}"
 
 
 def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
@@ -113,9 +118,12 @@ def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
     return "" if found.meta["step"] < plan.steps else "it is past this run's end"
 
 
-def architecture(name: str) -> str:
-    """A timm name without its pretrained tag."""
-    return name.partition(".")[0]
+def architecture(model: dict[str, Any]) -> dict[str, Any]:
+    """What says which tensors a model has: a timm name counts without its pretrained tag."""
+    usual = {"kind": "timm", "head": {"kind": "linear"}, "in_chans": 3, "options": {}}
+    found = {key: model.get(key, value) for key, value in usual.items()}  # older configs lack some
+    timms = found["kind"] == "timm"
+    return {**found, "name": model["name"].partition(".")[0] if timms else model["name"]}
 
 
 def pick(config: dict[str, Any], key: str) -> Any:
@@ -125,9 +133,11 @@ def pick(config: dict[str, Any], key: str) -> Any:
     return value
 
 
-def bare(model: Timm) -> Timm:
+def bare(model: Net) -> Net:
     """The model without its first weights: a checkpoint has better ones, and needs no network."""
-    return model.model_copy(update={"pretrained": False, "weights": None})
+    none = {"pretrained": False, "weights": None}
+    mine = type(model).model_fields
+    return model.model_copy(update={key: value for key, value in none.items() if key in mine})
 
 
 def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: str) -> None:
@@ -136,8 +146,8 @@ def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: st
         LOG.info("took over %s", model.fit(learner.model, start.found.weights, start.folder.name))
         return
     learner.restore(start.found.weights, start.found.state)
-    total, counted, bad, worst = start.found.state["tally"]
-    state.tally.set([total, counted, *((0, 0) if start.other_run else (bad, worst))])
+    total, counted, *bad = start.found.state["tally"]
+    state.tally.set([total, counted, *([0] * len(bad) if start.other_run else bad)])
     meta = start.found.meta
     state.step, state.epoch, state.rows = meta["step"], meta["epoch"], meta["rows"]
     learner.heed(state.rows)

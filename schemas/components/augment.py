@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from schemas.components.spec import Fraction, NonNegative, Positive, Spec
+from schemas.components.spec import Fraction, NonNegative, Positive, Spec, Whole
 from schemas.components.steps import AnyStep
 
 _NUMBER = r"\d+(\.\d+)?"
@@ -53,7 +53,32 @@ class Steps(Spec):
     """What is done, from the first to the last."""
 
 
-Augment = Annotated[NoAugment | TimmAugment | Steps, Field(discriminator="kind")]
+Constant = Annotated[NoAugment | TimmAugment | Steps, Field(discriminator="kind")]
+
+
+class Stage(Spec):
+    """What is done to training images for some epochs."""
+
+    until: Whole = 0
+    """Up to so many epochs; 0: to the end, which only the last stage says."""
+    augment: Constant = Field(default_factory=TimmAugment)
+    """What is done in these epochs."""
+
+
+class Curriculum(Spec):
+    """One augmentation after the other: easy images first, or clean ones at the end."""
+
+    kind: Literal["curriculum"] = "curriculum"
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    """From the first epoch to the last."""
+
+    def at(self, epoch: int) -> NoAugment | TimmAugment | Steps:
+        """What is done in an epoch, counted from 0."""
+        now = (stage.augment for stage in self.stages if not stage.until or epoch < stage.until)
+        return next(now, self.stages[-1].augment)
+
+
+Augment = Annotated[NoAugment | TimmAugment | Steps | Curriculum, Field(discriminator="kind")]
 
 
 class Mix(Spec):
@@ -67,6 +92,8 @@ class Mix(Spec):
     """Chance that a batch is mixed at all."""
     switch_prob: Fraction = 0.5
     """Chance of cutmix where both are on."""
+    until: Whole = 0
+    """For so many epochs; 0: for the whole run."""
 
     @property
     def on(self) -> bool:

@@ -79,6 +79,18 @@ class Weighted(Spec):
 Sampler = Annotated[Shuffle | Imbalanced | Weighted, Field(discriminator="kind")]
 
 
+Side = Annotated[int, Field(strict=True, ge=16, le=2048)]
+
+
+class Smaller(Spec):
+    """Training images of another size for the first epochs."""
+
+    until: Count
+    """Up to so many epochs."""
+    size: Side
+    """Height and width that the model sees in them."""
+
+
 class Data(Spec):
     """What is learnt from, at which size, how many at a time."""
 
@@ -94,11 +106,18 @@ class Data(Spec):
     """Which training images an epoch sees."""
     on_bad: Literal["refuse", "skip"] = "refuse"
     """Images that are missing, broken or there twice: refuse to begin, or leave up to 1% out."""
-    img_size: Annotated[int, Field(strict=True, ge=16, le=2048)] = 224
+    img_size: Side = 224
     """Height and width that the model sees."""
+    smaller: tuple[Smaller, ...] = ()
+    """Progressive resizing: smaller training images in the first epochs, then img_size."""
     batch_size: Count = 32
     """Images an optimizer step: the effective batch, whatever the GPU's memory."""
     pixels: Pixels = Cached()
     """Where the pixels come from: the host's cache, or the original files."""
     workers: Annotated[int, Field(strict=True, ge=0, le=64)] = 2
     """Loader processes; the result does not depend on it."""
+
+    def size_at(self, epoch: int) -> int:
+        """The side of training images in an epoch, counted from 0; validation has img_size."""
+        now = (each.size for each in self.smaller if epoch < each.until)
+        return next(now, self.img_size)

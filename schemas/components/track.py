@@ -7,8 +7,10 @@ from pydantic import Field, StringConstraints
 from schemas.components.spec import Spec, Switch
 
 # what W&B takes as a project; groups and tags may hold more
-Project = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:\x00-\x1f]{1,128}$")]
-Words = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,64}$")]
+PROJECT = r"^[^/\\#?%:\x00-\x1f]{1,128}$"
+WORDS = r"^[^\x00-\x1f]{1,64}$"
+Project = Annotated[str, StringConstraints(pattern=PROJECT)]
+Words = Annotated[str, StringConstraints(pattern=WORDS)]
 Few = Annotated[int, Field(strict=True, ge=0, le=100)]
 
 

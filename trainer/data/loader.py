@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainer import lifeline, randomness
+from trainer.data.course import Course
 from trainer.data.images import Images
-from trainer.data.pixels import PictureOf
 from trainer.data.plan import VALIDATION, Place, Plan
-from trainer.data.transforms import Transform
 from trainer.data.unreadable import Unreadable
 
 Batch = tuple[Tensor, Tensor]  # images [B,3,H,W], targets [B]
@@ -23,27 +22,21 @@ Batch = tuple[Tensor, Tensor]  # images [B,3,H,W], targets [B]
 class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
     """One sample by its place: looked up, transformed under its own seed."""
 
-    def __init__(
-        self,
-        images: Images,
-        pictures: PictureOf,
-        seed: int,
-        training: Transform,
-        validating: Transform,
-    ) -> None:
-        self.images, self.picture, self.seed = images, pictures, seed
-        self.training, self.validating = training, validating
+    def __init__(self, images: Images, course: Course, seed: int) -> None:
+        self.images, self.course, self.seed = images, course, seed
 
     def __getitem__(self, place: Place) -> tuple[Tensor, int] | Unreadable:
         epoch, index = place
-        picture = self.picture(index)
+        validates = epoch == VALIDATION
+        way = self.course.validating if validates else self.course.training[epoch]
+        picture = way.picture(index)
         if isinstance(picture, Unreadable):
             return picture
-        if epoch == VALIDATION:
-            return self.validating(picture), self.images.targets[index]
+        if validates:
+            return way.transform(picture), self.images.targets[index]
         seed = randomness.stream(self.seed, "sample", epoch, index)
         randomness.settle(seed, devices=False)
-        return self.training(picture), self.label(epoch, index)
+        return way.transform(picture), self.label(epoch, index)
 
     def label(self, epoch: int, index: int) -> int:
         """The training label: drawn anew every epoch where it is in doubt."""
