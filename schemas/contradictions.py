@@ -7,7 +7,7 @@ from schemas import timm_models
 from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
-from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
+from schemas.components.loss import Heads, Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
@@ -180,13 +180,28 @@ def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
         yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
 
 
+def of_the_answers(model: Model, loss: Loss, source: Source) -> Iterator[Contradiction]:
+    """Heads for parts that the classes do not have, losses for heads that are not there."""
+    whole = isinstance(source, Mask) and source.task == "all"
+    if model.answers == "parts" and not whole:
+        text = "only the classes of the mask layout have parts: mask, gender and age"
+        help = "write data.source.kind: mask and task: all, or answers: classes"
+        yield Contradiction("model.answers", text, ("data.source",), help)
+    if isinstance(loss, Heads) and model.answers != "parts":
+        text = "this model has one head"
+        yield Contradiction("loss.kind", text, ("model.answers",), "write model.answers: parts")
+
+
 def of_the_loss(loss: Loss, source: Source) -> Iterator[Contradiction]:
     """Distances between classes that stand in no order."""
     if not isinstance(source, Mask) or source.task == "age":
         return
-    parts = {"loss": loss}
-    if isinstance(loss, Sum):
-        parts = {f"loss.parts.{n}.loss": part.loss for n, part in enumerate(loss.parts)}
+    parts: dict[str, Loss] = {"loss": loss}
+    if isinstance(loss, Heads):
+        parts = {"loss.mask.loss": loss.mask.loss, "loss.gender.loss": loss.gender.loss}
+    for key, each in list(parts.items()):
+        if isinstance(each, Sum):
+            parts |= {f"{key}.parts.{n}.loss": part.loss for n, part in enumerate(each.parts)}
     for key, part in parts.items():
         if isinstance(part, MeanSquares | Ordinal):
             text = f"{part.kind} is for classes in an order, those of task {source.task} have none"

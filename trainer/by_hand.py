@@ -24,7 +24,17 @@ from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings, for_wandb
 from schemas.source import dump, load
-from trainer import cooking, ensembling, handing_in, marking, preflight, preview, voting
+from trainer import (
+    cooking,
+    doubting,
+    ensembling,
+    handing_in,
+    marking,
+    preflight,
+    preview,
+    pseudo,
+    voting,
+)
 from trainer.data import commands as data_commands
 
 LOG = logging.getLogger(__name__)
@@ -93,6 +103,8 @@ app.command(epilog=marking.EPILOG)(marking.score)
 app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=cooking.EPILOG)(cooking.soup)
+app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
+app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
 app.add_typer(data_commands.app, name="data")
 

@@ -14,7 +14,7 @@ from schemas.components.sources import Mask
 from schemas.config import TrainConfig
 from schemas.events import Foreseen, Order
 from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of, judge, remedy
-from trainer import layers, nets
+from trainer import layers, nets, outputs
 from trainer.faults import ConfigFault
 from trainer.report import Report
 from trainer.shadow import Shadow
@@ -125,7 +125,8 @@ def tried(config: TrainConfig, model: nn.Module, classes: int) -> None:
             f"{name} does not run at {size} px: {nets.first_line(error)}",
             f"data.img_size={sizes}",
         ) from error
-    if not isinstance(logits, Tensor) or logits.shape != (IMAGES, classes):
+    expected = (IMAGES, outputs.of(config.model, classes).width)
+    if not isinstance(logits, Tensor) or logits.shape != expected:
         raise Refusal(
             f"{name} gives {shape(logits)} for an image, not a score for each of {classes} classes",
             "a model with a classifier",

@@ -7,6 +7,7 @@ which images it was trained on.
 import inspect
 import os
 import socket
+from collections.abc import Sequence
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ import timm
 import torch
 import torchvision
 from huggingface_hub import constants as hub
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.components.model import Mlp, Net, Own, Timm, Torchvision
 from schemas.errors import UsageError
 from schemas.settings import Settings
-from trainer import plugin
+from trainer import outputs, plugin
 from trainer.faults import ConfigFault, DataFault
 
 PATIENCE_S = 3.0  # to reach a server of weights at all
@@ -31,10 +32,11 @@ ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
 
 def create(spec: Net, classes: int, img_size: int) -> nn.Module:
     """The model of a spec, its weights drawn or published; what it refuses is said in one line."""
+    meant = outputs.of(spec, classes)
     try:
-        model = made(spec, classes, img_size)
+        model = made(spec, meant.width, img_size)
         if isinstance(spec.head, Mlp):
-            deepen(model, spec.head, spec.name)
+            deepen(model, spec.head, spec.name, meant.sizes)
     except (DataFault, ConfigFault, torch.OutOfMemoryError, MemoryError):
         raise
     except UsageError as error:
@@ -169,21 +171,33 @@ def classifiers(model: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
 
 
-def deepen(model: nn.Module, spec: Mlp, name: str) -> None:
-    """More layers in place of the last one, which keeps its name."""
+class Beside(nn.ModuleList):
+    """Heads that each see the same features; their outputs stand one behind the other."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([head(features) for head in self], 1)
+
+
+def deepen(model: nn.Module, spec: Mlp, name: str, sizes: Sequence[int]) -> None:
+    """More layers in place of the last one, which keeps its name; for several heads, of each."""
     places = [prefix.rstrip(".") for prefix in classifiers(model)]
     last = model.get_submodule(places[0]) if len(places) == 1 else None
     if not isinstance(last, nn.Linear):
         raise ConfigFault(f"{name} has no single linear layer at its end", fix="model.head=linear")
+    heads = [perceptron(spec, last.in_features, size) for size in sizes]
+    model.set_submodule(places[0], heads[0] if len(heads) == 1 else Beside(heads))
+
+
+def perceptron(spec: Mlp, width: int, size: int) -> nn.Sequential:
+    """Hidden layers and the last one."""
     layers: list[nn.Module] = []
-    width = last.in_features
     for wide in spec.hidden:
         layers += [nn.Linear(width, wide)]
         layers += [nn.BatchNorm1d(wide)] if spec.norm else []
         layers += [ACTIVATIONS[spec.activation]()]
         layers += [nn.Dropout(spec.drop_rate)] if spec.drop_rate else []
         width = wide
-    model.set_submodule(places[0], nn.Sequential(*layers, nn.Linear(width, last.out_features)))
+    return nn.Sequential(*layers, nn.Linear(width, size))
 
 
 def checkpointed(model: nn.Module, name: str) -> None:

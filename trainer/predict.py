@@ -8,9 +8,10 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from schemas.components.data import Data
 from schemas.components.sources import TestRows
 from schemas.errors import UsageError
 from schemas.rundir import write_atomic
-from trainer import machine, views
+from trainer import machine, outputs, views
 from trainer.data import loader, pixels, sources
 from trainer.data.course import Course, Way
 from trainer.data.images import Images
@@ -106,6 +107,7 @@ def answers_of(
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, cache_root, alive)
     pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
+    said = outputs.of(run.config.model, len(run.classes))
     dtype = DTYPES.get(precision(run, device))
     size = data.batch_size
     places = (
@@ -116,7 +118,7 @@ def answers_of(
         shown = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             logits = net(normal(shown))
-        yield logits.float().softmax(1).cpu().numpy()
+        yield said.joint(logits.float()).softmax(1).cpu().numpy()
 
 
 def precision(run: Finished, device: torch.device) -> Precision:
@@ -154,6 +156,7 @@ class Answered:
     """What was said, and of which images."""
 
     images: Images
+    answers: Labels
     together: Probabilities  # the mean, each voice by its weight
 
 
@@ -161,14 +164,20 @@ def voices(runs: Sequence[Finished]) -> list[Voice]:
     return [Voice(run.folder, run.config, run.classes) for run in runs]
 
 
-def hand_in(job: Job, panel: Panel, out: Path, alive: Alive) -> Answered:
-    """Let every run speak, count, write; the parts go last."""
+def answered(job: Job, panel: Panel, alive: Alive) -> Answered:
+    """Let every run speak, and count."""
     images = images_of(job.test, job.data_root)
     everything = said(job, images, alive)
-    write_atomic(out, submission(job.test, job.data_root, panel.answers(everything)))
-    write_atomic(out.with_name(f"{out.name}.json"), note(job, panel))
+    return Answered(images, panel.answers(everything), panel.together(everything))
+
+
+def hand_in(job: Job, panel: Panel, out: Path, alive: Alive) -> Answered:
+    """The submission file and how it came to be; the parts go last."""
+    done = answered(job, panel, alive)
+    write_atomic(out, submission(job.test, job.data_root, done.answers))
+    write_note(out, note(job, panel))
     shutil.rmtree(job.work)
-    return Answered(images, panel.together(everything))
+    return done
 
 
 def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
@@ -189,12 +198,16 @@ def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
     return text.getvalue().encode()
 
 
-def note(job: Job, panel: Panel) -> bytes:
-    """How the answers came to be, beside them."""
-    facts = {
+def note(job: Job, panel: Panel) -> dict[str, Any]:
+    """How the answers came to be."""
+    return {
         "runs": {run.name: str(run.weights) for run in job.runs},
         "views": [view.name for view in job.views],
         "classes": len(panel.classes),
         **panel.note,
     }
-    return json.dumps(facts, indent=2).encode()
+
+
+def write_note(out: Path, facts: Mapping[str, Any]) -> None:
+    """Beside the file that they are about."""
+    write_atomic(out.with_name(f"{out.name}.json"), json.dumps(facts, indent=2).encode())

@@ -108,7 +108,7 @@ def run(
     # where to begin
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt, keeps=crew.leads)
     if found:
-        start.begin(found, learner, state, shelf, config.evaluate.metric)
+        start.begin(found, learner, state, shelf, config.evaluate)
     crew.insist("where to begin", (images.digest, state.step))
     report.begin(
         state.rows,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.components.loop import Evaluate
 from schemas.components.model import Net
 from schemas.config import TrainConfig
 from schemas.events import Order
@@ -120,7 +121,8 @@ def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
 
 def architecture(model: dict[str, Any]) -> dict[str, Any]:
     """What says which tensors a model has: a timm name counts without its pretrained tag."""
-    usual = {"kind": "timm", "head": {"kind": "linear"}, "in_chans": 3, "options": {}}
+    usual: dict[str, Any] = {"kind": "timm", "in_chans": 3, "options": {}}
+    usual |= {"head": {"kind": "linear"}, "answers": "classes"}
     found = {key: model.get(key, value) for key, value in usual.items()}  # older configs lack some
     timms = found["kind"] == "timm"
     return {**found, "name": model["name"].partition(".")[0] if timms else model["name"]}
@@ -140,7 +142,7 @@ def bare(model: Net) -> Net:
     return model.model_copy(update={key: value for key, value in none.items() if key in mine})
 
 
-def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: str) -> None:
+def begin(start: Start, learner: Learner, state: State, shelf: Shelf, evaluate: Evaluate) -> None:
     """Put weights, memory and bookkeeping in place."""
     if not start.exact or start.found.state is None:
         LOG.info("took over %s", model.fit(learner.model, start.found.weights, start.folder.name))
@@ -152,7 +154,14 @@ def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: st
     state.step, state.epoch, state.rows = meta["step"], meta["epoch"], meta["rows"]
     learner.heed(state.rows)
     state.seconds = meta.get("seconds", 0.0)  # older checkpoints do not say
-    best = meta["best"]
-    if best and best["metric"] == metric:
-        best_weights = start.folder.with_name(f"best-{meta['best_step']}")
-        state.best = Best(**best) if shelf.adopt_best(best_weights) else None
+    for best, step in list(zip(*tops(meta), strict=True))[: evaluate.keep]:
+        weights = start.folder.with_name(f"best-{step}")
+        if best["metric"] == evaluate.metric and shelf.adopt_best(weights):
+            state.top.append(Best(**best))
+
+
+def tops(meta: dict[str, Any]) -> tuple[list[dict[str, Any]], list[int]]:
+    """The best epochs of a checkpoint and their steps; older ones know of one."""
+    if "top" in meta:
+        return meta["top"], meta["top_steps"]
+    return ([meta["best"]], [meta["best_step"]]) if meta["best"] else ([], [])

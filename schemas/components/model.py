@@ -118,6 +118,9 @@ class Net(Spec):
     """Start from a local .safetensors or .pth file below the data root."""
     head: Head = Field(default_factory=LastLayer)
     """From features to classes."""
+    answers: Literal["classes", "parts"] = "classes"
+    """classes: an output for each; parts: a head each for mask, gender and age (task: all), from
+    which the 18 classes follow. A head of more layers is then one for each."""
     in_chans: Literal[1, 3] = 3
     """Channels that the model takes; 1: it sees images in gray."""
     options: Options = Field(default_factory=dict)
