@@ -87,16 +87,17 @@ def copied(model: nn.Module, donor: Weights, names: Sequence[str]) -> str:
             "the first weights have no head for classes of ImageNet, whose rows could be copied",
             fix="model.copy_head=false",
         )
-    number = {name: row for row, name in enumerate(ImageNetInfo(subset).label_names())}
+    theirs: list[str] = ImageNetInfo(subset).label_names()  # type: ignore[no-untyped-call]
+    number = {name: row for row, name in enumerate(theirs)}
     pairs = [(mine, number[name]) for mine, name in enumerate(names) if name in number]
     if not pairs:
         raise DataFault(
             f"no class is called as one of {subset}: {enumerate_some(names)}",
             fix="name classes by their WordNet ids, or model.copy_head=false",
         )
-    mine, theirs = (list(rows) for rows in zip(*pairs, strict=True))
+    to, of = (list(rows) for rows in zip(*pairs, strict=True))
     for key, value in own.items():
-        value[mine] = donor[key][theirs].to(value.dtype)  # a state_dict shares its tensors
+        value[to] = donor[key][of].to(value.dtype)  # a state_dict shares its tensors
     return f"{len(pairs)} of {count(len(names), 'row')} of the head from {subset}"
 
 

@@ -145,7 +145,7 @@ def published(spec: Net) -> dict[str, Tensor]:
 
 @published.register
 def _(spec: Timm) -> dict[str, Tensor]:
-    options = {"in_chans": 1} if spec.in_chans == 1 else {}
+    options: dict[str, Any] = {"in_chans": 1} if spec.in_chans == 1 else {}
     whole: nn.Module = timm.create_model(spec.name, pretrained=True, **options)
     return whole.state_dict()
 
