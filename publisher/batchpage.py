@@ -45,7 +45,6 @@ def batch_lines(page: BatchPage, width: int) -> list[Line]:
         ("Axes", [f"{key}: {', '.join(map(_value, axis))}" for key, axis in card.axes.items()]),
         ("Best", _best(page.rows)),
         ("Failed", _failures(page.rows)),
-        ("Next", _next(page)),
     ):
         rows += labelled(label, texts, width)
     return rows
@@ -100,7 +99,8 @@ def _failures(rows: Sequence[Row]) -> list[str]:
     return told[:FAILURES] + more
 
 
-def _next(page: BatchPage) -> list[str]:
+def next_of(page: BatchPage) -> list[str]:
+    """What to type next."""
     name = page.batch.card.id
     held = control_of(page.controls, "hold", f"batch:{name}")
     going = any(state not in ENDED for state in page.batch.counts)

@@ -28,14 +28,23 @@ class Column:
         return max(self.minimum(natural), min(self.want, natural))
 
 
-def layout(columns: Sequence[Column], rows: Sequence[Sequence[Piece]], width: int) -> list[Line]:
+Rows = Sequence[Sequence[Piece]]
+
+
+def layout(columns: Sequence[Column], rows: Rows, width: int) -> list[Line]:
     """A title line and a line a row, not wider than `width` where that can be had."""
-    shown = [index for index in range(len(columns)) if any(row[index].text for row in rows)]
+    shown = shown_in(columns, rows, width)
     natural = {index: _natural(columns[index], rows, index) for index in shown}
-    shown = _that_fit([columns[index] for index in shown], shown, natural, width)
     widths = _widths(columns, shown, natural, width)
     titles = [piece(column.title, "dim") for column in columns]
     return [_line(columns, row, shown, widths) for row in [titles, *rows]]
+
+
+def shown_in(columns: Sequence[Column], rows: Rows, width: int) -> list[int]:
+    """Which columns a table of this width has."""
+    held = [index for index in range(len(columns)) if any(row[index].text for row in rows)]
+    natural = {index: _natural(columns[index], rows, index) for index in held}
+    return _that_fit([columns[index] for index in held], held, natural, width)
 
 
 def _natural(column: Column, rows: Sequence[Sequence[Piece]], index: int) -> int:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CODES = {"good": 32, "bad": 31, "warn": 33, "live": 36, "dim": 2, "bold": 1}
 SCHEMA_VERSION = 1  # of everything that `--json` prints; within it keys are only ever added
+THE_LINE = "The line now: queue list -s queued"
+BETWEEN = "    "  # two commands of one line
 WIDTH_OF_A_PIPE = 120  # lines for a file or another program
 
 
@@ -125,6 +127,18 @@ def talk(lines: Iterable[Line | str]) -> None:
     _write(sys.stderr, lines)
 
 
+def hint(*steps: str) -> None:
+    """What to type next, beside each other where there is room: a command is never broken."""
+    begun, *more = steps
+    for step in more:
+        if len(begun) + len(BETWEEN) + len(step) > width(sys.stderr):
+            talk([begun])
+            begun = step
+        else:
+            begun += BETWEEN + step
+    talk([begun])
+
+
 def out_json(record: Mapping[str, object]) -> None:
     """Data for programs, with their schema's number; escapes make every character harmless."""
     sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **record}, indent=2) + "\n")
@@ -180,9 +194,9 @@ def tell_error(error: TrainqError) -> None:
     talk([line(Piece(head, "bad"), colon + tail) if head == "error" else first, *rest])
 
 
-def width() -> int:
-    """Cells of a line of stdout."""
-    if "COLUMNS" not in os.environ and not sys.stdout.isatty():
+def width(stream: TextIO | None = None) -> int:
+    """Cells of a line of stdout, or of another stream."""
+    if "COLUMNS" not in os.environ and not (stream or sys.stdout).isatty():
         return WIDTH_OF_A_PIPE
     return shutil.get_terminal_size().columns
 

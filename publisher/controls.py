@@ -101,12 +101,12 @@ def pending_in(queue: Queue, scope: Scope) -> int:
 def held_line(queue: Queue, scope: Scope, *, new: bool) -> str:
     """`batch k3p9aa lr-sweep: held, 6 pending runs wait; what runs goes on`."""
     if not new:
-        return f"{scope.words}: already held so; queue release {scope.typed}"
+        return f"{scope.words}: already held so"
     if scope.name.startswith("worker:"):
         said = "held, it takes nothing new"
     else:
         said = f"held, {count(pending_in(queue, scope), 'pending run')} will not start"
-    return f"{scope.words}: {said}; what runs goes on.  Let go: queue release {scope.typed}"
+    return f"{scope.words}: {said}; what runs goes on"
 
 
 def released_line(queue: Queue, scope: Scope, *, lifted: bool) -> str:

@@ -80,7 +80,7 @@ def counted(view: BatchView, states: Sequence[State] = LIVELIEST) -> str:
     return ", ".join(f"{view.counts[s]} {s}" for s in states if view.counts.get(s))
 
 
-def why_folded(entry: Folded, seen: Snapshot, *, wide: bool) -> str:
+def why_folded(entry: Folded, seen: Snapshot, *, owners: bool) -> str:
     """How many of it stand where and what holds it; with its owner where there is no other room."""
     view = entry.batch
     control = control_of(seen.controls, "hold", f"batch:{view.card.id}")
@@ -88,11 +88,10 @@ def why_folded(entry: Folded, seen: Snapshot, *, wide: bool) -> str:
     if not view.open:
         reason = "its submit is not complete"
     done = f"done in {in_words(end)}" if (end := _last_end(entry, seen)) else ""
-    if wide:
-        return "; ".join(part for part in (reason, counted(view), done) if part)
     left = counted(view, LIVELIEST[:-1])  # the progress says how many have finished
-    whose = view.card.user + (f": {left}" if left else "")
-    return "; ".join(part for part in (whose, reason or done) if part)
+    whose = "" if owners else view.card.user
+    stands = ": ".join(part for part in (whose, left) if part)
+    return "; ".join(part for part in (reason, stands, done) if part)
 
 
 def _last_end(entry: Folded, seen: Snapshot) -> Span | None:

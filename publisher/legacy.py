@@ -162,9 +162,10 @@ def _ini(text: str) -> dict[str, Any] | None:
         reader.read_string(text)
     except (NotIni, UnicodeError):
         return None
-    if not reader.sections():
+    if not (reader.sections() or reader.defaults()):
         return None
-    return {
+    unnamed = {name: _literal(value) for name, value in reader.defaults().items()}
+    return unnamed | {
         f"{section}.{name}": _literal(value)
         for section in reader.sections()
         for name, value in reader.items(section)

@@ -110,8 +110,8 @@ def states_of(words: Sequence[str]) -> frozenset[State]:
     for name in names:
         if name not in STATES:
             near = get_close_matches(name, STATES, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"'{name}' is no state", fix=f"{hint}states: {', '.join(STATES)}")
+            fix = f"did you mean {near[0]}?" if near else ", ".join(STATES)
+            raise UsageError(f"'{name}' is no state", fix=fix)
     return frozenset(State(name) for name in names)
 
 

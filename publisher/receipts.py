@@ -11,14 +11,21 @@ from publisher.forecast import Eta
 from publisher.lengths import Span, in_words
 from publisher.plan import Batch, Planned
 from publisher.records import eta_record
-from publisher.text import Line, piece
+from publisher.text import Line, line, piece
 from schemas.errors import count
 from schemas.run import State
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Receipt, WorkerView
+    from queue_worker.queue import Receipt
 
-COLUMNS = (Column("ID"), Column("NAME"), Column("PLACE"), Column("START"))
+COLUMNS = (
+    Column("ID"),
+    Column("NAME", least=14),
+    Column("PLACE", least=30),
+)
+
+WOULD = (Column("NAME", least=14), Column("PRIORITY"), Column("OVERRIDES", least=30))
+BATCH = (Column("ID"), Column("NAME", least=14), Column("RUNS"), Column("PLACE", least=30))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +39,20 @@ class Sent:
 
 
 def sent_lines(sent: Sequence[Sent], width: int) -> list[Line]:
-    """A line a run: id, name, place."""
-    rows = [
-        [
-            piece(one.receipt.id, "bold"),
-            piece(one.run.name),
-            piece(place(one)),
-            piece(one.start),
-        ]
-        for one in sent
-    ]
-    return layout(COLUMNS, rows, width)[1:]
+    """A line a run: id, name, place; and how it begins, below where there is no room beside it."""
+    rows = [[piece(one.receipt.id, "bold"), piece(one.run.name), piece(place(one))] for one in sent]
+    told = zip(layout(COLUMNS, rows, width)[1:], sent, strict=True)
+    return [part for row, one in told for part in _begins(row, one.start, width)]
 
 
-def batch_lines(sent: Sequence[Sent], batch: Batch) -> list[Line]:
+def _begins(row: Line, start: str, width: int) -> list[Line]:
+    beside = [*row, *line("  ", start)] if start else row
+    if sum(part.width for part in beside) <= width:
+        return [beside]
+    return [row, line("  ", start)]
+
+
+def batch_lines(sent: Sequence[Sent], batch: Batch, width: int) -> list[Line]:
     """A batch is one line: id, name, how many runs, and where the first of them stands."""
     queued = (one for one in sent if one.receipt.state is State.QUEUED)
     trains = sum(one.run.kind == "train" for one in sent)
@@ -54,7 +61,7 @@ def batch_lines(sent: Sequence[Sent], batch: Batch) -> list[Line]:
         what += f" and {summaries} summar{'y' if summaries == 1 else 'ies'}"
     start = place(next(queued, sent[0]))
     row = [piece(batch.id, "bold"), piece(batch.name), piece(what), piece(start + _all_done(sent))]
-    return layout(COLUMNS, [row], width=len(batch.name) + 100)[1:]
+    return layout(BATCH, [row], width)[1:]
 
 
 def place(one: Sent) -> str:
@@ -84,34 +91,27 @@ def _all_done(sent: Sequence[Sent]) -> str:
     return f"; all done in {in_words(last)}"
 
 
-def next_steps(
-    sent: Sequence[Sent], workers: Sequence[WorkerView], batch: Batch | None = None
-) -> list[str]:
+def next_steps(sent: Sequence[Sent], batch: Batch | None = None) -> list[str]:
     """What to type now."""
     whole = f"-b {batch.id}" if batch else " ".join(one.receipt.id for one in sent)
     first = sent[0].receipt
-    steps = [f"Follow: queue logs {first.id} -f    Cancel: queue cancel {whole}"]
-    if batch:
-        steps = [f"Look: queue list {whole}    Cancel: queue cancel {whole}"]
     if first.state is State.HELD:
-        steps = [f"Let go: queue release {whole}"]
-    if not any(worker.alive for worker in workers):
-        steps.append("No worker is alive; on a GPU host: worker --gpu 0")
-    return steps
+        return [f"Let go: queue release {whole}"]
+    look = f"Look: queue list {whole}" if batch else f"Follow: queue logs {first.id} -f"
+    return [look, f"Cancel: queue cancel {whole}"]
 
 
 def would_lines(planned: Sequence[Planned], width: int) -> list[Line]:
     """What a dry run shows: names, and what each run would be."""
     rows = [
         [
-            piece(""),
             piece(run.name, "bold"),
             piece(f"priority {run.priority}"),
             piece(" ".join(run.overrides)),
         ]
         for run in planned
     ]
-    return layout(COLUMNS, rows, width)[1:]
+    return layout(WOULD, rows, width)[1:]
 
 
 def nothing_queued(planned: Sequence[Planned]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from publisher import snapshot
 from publisher.clock import brief
-from publisher.columns import Column, layout
+from publisher.columns import Column, layout, shown_in
 from publisher.folding import Folded, why_folded
 from publisher.obstacles import closed, gib, signed
 from publisher.snapshot import Snapshot
@@ -34,7 +34,6 @@ LOOKS = {
 BAR = 7
 NAMED_WORKERS = 4
 WIDE = 110  # from here on there is room for bars
-OWNERS = 90  # and from here on for a column of owners beside batches
 
 LIST = (
     Column("ID"),
@@ -50,6 +49,7 @@ LIST = (
     Column("TIME", drop=2, right=True),
     Column("WHY / ETA", least=20, want=44),
 )
+OWNER = [column.title for column in LIST].index("OWNER")
 
 
 def status(state: State) -> Piece:
@@ -67,13 +67,17 @@ def list_lines(
     shown = seen.rows if entries is None else entries
     if not shown:
         return [line("no such runs"), *summary(seen)]
-    rows = [
-        _batch_row(entry, seen, wide=width >= OWNERS)
-        if isinstance(entry, Folded)
-        else _list_row(entry, seen, wide=width >= WIDE)
-        for entry in shown
-    ]
+    rows = [_row(entry, seen, owners=True, wide=width >= WIDE) for entry in shown]
+    if OWNER not in shown_in(LIST, rows, width):
+        rows = [_row(entry, seen, owners=False, wide=width >= WIDE) for entry in shown]
     return [*layout(LIST, rows, width), *summary(seen)]
+
+
+def _row(entry: Row | Folded, seen: Snapshot, *, owners: bool, wide: bool) -> list[Piece]:
+    """A line; whose a batch is stands in it, where there is no column of owners."""
+    if isinstance(entry, Folded):
+        return _batch_row(entry, seen, owners=owners)
+    return _list_row(entry, seen, wide=wide)
 
 
 def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
@@ -93,7 +97,7 @@ def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
     ]
 
 
-def _batch_row(entry: Folded, seen: Snapshot, *, wide: bool) -> list[Piece]:
+def _batch_row(entry: Folded, seen: Snapshot, *, owners: bool) -> list[Piece]:
     """`k3p9aa  lr-sweep x12  > running  3/12`: the runs that ended, of those there are."""
     card = entry.batch.card
     return [
@@ -105,7 +109,7 @@ def _batch_row(entry: Folded, seen: Snapshot, *, wide: bool) -> list[Piece]:
         *[piece("")] * 4,
         piece(card.user),
         piece(brief(seen.now - entry.batch.submitted_at)),
-        piece(why_folded(entry, seen, wide=wide), "bad" if entry.state is State.FAILED else ""),
+        piece(why_folded(entry, seen, owners=owners), "bad" if entry.state is State.FAILED else ""),
     ]
 
 

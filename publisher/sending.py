@@ -138,8 +138,11 @@ def tell(
     if as_json:
         console.out_json(sent_record(sent, batch))
     else:
-        console.out(batch_lines(sent, batch) if batch else sent_lines(sent, console.width()))
-        console.talk(next_steps(sent, queue.workers(), batch))
+        width = console.width()
+        console.out(batch_lines(sent, batch, width) if batch else sent_lines(sent, width))
+        console.hint(*next_steps(sent, batch))
+        if not alive(queue):
+            console.talk(["No worker is alive; on a GPU host: worker --gpu 0"])
 
 
 def stay(queue: Queue, sent: Sequence[Sent], *, following: bool, wait: bool) -> None:
@@ -152,5 +155,5 @@ def stay(queue: Queue, sent: Sequence[Sent], *, following: bool, wait: bool) -> 
         console.out(ending(run) for run in ended)
     else:
         return
-    if error := verdict(ended):
+    if error := verdict(ended, told=True):
         raise error

@@ -68,7 +68,7 @@ TEMPLATES: Mapping[str, Template] = {
         },
     ),
     "kfold": Template(
-        "Five folds of one config, three learning rates each: every fold is a run of its own.",
+        "Five folds at each of three learning rates: every fold is a run of its own.",
         {
             "name": "folds",
             "model": {"name": "resnet18.a1_in1k", "pretrained": True},

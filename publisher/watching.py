@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from queue_worker.queue import Queue, Row
 
 POLL_S = 0.3
+NAMED = 6  # runs of one command that is only proposed
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
@@ -144,15 +145,20 @@ def ending(run: Run | Row) -> str:
     return f"{run.id} {run.name} {run.state}{best}{error}"
 
 
-def verdict(runs: Sequence[Run | Row]) -> TrainqError | None:
-    """What waiting for these ended runs comes to: failures weigh more than cancels."""
+def verdict(runs: Sequence[Run | Row], *, told: bool = False) -> TrainqError | None:
+    """What waiting for these ended runs comes to: failures weigh more than cancels. Where each end
+    was told already, it only counts them."""
     failed = [run for run in runs if run.state in (State.FAILED, State.SKIPPED)]
     cancelled = [run for run in runs if run.state is State.CANCELLED]
     if failed:
-        what = "; ".join(ending(run) for run in failed)
-        return TrainqError(what, fix="; ".join(f"queue show {run.id}" for run in failed))
+        more = f"; and {count(len(failed) - 1, 'more run')}" if len(failed) > 1 else ""
+        what = f"{count(len(failed), 'run')} failed" if told else ending(failed[0]) + more
+        return TrainqError(what, fix=f"queue show {failed[0].id}")
     if cancelled:
         by = {run.id: run.wish_by or run.ended_by or "somebody" for run in cancelled}
-        what = "; ".join(f"{run_id} was cancelled by {who}" for run_id, who in by.items())
-        return RunWasCancelled(what, fix=f"publisher retry {' '.join(by)}")
+        one, who = next(iter(by.items()))
+        what = f"{one} was cancelled by {who}" + (
+            f"; and {len(by) - 1} more" if len(by) > 1 else ""
+        )
+        return RunWasCancelled(what, fix=f"publisher retry {' '.join([*by][:NAMED])}")
     return None

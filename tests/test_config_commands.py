@@ -43,7 +43,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_good_file_is_ok_and_exits_0(folder: Path) -> None:
     done = publisher("validate", "good.yaml", folder=folder)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "ok  good.yaml\n", "")
+    assert (done.returncode, done.stdout) == (0, "ok  good.yaml\n")
+    assert done.stderr == "Queue it: publisher submit good.yaml\n"
 
 
 def test_all_errors_of_all_files_are_on_stderr_and_exit_2(folder: Path) -> None:

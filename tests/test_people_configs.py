@@ -50,7 +50,8 @@ def test_every_template_is_a_valid_config_that_says_what_it_means(
 ) -> None:
     monkeypatch.chdir(desk.folder)
     answer = desk.publisher("init", "--template", template)
-    assert answer.code == 0 and answer.out.startswith(f"wrote {template}.yaml: ")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.startswith(f"wrote {template}.yaml\n  {TEMPLATES[template].about}\n")
     assert f"publisher submit {template}.yaml" in answer.err
     first = (desk.folder / f"{template}.yaml").read_text().splitlines()[0]
     assert first == "# yaml-language-server: $schema=config.schema.json"

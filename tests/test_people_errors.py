@@ -47,7 +47,7 @@ def assert_one_block(answer: Answer, code: int, hint: str) -> None:
         ("queue move x --firts", "--first"),
         ("queue watch x -b y", "-b BATCH"),
         ("queue cancel --alll", "--all"),
-        ("queue cancel -s don", "states: "),
+        ("queue cancel -s don", "waiting, queued, held"),
         ("queue why x --josn", "--json"),
         ("publisher submit none.yaml", "there is no such file"),
         ("publisher submit .", "folder"),

@@ -51,7 +51,8 @@ def test_a_prune_counts_first_and_asks(desk: Desk) -> None:
     run_id = ended(desk)
     dry = desk.queue("admin", "prune", *NOW, "--dry-run")
     assert dry.code == 0 and dry.out == ""
-    assert dry.err.startswith("1 run ended before ") and dry.err.endswith("can go: 1 of ana\n")
+    assert dry.err.startswith("1 run ended before ") and "can go: 1 of ana\n" in dry.err
+    assert dry.err.endswith("\nDo it: queue admin prune --older-than 0.000001s\n")
     asked = desk.queue("admin", "prune", *NOW)
     assert asked.code == 2 and "this would forget 1 run" in asked.err
     assert desk.door.get(run_id).id == run_id

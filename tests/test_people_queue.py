@@ -146,7 +146,9 @@ def test_cancel_of_a_finished_run_changes_nothing(desk: Desk) -> None:
 
 def test_hold_and_release_keep_the_place_and_may_be_repeated(desk: Desk) -> None:
     first, _ = desk.submit(), desk.submit()
-    assert ": held until: queue release" in desk.queue("hold", first, "--reason", "wait").out
+    held = desk.queue("hold", first, "--reason", "wait")
+    assert held.out.endswith(": held; it keeps its place\n")
+    assert held.err == f"Let go: queue release {first}\n"
     assert "already held by ana" in desk.queue("hold", first).out
     assert desk.queue("release", first).out.endswith(": released, queued, 0 ahead\n")
     assert "was not held, it is queued" in desk.queue("release", first).out
@@ -171,7 +173,8 @@ def test_wait_ends_as_the_runs_did(desk: Desk) -> None:
     assert desk.queue("wait", good).code == 0
     assert desk.queue("wait", gone, good).code == 6
     answer = desk.queue("wait", good, gone, bad)
-    assert answer.code == 1 and "no such file: a.jpg" in answer.err
+    assert answer.code == 1 and "failed: no such file: a.jpg" in answer.out
+    assert answer.err == f"error: 1 run failed\n  try:   queue show {bad}\n"
     assert [line.split()[0] for line in answer.out.splitlines()] == [good, gone, bad]
 
 

@@ -37,12 +37,22 @@ def test_a_restored_learner_takes_the_very_same_steps(precision: Precision) -> N
 def test_a_batch_that_gives_no_number_changes_no_weight(precision: Precision, clip: float) -> None:
     hurt, tally = learner(precision, train__clip_norm=clip), Tally(CPU)
     before = hurt.weights()
-    tally.add(hurt.step(IMAGES * float("inf"), TARGETS, 0))
+    tally.add(hurt.step(IMAGES * float("inf"), TARGETS, 0), 0)
     after = hurt.weights()
     assert all(torch.equal(before[name], value) for name, value in after.items())
-    assert tally.numbers() == [0.0, 0.0, 1.0, 1.0]
-    tally.add(hurt.step(IMAGES, TARGETS, 1))
-    assert tally.numbers()[1:] == [1.0, 0.0, 1.0]
+    assert tally.numbers() == [0.0, 0.0, 1.0, 1.0, 0.0]
+    tally.add(hurt.step(IMAGES, TARGETS, 1), 1)
+    assert tally.numbers()[1:] == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_the_tally_knows_where_the_longest_row_of_bad_losses_began() -> None:
+    tally, bad = Tally(CPU), torch.tensor(float("nan"))
+    for step, loss in enumerate([bad, torch.ones(()), bad, bad, torch.ones(()), bad, bad]):
+        tally.add(loss, step)
+    assert tally.numbers() == [2.0, 2.0, 2.0, 2.0, 2.0]
+    older = Tally(CPU)
+    older.set(tally.numbers()[:4])  # as checkpoints were before the place was counted
+    assert older.numbers() == [2.0, 2.0, 2.0, 2.0, 0.0]
 
 
 def test_weights_that_are_no_numbers_never_reach_a_checkpoint() -> None:

@@ -34,8 +34,9 @@ class Diverged(Fault):
     exit_code = ExitCode.DIVERGED
     cause = Cause.DIVERGED
 
-    def __init__(self, what: str, lr: float) -> None:
+    def __init__(self, what: str, lr: float, step: int | None = None) -> None:
         super().__init__(what, fix=f"optim.lr={lr / 10:g}")
+        self.step = step  # whose loss was the first
 
 
 class DiskFault(Fault):

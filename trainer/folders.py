@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from schemas.errors import NotFound
 from schemas.events import ExitCode
@@ -21,12 +22,16 @@ def finished_attempt(folder: Path) -> AttemptDir:
     raise NotFound(f"the run in {folder} has not finished", fix="only finished runs have weights")
 
 
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What its result says beside numbers."""
+    return Result.model_validate_json(finished_attempt(folder).result.read_bytes()).facts
+
+
 def spread_out(folders: Sequence[Path]) -> list[Path]:
     """The folders of runs; that of a gather run becomes those of its runs that finished."""
     found: list[Path] = []
     for folder in folders:
-        result = Result.model_validate_json(finished_attempt(folder).result.read_bytes())
-        parts = [folder.resolve().parent / str(part) for part in result.facts.get("parts", ())]
+        parts = [folder.resolve().parent / str(part) for part in facts_of(folder).get("parts", ())]
         found += [part for part in parts if has_finished(part)] if parts else [folder]
     return found
 

@@ -1,5 +1,6 @@
 """A model and all that changes it: one step, its logits, and what a checkpoint must hold of it."""
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from schemas.config import TrainConfig
-from trainer import average, layers, loss, optim, randomness, schedule
+from trainer import average, layers, loss, optim, outputs, randomness, schedule
 from trainer.crew import Crew, Solo
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
@@ -20,6 +21,7 @@ from trainer.faults import Diverged
 from trainer.machine import Precision
 from trainer.model import Weights
 
+LOG = logging.getLogger(__name__)
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -42,12 +44,13 @@ class Learner:
         normal: Normal | None = None,
     ) -> None:
         self.device, self.precision, self.micro_batch = device, precision, micro_batch
-        self.seed, self.lr, self.clip_norm = config.seed, config.optim.lr, config.train.clip_norm
+        self.config, self.seed, self.lr = config, config.seed, config.optim.lr
         self.model, self.crew, self.normal = model, crew or Solo(), normal
         self.forward = self.crew.wrap(model)
-        self.criterion = loss.criterion(config.loss, plan.class_counts(classes), device)
+        self.outputs = outputs.of(config.model, classes)
+        asked = loss.for_outputs(config.loss, self.outputs)
+        self.criterion = loss.criterion(asked, plan.class_counts(classes), device)
         self.freezer = layers.Freezer(config.model.freeze, model)
-        self.config = config
         self.optimizer = optim.optimizer(config.optim, self.model)
         layers.decayed(self.optimizer, model, config.model.lr_scale_min)
         self.length = schedule.Length(plan.steps, plan.steps_per_epoch)
@@ -67,11 +70,11 @@ class Learner:
         self.crew.drift(self.seed, number)
         self.freezer.learn(number // self.length.steps_per_epoch)
         self.optimizer.zero_grad(set_to_none=True)
-        total = self.crew.mean(self.backward(images, targets))
+        total = self.crew.mean(self.gradients(images, targets, number))
         healthy = total.isfinite()
-        if self.clip_norm:
+        if self.config.train.clips:
             self.scaler.unscale_(self.optimizer)
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        if (norm := optim.clip(self.config.train, self.model)) is not None:
             healthy = healthy & norm.isfinite()
         if not self.scaler.is_enabled():
             optim.spare(self.optimizer, healthy)  # with fp16 the scaler sees to it
@@ -80,6 +83,28 @@ class Learner:
         if self.average:
             self.average.follow(self.model, number)
         return total
+
+    def gradients(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
+        """Those of the whole batch, in parts that fit; each try draws what the first would have."""
+        while True:
+            try:
+                return self.backward(images, targets)
+            except torch.OutOfMemoryError:
+                if not self.halve(len(images)):
+                    raise
+            self.optimizer.zero_grad(set_to_none=True)
+            randomness.settle(randomness.stream(self.seed, "step", number), devices=True)
+
+    def halve(self, images: int) -> bool:
+        """From now on half as many images at a time, where memory was too small for more. Several
+        processes would have to agree: their attempt ends, and the next one begins with less.
+        """
+        if self.crew.size > 1 or (at_once := min(self.micro_batch, images)) == 1:
+            return False
+        self.micro_batch = -(-at_once // 2)
+        what = "out of GPU memory with %s images at a time: from here on %s, of the same batch"
+        LOG.warning(what, at_once, self.micro_batch)
+        return True
 
     def backward(self, images: Tensor, targets: Tensor) -> Tensor:
         """Gradients of the mean loss over the whole batch, some images at a time."""
@@ -98,12 +123,19 @@ class Learner:
         return total
 
     def logits(self, images: Tensor) -> Tensor:
-        """What the model says of placed images that it does not learn from."""
+        """What the model says of placed images that it does not learn from, class by class."""
         judged = self.judged
         if judged.training:
             judged.eval()
-        with self.autocast():
-            return torch.cat([judged(part) for part in torch.split(images, self.micro_batch)])
+        while True:
+            try:
+                with self.autocast():
+                    parts = torch.split(images, self.micro_batch)
+                    said = torch.cat([judged(part) for part in parts])
+                return self.outputs.joint(said)
+            except torch.OutOfMemoryError:
+                if not self.halve(len(images)):
+                    raise
 
     @property
     def judged(self) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from schemas.config import TrainConfig
-from schemas.events import Epoch, Saved
+from schemas.events import Chosen, Epoch, Saved
 from schemas.run import Best
 from schemas.rundir import RunDir
 from trainer import checkpoint, predictions
@@ -22,9 +22,10 @@ from trainer.data.plan import Plan
 from trainer.ending import enough
 from trainer.faults import Diverged, Leave, Leaving
 from trainer.learner import Learner
-from trainer.metrics import Evaluation, better, evaluate
+from trainer.metrics import Evaluation, evaluate, ranked
 from trainer.predictions import Predictions
 from trainer.report import Report, write_metrics
+from trainer.tracking import choosing
 
 LOG = logging.getLogger(__name__)
 
@@ -34,29 +35,29 @@ class Tally:
 
     def __init__(self, device: torch.device) -> None:
         self.total = torch.zeros((), dtype=torch.float64, device=device)
-        self.counted, self.bad, self.worst = (
-            torch.zeros((), dtype=torch.int64, device=device) for _ in range(3)
+        self.counted, self.bad, self.worst, self.since = (
+            torch.zeros((), dtype=torch.int64, device=device) for _ in range(4)
         )
 
-    def add(self, loss: Tensor) -> None:
+    def add(self, loss: Tensor, step: int) -> None:
         finite = loss.isfinite()
         self.total += torch.where(finite, loss, 0.0)
         self.counted += finite
         self.bad = (self.bad + 1) * ~finite  # in a row
+        self.since = torch.where(self.bad > self.worst, step + 1 - self.bad, self.since)
         self.worst = torch.maximum(self.worst, self.bad)
 
     def numbers(self) -> list[float]:
         """All of it on the host; the only place that waits."""
-        values = (self.total, self.counted, self.bad, self.worst)
+        values = (self.total, self.counted, self.bad, self.worst, self.since)
         numbers: list[float] = torch.stack([value.double() for value in values]).tolist()
         return numbers
 
     def set(self, numbers: list[float]) -> None:
         """The same as when `numbers` was taken."""
-        for mine, number in zip(
-            (self.total, self.counted, self.bad, self.worst), numbers, strict=True
-        ):
-            mine.fill_(number)
+        mine = (self.total, self.counted, self.bad, self.worst, self.since)
+        for value, number in zip(mine, numbers, strict=False):  # older checkpoints hold four
+            value.fill_(number)
 
     def next_epoch(self) -> None:
         self.total.zero_()
@@ -71,8 +72,13 @@ class State:
     step: int = 0
     epoch: int = 0
     seconds: float = 0.0  # of training, in all attempts
-    best: Best | None = None
+    top: list[Best] = field(default_factory=list)  # those whose weights are kept, the best first
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best(self) -> Best | None:
+        """The best epoch so far."""
+        return self.top[0] if self.top else None
 
 
 class Pace:
@@ -137,6 +143,8 @@ class Loop:
                     self.leave.check()
                     self.step(*next(batches))
                 self.close_epoch(batches)
+            if self.config.evaluate.keep_last and self.learner.crew.leads:
+                self.shelf.keep_last(Checkpoint(self.meta(), self.learner.weights()))
         except Leaving:
             if self.state.step > self.saved_step:  # a position that no checkpoint has
                 self.save()
@@ -159,20 +167,29 @@ class Loop:
 
     def step(self, images: Tensor, targets: Tensor) -> None:
         loss = self.learner.step(images, targets, self.state.step)
-        self.state.tally.add(loss)
+        self.state.tally.add(loss, self.state.step)
+        if self.learner.micro_batch != self.facts["micro_batch"]:
+            self.choose()
         self.state.step += 1
         self.pace.step(len(images) * self.learner.crew.size)
         if self.state.step % self.config.train.log_every == 0:
             self.look()
         self.report.alive(step=self.state.step)
 
+    def choose(self) -> None:
+        """Memory was too small: what the next attempts and the record must know."""
+        self.facts["micro_batch"] = self.report.facts["micro_batch"] = self.learner.micro_batch
+        precision, micro_batch = self.learner.precision, self.learner.micro_batch
+        self.report.tell(Chosen(precision=precision, micro_batch=micro_batch))
+
     def look(self) -> float | None:
         """The mean loss of the epoch so far; waits for the device."""
-        total, counted, _, worst = self.state.tally.numbers()
+        total, counted, _, worst, since = self.state.tally.numbers()
         if worst >= self.config.train.nan_limit:
             raise Diverged(
-                f"the loss was no number {worst:.0f} times in a row, before step {self.state.step}",
+                f"the loss was no number {worst:.0f} times in a row, from step {since:.0f} on",
                 self.config.optim.lr,
+                int(since),
             )
         mean = total / counted if counted else None
         self.report.images_per_s = self.pace.rate()
@@ -199,6 +216,7 @@ class Loop:
         self.state.tally.next_epoch()
         if found and self.learner.crew.leads:
             self.judge(found)
+            self.show(found)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
         self.learner.heed(self.state.rows)
         if self.learner.crew.leads:
@@ -222,18 +240,30 @@ class Loop:
             yield batch
 
     def judge(self, found: Evaluation) -> None:
-        """A better value counts once its weights are on disk, and beside them what they said."""
-        metric, values, before = self.config.evaluate.metric, found.values, self.state.best
+        """A good value counts once its weights are on disk, and beside them what they said."""
+        metric, values, before = self.config.evaluate.metric, found.values, self.state.top
         if metric not in values:
             return
-        if not better(metric, values[metric], before.value if before else None):
+        new = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
+        self.state.top = ranked(before, new, self.config.evaluate.keep)
+        if new not in self.state.top:
             return
-        self.state.best = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
         said = Predictions.of(self.images, self.plan.validated, found.true, found.probabilities)
         more = {predictions.VALIDATION: said.packed()}
         whole = Checkpoint(self.meta(), self.learner.weights(self.learner.judged), more=more)
-        if not self.shelf.keep_best(self.state.step, whole):
-            self.state.best = before
+        if not self.shelf.keep_best(self.state.step, whole, self.steps_of(self.state.top)):
+            self.state.top = before
+
+    def steps_of(self, top: Sequence[Best]) -> list[int]:
+        """Where their epochs ended."""
+        return [best.epoch * self.plan.steps_per_epoch for best in top]
+
+    def show(self, found: Evaluation) -> None:
+        """The evaluation's pictures, for those who are told of this run."""
+        if choosing.asked_for(self.config.track):
+            which, epoch = self.plan.validated, self.state.epoch
+            sight = choosing.chosen(self.config.track, epoch, self.images, which, found)
+            self.report.tracking.tell(sight)
 
     def due(self) -> bool:
         """By steps or by time; never twice at the same step."""
@@ -265,7 +295,8 @@ class Loop:
             "epoch": self.state.epoch,
             "seconds": self.seconds(),
             "best": self.state.best.model_dump() if self.state.best else None,
-            "best_step": self.shelf.best,
+            "top": [best.model_dump() for best in self.state.top],
+            "top_steps": self.steps_of(self.state.top),
             "rows": self.state.rows,
             **self.facts,
         }

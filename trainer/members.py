@@ -18,6 +18,7 @@ from schemas.source import load
 from trainer import predictions
 from trainer.data.images import enumerate_some
 from trainer.faults import DataFault
+from trainer.folders import facts_of
 from trainer.predictions import Predictions, Probabilities
 from trainer.scores import Labels
 
@@ -57,8 +58,8 @@ def members(folders: Sequence[Path]) -> list[Member]:
 
 
 def kind_of(config: TrainConfig, folder: Path) -> str:
-    """The same for the folds of one config; every other run is its own."""
-    if not isinstance(config.data.split, KFold):
+    """The same for the folds of one config; every other run, a soup of folds too, is its own."""
+    if not isinstance(config.data.split, KFold) or "soup" in facts_of(folder):
         return str(folder.resolve())
     tree = config.canonical()
     del tree["data"]["split"]["fold"], tree["predict"]
@@ -70,7 +71,7 @@ def member(runs: Sequence[tuple[Path, TrainConfig]]) -> Member:
     """A member of these runs; a fold that is there twice would count twice."""
     folders, config = tuple(folder for folder, _ in runs), runs[0][1]
     split = config.data.split
-    if not isinstance(split, KFold):
+    if not isinstance(split, KFold) or "soup" in facts_of(folders[0]):
         return Member(config, folders, ())
     there = [each.data.split.fold for _, each in runs if isinstance(each.data.split, KFold)]
     if len(set(there)) < len(there):

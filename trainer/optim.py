@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2
+from timm.utils import adaptive_clip_grad
 from torch import Tensor, nn
 
+from schemas.components.loop import Loop
 from schemas.components.optim import Adam, AdamW, Lion, Muon, Optim, RMSprop, Sgd
-from trainer.model import heads
+from trainer.nets import classifiers
 
 Memory = dict[str, dict[str, Any]]  # by parameter name: steps and momenta
 RATES = {"lr", "weight_decay", "betas", "eps", "alpha"}  # they mean the same to any memory
@@ -49,7 +51,7 @@ def _(spec: Muon, model: nn.Module) -> torch.optim.Optimizer:
     return built(
         spec,
         model,
-        fallback_list=tuple(f"{head}*" for head in heads(model)),
+        fallback_list=tuple(f"{head}*" for head in classifiers(model)),
         fallback_no_weight_decay=True,
     )
 
@@ -59,6 +61,19 @@ def built(spec: Optim, model: nn.Module, **more: Any) -> torch.optim.Optimizer:
     keys = spec.model_dump(exclude={"kind"})
     made: torch.optim.Optimizer = create_optimizer_v2(model, spec.kind, **keys, **more)
     return made
+
+
+def clip(spec: Loop, model: nn.Module) -> Tensor | None:
+    """Gradients within the limits of a config; the norm that they had, where one was asked for."""
+    if spec.clip_norm:
+        return nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
+    if spec.clip_value:
+        nn.utils.clip_grad_value_(model.parameters(), spec.clip_value)
+    if spec.clip_agc:
+        head = classifiers(model)
+        own = [(name.startswith(head), weight) for name, weight in model.named_parameters()]
+        adaptive_clip_grad([weight for of_head, weight in own if not of_head], spec.clip_agc)  # type: ignore[no-untyped-call]
+    return None
 
 
 def spare(made: torch.optim.Optimizer, healthy: Tensor) -> None:

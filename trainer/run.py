@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, foresee, layers, machine, model, start
+from trainer import checkpoint, evidence, foresee, layers, machine, model, start
 from trainer.crew import Crew, Solo
 from trainer.data import check, course, loader, sources, split, transforms
 from trainer.data.plan import Plan
@@ -27,8 +27,7 @@ def run(
     """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
     crew = crew or Solo()
     run_dir, shared = RunDir(Path(order.run_dir)), RunsRoot(Path(order.runs_root or order.run_dir))
-    attempt = run_dir.attempt(order.token)
-    data_root = Path(order.data_root)
+    attempt, data_root = run_dir.attempt(order.token), Path(order.data_root)
 
     def alive(**progress: str) -> None:
         leave.check()
@@ -92,7 +91,7 @@ def run(
         precision=precision,
         micro_batch=micro_batch,
         crew=crew,
-        normal=transforms.Normal(look, device),
+        normal=transforms.Normal(look, device, config.model.in_chans),
     )
     layers.tell(config.model, net)
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
@@ -103,12 +102,13 @@ def run(
         "precision": precision,
         "micro_batch": micro_batch,
         "device": where,
+        "origin": found.origin if found else checkpoint.origin(net.state_dict()),
     }
 
     # where to begin
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt, keeps=crew.leads)
     if found:
-        start.begin(found, learner, state, shelf, config.evaluate.metric)
+        start.begin(found, learner, state, shelf, config.evaluate)
     crew.insist("where to begin", (images.digest, state.step))
     report.begin(
         state.rows,
@@ -130,9 +130,12 @@ def run(
         "data": images.digest,
         "classes": images.classes,
         "token": order.token,
-        **{key: report.facts[key] for key in ("precision", "micro_batch", "device")},
+        **{key: report.facts[key] for key in ("precision", "micro_batch", "device", "origin")},
     }
-    Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(batches)
+    with evidence.kept(attempt, pictures, plan):
+        Loop(config, images, plan, learner, state, shelf, run_dir, facts, report, leave).run(
+            batches
+        )
 
     # finish
     if not crew.leads:

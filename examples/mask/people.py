@@ -8,10 +8,10 @@ split that leaks scores far above one that does not. Knows nothing of trainq:
     python examples/mask/people.py FOLDER
 """
 
+import argparse
 import colorsys
 import csv
 import random
-import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,5 +143,7 @@ def draw(folder: Path, *, people: int = 120, answered: int = 60, side: int = 128
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="where the data set goes; made if need be")
+    target = parser.parse_args().folder
     print(f"{draw(target)} pictures of people in {target}")

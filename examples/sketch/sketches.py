@@ -6,11 +6,11 @@ train.csv (class_name,image_path,target), test.csv (image_path), sample_submissi
     python examples/sketch/sketches.py FOLDER
 """
 
+import argparse
 import csv
 import itertools
 import math
 import random
-import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -169,5 +169,7 @@ def make(folder: Path, seed: int = 1) -> int:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="where the data set goes; made if need be")
+    target = parser.parse_args().folder
     print(f"{make(target)} sketches of {len(SHAPES)} classes in {target}")

@@ -47,10 +47,10 @@ def cancel(
     for run_id in ids:
         before = queue.get(run_id)
         console.out([told(before, queue.cancel(run_id, by=user, reason=reason))])
-    if ids and not wait:
-        console.talk(_next(queue, ids))
     if wait:
         console.out(ending(run) for run in until_ended(queue, ids))
+    if ids:
+        console.talk(_next(queue, ids))
 
 
 def _next(queue: Queue, ids: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ HELP = console.help_text(
     "queue admin cap ana 1 --reason 'until the deadline of bo'",
     "queue admin cap ana none",
 )
+LOOK = "Who runs what: queue admin share"
 
 
 def cap(
@@ -32,9 +33,11 @@ def cap(
     if most == "none":
         lifted = queue.clear_control("cap", f"user:{person}", by=user)
         console.out([f"{person}: no cap" + (f" any more (it was {before})" if lifted else "")])
+        console.hint(LOOK)
         return
     queue.set_control("cap", f"user:{person}", by=user, reason=reason, value=int(most))
     was = f" (was {before})" if before else ""
     console.out([f"{person}: at most {most} at a time{was}; {now} running now"])
     if person not in known:
         console.talk([f"nobody called '{person}' has submitted anything yet"])
+    console.hint(LOOK, f"Lift it: queue admin cap {person} none")

@@ -81,7 +81,7 @@ def edit(
     if not asked and not (yes or sys.stdin.isatty()):
         raise UsageError(
             "nothing was said to change, and there is no terminal for an editor",
-            fix="key=value, --priority N, --after RUN, --no-after, --on HOST or --time-limit 8h",
+            fix="key=value, --priority N, --after RUN, --on HOST or --time-limit 8h",
         )
     queue, user = console.open_queue(), console.settings().user
     parents = tuple(Parent(id=queue.resolve(name, user=user), on=end) for name, end in named)
@@ -101,6 +101,7 @@ def edit(
     agree(queue, ids, user, "edit", yes=yes)
     edits = {each.run.id: each for each in foreseen(queue, _edits(queue, ids, overrides, wanted))}
     console.out_each(ids, lambda run_id: _said(queue, _apply(queue, edits[run_id], user)))
+    console.hint(*_look(ids))
 
 
 def _edits(
@@ -134,6 +135,11 @@ def _said(queue: Queue, change: Edit) -> str:
     return f"{run.id} {run.name}: {change.told or 'nothing changed'}{stands(queue, run)}"
 
 
+def _look(ids: Sequence[str]) -> list[str]:
+    """Where to see what came of it."""
+    return [f"Look: queue show {ids[0]}"] if len(ids) == 1 else [console.THE_LINE]
+
+
 def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> None:
     from publisher.handwork import agreed, edits_by_hand, held
     from publisher.worksheet import MOST
@@ -153,6 +159,8 @@ def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> 
             except TransitionRefused as refusal:
                 refused.append(refusal)
     console.out(_said(queue, each) for each in made.values())
+    if made:
+        console.hint(*_look([*made]))
     for told in refused[:-1]:
         console.tell_error(told)
     if refused:

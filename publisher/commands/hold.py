@@ -49,8 +49,10 @@ def hold(
         after = queue.hold(run_id, by=user, reason=reason)
         if before.state is State.HELD:
             return f"{run_id} {after.name}: already held by {before.held_by}"
-        return f"{run_id} {after.name}: held until: queue release {run_id}"
+        return f"{run_id} {after.name}: held; it keeps its place"
 
     ids = selected(queue, chosen, user, PENDING) if not scopes else []
     agree(queue, ids, user, "hold", yes=yes)
     console.out_each(ids, hold_one)
+    if typed := [*(scope.typed for scope in scopes), *([" ".join(ids)] if ids else [])]:
+        console.hint(*(f"Let go: queue release {words}" for words in typed))

@@ -100,7 +100,7 @@ def _write(file: str, text: str, notes: Sequence[Note], target: Path | None) -> 
     console.talk(note_lines(file, notes, console.width()))
     if target:
         schema_beside(target)
-        console.talk([f"wrote {target}    Check it: publisher validate {target} --resolved"])
+        console.hint(f"wrote {target}", f"Check it: publisher validate {target} --resolved")
 
 
 def note_lines(file: str, notes: Sequence[Note], width: int) -> Iterator[Line]:

@@ -42,11 +42,12 @@ def init(
     text = draft(chosen.values, [chosen.about])
     check(text, str(file))
     write_atomic(file, text.encode())
-    console.out([f"wrote {file}: {chosen.about}"])
+    console.talk([f"wrote {file}", f"  {chosen.about}"])
     schema_beside(file)
     flags = f" {chosen.submit}" if chosen.submit else ""
-    check_it, queue_it = f"publisher validate {file}", f"publisher submit {file}{flags}"
-    console.talk([f"Check it: {check_it}    Queue it: {queue_it}"])
+    console.hint(
+        f"Check it: publisher validate {file}", f"Queue it: publisher submit {file}{flags}"
+    )
 
 
 def refuse_to_overwrite(file: Path, *, force: bool) -> None:

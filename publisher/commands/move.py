@@ -72,7 +72,7 @@ def move(
         return told(queue, was, step(run_id))
 
     console.out_each(ids, move_one)
-    console.talk(["The line now: queue list -s queued"])
+    console.hint(console.THE_LINE)
 
 
 def _by_priority(queue: Queue, user: str, priority: int) -> Step:

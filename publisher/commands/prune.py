@@ -64,6 +64,9 @@ def prune(
         ours = [run_id for run_id in ours if run_id in set(gone)]
         for run_id in ours:
             RunsRoot(console.settings().runs).discard(run_id)
+    elif gone and not as_json:
+        also = " --folders" if folders else ""
+        console.hint(f"Do it: queue admin prune --older-than {older_than}{also}")
     if as_json:
         kept = {run_id: why for run_id, why in found.items() if why}
         console.out_json({"dry_run": dry_run, "runs": gone, "folders": ours, "kept": kept})

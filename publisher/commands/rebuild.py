@@ -57,6 +57,9 @@ def rebuild(
         console.out(_line(each, new) for each, new in told)
     console.talk([f"left out {each.folder}: {each.why}" for each in lost])
     console.talk([_summary([new for _, new in told], lost, dry_run)])
+    if told:
+        again = " ".join(["queue admin rebuild", *map(str, roots or ())])
+        console.hint(f"Do it: {again}" if dry_run else "Look: queue list --all")
 
 
 def _restored(queue: Queue, found: Found, user: str) -> bool:

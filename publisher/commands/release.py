@@ -45,3 +45,4 @@ def release(
     ids = selected(queue, chosen, user, {State.HELD}) if not scopes else []
     agree(queue, ids, user, "release", yes=yes)
     console.out_each(ids, release_one)
+    console.hint(console.THE_LINE)

@@ -100,11 +100,22 @@ def _metrics(queue: Queue) -> str:
     return " | ".join(sorted(names)) or "(no run has measured anything yet)"
 
 
+def _look(results: Sequence[Result]) -> list[str]:
+    """Where to see more: of the best, and of what failed last."""
+    failed = [one.row.id for one in results if one.row.state is State.FAILED]
+    best = [one.row.id for one in results if one.place == 1]
+    return [
+        *(f"more of the best: queue show {run_id}" for run_id in best[:1]),
+        *(f"why it failed: queue show {run_id}" for run_id in failed[:1]),
+    ]
+
+
 def _print(results: list[Result], now: float, form: Sheet) -> None:
     rows = [records.result_record(result) for result in results]
     match form:
         case Sheet.TABLE:
             console.out(render.results_lines(results, now, console.width()))
+            console.talk(_look(results))
         case Sheet.JSON:
             console.out_json({"results": rows})
         case Sheet.JSONL:

@@ -90,7 +90,8 @@ def _failed(queue: Queue, word: str, user: str, *, mine: bool) -> list[str]:
     rows = queue.list(batch=batch, user=user if mine else "")
     if not (ids := to_retry(rows)):
         where = f"batch {batch}" if batch else "your runs"
-        raise TransitionRefused(f"nothing of {where} failed that was not tried again")
+        what = f"nothing of {where} failed that was not tried again"
+        raise TransitionRefused(what, fix="queue list -s failed,skipped")
     return ids
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from publisher import completion, console
-from publisher.batchpage import BatchPage, batch_lines
+from publisher.batchpage import BatchPage, batch_lines, next_of
 from publisher.dossier import batch_page_record, run_record
 from publisher.folding import best_of
 from publisher.options import ONE, AsJson
@@ -68,7 +68,8 @@ def show(
         return
     console.out(page_lines(page, console.width()))
     if record.state is not State.FAILED:  # whose page begins with what to do
-        console.talk([f"Next: {'    '.join(_next(record))}"])
+        first, *more = _next(record)
+        console.hint(f"Next: {first}", *more)
 
 
 def _next(run: Run) -> list[str]:
@@ -104,6 +105,8 @@ def _show_batch(queue: Queue, word: str, no_run: NotFound, *, as_json: bool) -> 
         return
     page = BatchPage(view, rows, queue.now(), controls)
     console.out(batch_lines(page, console.width()))
+    first, *more = next_of(page)
+    console.hint(f"Next: {first}", *more)
 
 
 def _defaults() -> dict[str, Any]:

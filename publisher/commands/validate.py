@@ -1,5 +1,6 @@
 """`publisher validate`: every word of every file, before anything is queued."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -46,6 +47,17 @@ def validate(
             console.out([_ok(file, cells), *map(_cell, shown)])
     if refused:
         raise all_problems(refused)
+    if not resolved:
+        console.hint(
+            f"Queue it: publisher submit {shlex.join(_typed(arguments, lists, seeds, folds))}"
+        )
+
+
+def _typed(arguments: list[str], lists: bool, seeds: int, folds: int) -> list[str]:
+    """What was given, for the verb that queues it."""
+    given = [("--seeds", seeds), ("--folds", folds)]
+    flags = [word for flag, number in given if number for word in (flag, str(number))]
+    return [*arguments, *(["-m"] if lists else []), *flags]
 
 
 def _ok(file: str, cells: list[Loaded]) -> str:

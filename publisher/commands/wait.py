@@ -38,7 +38,7 @@ def wait(
         console.talk(["nothing of it is left to wait for"])
     ended = until_ended(queue, ids, limit_s=limit_s, first=first)
     console.out(ending(run) for run in ended)
-    if error := verdict(ended):
+    if error := verdict(ended, told=True):
         raise error
     if ended:
         one = ended[0].id if len(ended) == 1 else ""

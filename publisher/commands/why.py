@@ -25,4 +25,5 @@ def why(run: OneRun, as_json: AsJson = False) -> None:
         console.out_json(why_record(told, seen))
         return
     console.out(reason_lines(told, console.width()))
-    console.talk([f"Next: {'    '.join(told.commands)}"])
+    first, *more = told.commands
+    console.hint(f"Next: {first}", *more)

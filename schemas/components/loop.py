@@ -57,6 +57,11 @@ class Loop(Spec):
     """auto: bf16 where the GPU has it, fp16 with a scaler on a V100, fp32 on the CPU."""
     clip_norm: NonNegative = 0.0
     """Gradient norm limit; 0 is off."""
+    clip_value: NonNegative = 0.0
+    """Limit of every single value of a gradient; 0 is off."""
+    clip_agc: NonNegative = 0.0
+    """Adaptive: limit of a gradient's norm as a part of its weight's, row by row, the head apart;
+    0 is off."""
     average: Average = Field(default_factory=NoAverage)
     """Of the weights, over steps."""
     compile: Switch = False
@@ -74,6 +79,11 @@ class Loop(Spec):
     nan_limit: Count = 3
     """Steps in a row with a loss that is no number before the run counts as diverged."""
 
+    @property
+    def clips(self) -> bool:
+        """Whether gradients have a limit."""
+        return bool(self.clip_norm or self.clip_value or self.clip_agc)
+
 
 class Evaluate(Spec):
     """What a good model is."""
@@ -86,3 +96,7 @@ class Evaluate(Spec):
     """Evaluations in a row without a better value before the run is finished; 0 is off."""
     patience_metric: Metric | None = None
     """Which value must get better; left out: the one that picks the best epoch."""
+    keep: Annotated[Count, Field(le=50)] = 1
+    """How many of the best epochs leave their weights: best, best-2, best-3 ..."""
+    keep_last: Switch = False
+    """The last weights stay too, whether they are good or not: last."""

@@ -14,7 +14,8 @@ from trainer.learner import Learner
 from trainer.machine import Precision
 
 CPU = torch.device("cpu")
-IMAGES, TARGETS = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])
+IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+TARGETS = torch.tensor([0, 1, 2, 0])
 
 
 def learner(

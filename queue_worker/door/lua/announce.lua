@@ -3,4 +3,3 @@
 -- args    card: {...}, card_text: the same as JSON
 
 seen(A.card, A.card_text)
-return 'ok'

@@ -4,4 +4,3 @@
 
 redis.call('ZREM', key('workers'), A.lane)
 redis.call('DEL', key('worker:' .. A.lane))
-return 'ok'

@@ -5,4 +5,3 @@
 
 quarantine(A.id, A.reason)
 redis.call('HDEL', key('worker:' .. A.lane), 'claim_nonce')
-return 'ok'
