@@ -18,7 +18,8 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#24292f;background:#fff;margin:2rem auto;
 max-width:1080px;padding:0 1rem}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
-.quiet,caption{color:#57606a}.row{display:flex;flex-wrap:wrap;gap:1rem 1.2rem;align-items:flex-start}
+.quiet{color:#57606a}
+.row{display:flex;flex-wrap:wrap;gap:1rem 1.2rem;align-items:flex-start}
 svg{max-width:100%;height:auto;font-family:system-ui,sans-serif}
 table{border-collapse:collapse}td,th{padding:.15rem .7rem .15rem 0;text-align:right}
 td:first-child,th:first-child,td.word,th.word{text-align:left}th{border-bottom:1px solid #d0d7de}
