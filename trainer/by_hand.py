@@ -25,6 +25,7 @@ from schemas.settings import Settings
 from schemas.source import dump, load
 from trainer import cooking, ensembling, handing_in, marking, preflight, preview, voting
 from trainer.data import commands as data_commands
+from trainer.look import commands as look_commands
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -91,6 +92,7 @@ app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=cooking.EPILOG)(cooking.soup)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=look_commands.EPILOG)(look_commands.report)
 app.add_typer(data_commands.app, name="data")
 
 
