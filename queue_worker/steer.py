@@ -209,13 +209,19 @@ def _record(worker: "WorkerView", controls: "Sequence[Control]") -> dict[str, An
         "shared_with": card.shared_with,
         "state": _state(worker, control),
         "alive": worker.alive,
-        "seen_at": datetime.fromtimestamp(worker.seen_at, UTC).isoformat(timespec="milliseconds"),
+        "seen_at": _iso(worker.seen_at),
         "run": worker.run,
-        "control": control.model_dump(mode="json") if control else None,
+        "control": {**control.model_dump(mode="json"), "at": _iso(control.at)} if control else None,
         "user": card.user,
         "code": card.code,
         "versions": card.versions,
     }
+
+
+def _iso(at: float) -> str:
+    """As `queue list --json` writes a time."""
+    told = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return told.replace("+00:00", "Z")
 
 
 def table(rows: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -7,13 +7,14 @@ from schemas import timm_models
 from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
-from schemas.components.loss import Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Timm
+from schemas.components.loss import Heads, Loss, MeanSquares, Ordinal, Sum
+from schemas.components.model import Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
+from schemas.components.track import Track
 from schemas.errors import count
 
 
@@ -148,28 +149,59 @@ def of_the_rates(schedule: Schedule, epochs: int, peak: float) -> Iterator[Contr
         yield Contradiction("schedule.at", f"epochs must go up, got {list(schedule.at)}")
 
 
-def of_the_model(model: Timm, size: int) -> Iterator[Contradiction]:
-    """What timm would refuse when it builds the model."""
-    if model.pretrained and model.weights:
+def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
+    """What would be refused when the model is built."""
+    if not isinstance(model, Own) and model.pretrained and model.weights:
         text = "pretrained and weights exclude each other"
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if isinstance(model, Timm):
+        yield from of_timms(model, size)
+    if isinstance(model, Torchvision):
+        for key, said in (
+            ("in_chans", model.in_chans != 3),
+            ("lr_scale_min", model.lr_scale_min < 1),
+            ("grad_checkpointing", model.grad_checkpointing),
+        ):
+            if said:
+                text = f"torchvision's models know no {key}"
+                help = "leave it out, or take a model of timm"
+                yield Contradiction(f"model.{key}", text, ("model.kind",), help)
+
+
+def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
+    """What timm says of its models."""
     if model.pretrained and (refusal := timm_models.refusal_of_weights(model.name)):
         yield Contradiction("model.pretrained", refusal[0], ("model.name",), refusal[1])
     for option in ("drop_rate", "drop_path_rate"):
         refusal = timm_models.refusal_of_option(model.name, option)
         if getattr(model, option) and refusal:
             yield Contradiction(f"model.{option}", refusal[0], ("model.name",), refusal[1])
-    if refusal := timm_models.refusal_of_size(model.name, size):
+    if refusal := refusal_of_size(model, size):
         yield Contradiction("data.img_size", refusal[0], ("model.name",), refusal[1])
+
+
+def of_the_answers(model: Model, loss: Loss, source: Source) -> Iterator[Contradiction]:
+    """Heads for parts that the classes do not have, losses for heads that are not there."""
+    whole = isinstance(source, Mask) and source.task == "all"
+    if model.answers == "parts" and not whole:
+        text = "only the classes of the mask layout have parts: mask, gender and age"
+        help = "write data.source.kind: mask and task: all, or answers: classes"
+        yield Contradiction("model.answers", text, ("data.source",), help)
+    if isinstance(loss, Heads) and model.answers != "parts":
+        text = "this model has one head"
+        yield Contradiction("loss.kind", text, ("model.answers",), "write model.answers: parts")
 
 
 def of_the_loss(loss: Loss, source: Source) -> Iterator[Contradiction]:
     """Distances between classes that stand in no order."""
     if not isinstance(source, Mask) or source.task == "age":
         return
-    parts = {"loss": loss}
-    if isinstance(loss, Sum):
-        parts = {f"loss.parts.{n}.loss": part.loss for n, part in enumerate(loss.parts)}
+    parts: dict[str, Loss] = {"loss": loss}
+    if isinstance(loss, Heads):
+        parts = {"loss.mask.loss": loss.mask.loss, "loss.gender.loss": loss.gender.loss}
+    for key, each in list(parts.items()):
+        if isinstance(each, Sum):
+            parts |= {f"{key}.parts.{n}.loss": part.loss for n, part in enumerate(each.parts)}
     for key, part in parts.items():
         if isinstance(part, MeanSquares | Ordinal):
             text = f"{part.kind} is for classes in an order, those of task {source.task} have none"
@@ -192,7 +224,13 @@ def of_the_stages(augment: Augment, epochs: int) -> Iterator[Contradiction]:
     yield from of_the_ends([stage.until for stage in earlier], "augment.stages", epochs)
 
 
-def of_the_sizes(data: Data, model: Timm, epochs: int) -> Iterator[Contradiction]:
+def refusal_of_size(model: Model, size: int) -> timm_models.Refusal | None:
+    """Why the model does not take such images, as far as that is known without it."""
+    known = isinstance(model, Timm) and not model.options
+    return timm_models.refusal_of_size(model.name, size) if known else None
+
+
+def of_the_sizes(data: Data, model: Model, epochs: int) -> Iterator[Contradiction]:
     """Sizes that never come, or that the model does not take, or that are not smaller."""
     yield from of_the_ends([each.until for each in data.smaller], "data.smaller", epochs)
     for number, each in enumerate(data.smaller):
@@ -200,7 +238,7 @@ def of_the_sizes(data: Data, model: Timm, epochs: int) -> Iterator[Contradiction
         if each.size >= data.img_size:
             text = f"the first epochs are smaller than img_size, {data.img_size}; got {each.size}"
             yield Contradiction(key, text, others)
-        if refusal := timm_models.refusal_of_size(model.name, each.size):
+        if refusal := refusal_of_size(model, each.size):
             yield Contradiction(key, refusal[0], ("model.name",))
 
 
@@ -260,3 +298,12 @@ def of_the_vote(predict: Predict) -> Iterator[Contradiction]:
     if predict.search_weights and predict.weights:
         text = "weights are either given or searched"
         yield Contradiction("predict.search_weights", text, ("predict.weights",), "leave one out")
+
+
+def of_the_tracking(track: Track) -> Iterator[Contradiction]:
+    """Weights for somebody who is not told; one who is told twice."""
+    if track.weights and track.to and "wandb" not in track.to:
+        text = f"only W&B takes weights, and to names {', '.join(track.to)}"
+        yield Contradiction("track.weights", text, ("track.to",), "write to: [wandb]")
+    if len(set(track.to)) < len(track.to):
+        yield Contradiction("track.to", "each may be named once")

@@ -124,14 +124,14 @@ def _names(key: Key) -> Key:
 
 def _required(above: Key) -> list[str]:
     """The keys that a config must have, at or below a key."""
-    return [
-        each
+    found = [
+        dotted((*key, name))
         for key, section in sections().items()
         for spec in section.kinds.values()
         for name, field in spec.model_fields.items()
         if field.is_required() and (*key, name) not in sections()
-        if (each := dotted((*key, name))).startswith(dotted(above))
     ]
+    return [each for each in dict.fromkeys(found) if each.startswith(dotted(above))]
 
 
 def _inside(key: Key, value: Any) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from schemas.components.spec import Spec
+from schemas.components.spec import Spec, usual_kind
 from schemas.config import TrainConfig
 from schemas.keys import Key, dotted
 
@@ -102,8 +102,7 @@ def _section(field: FieldInfo) -> Section | None:
         types = get_args(get_args(types[0])[0])
     specs = [one for one in types if isinstance(one, type) and issubclass(one, Spec)]
     kinds = {_kind(spec): spec for spec in specs}
-    default: Any = None if field.is_required() else field.get_default(call_default_factory=True)
-    return Section(kinds, getattr(default, "kind", ""), many) if kinds else None
+    return Section(kinds, "" if many else usual_kind(field), many) if kinds else None
 
 
 def _kind(spec: type[Spec]) -> str:

@@ -5,7 +5,8 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
   attempts/<token>/environment.json events.jsonl metrics.csv result.json run.log
   attempts/<token>/rank-<n>.json                     of an attempt on several GPUs
   attempts/<token>/checkpoints/step-<k>/ best-<k>/   while it lives; best-<k> holds weights only
-  attempts/<token>/best/                             of a finished run
+  attempts/<token>/best/ best-2/ last/               of a finished run, as many as it was to keep
+  attempts/<token>/told.jsonl wandb/ tensorboard/    of a run that is shown elsewhere too
   attempts/<token>/diverged/                         the first batch whose loss was no number
 runs/root-id               the id of the runs root
      code/<sha256>         what no commit has of the source that ran; named by environment.json
@@ -120,7 +121,10 @@ class AttemptDir:
         self.log = path / "run.log"
         self.checkpoints = path / "checkpoints"
         self.best = path / "best"
+        self.last = path / "last"
         self.predictions = path / "predictions"
+        self.told = path / "told.jsonl"
+        self.tensorboard = path / "tensorboard"
         self.diverged = path / "diverged"
 
     def rank(self, number: int) -> Path:
@@ -138,6 +142,10 @@ class AttemptDir:
 
     def best_at(self, step: int) -> Path:
         return self.checkpoints / f"best-{step}"
+
+    def place(self, number: int) -> Path:
+        """Of a finished run: its best weights at 1, the second best at 2."""
+        return self.best if number == 1 else self.path / f"best-{number}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:

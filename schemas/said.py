@@ -3,7 +3,7 @@ to what a person would have written."""
 
 from typing import Any
 
-from schemas.components.spec import Spec
+from schemas.components.spec import Spec, usual_kind
 
 
 def said(spec: Spec) -> dict[str, Any]:
@@ -16,8 +16,8 @@ def said(spec: Spec) -> dict[str, Any]:
         if not field.is_required() and value == usual:
             continue
         if isinstance(value, Spec):
-            kind, known = getattr(value, "kind", ""), getattr(usual, "kind", "")
-            named = kind != known and bool(field.discriminator)
+            kind = getattr(value, "kind", "")
+            named = kind != usual_kind(field) and bool(field.discriminator)
             written[name] = {**({"kind": kind} if named else {}), **said(value)}
         else:
             written[name] = plain[name]

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.components.augment import AUTO_AUGMENT
-from schemas.components.model import PART
+from schemas.components.model import DOTTED, PART
 from schemas.components.sources import COLUMN, ORIGIN
 from schemas.components.spec import PATH
 from schemas.components.steps import EITHER
+from schemas.components.track import PROJECT, WORDS
 from schemas.config import NOTIFY, SLUG
 from schemas.nearest import nearest
 from schemas.secrecy import masked
@@ -89,6 +90,7 @@ SAYINGS: dict[str, Saying] = {
     "string_type": _text,
     "string_unicode": lambda *_: ("must be whole characters", "remove the \\u escape"),
     "tuple_type": lambda value, _: (f"must be a list such as [0.5, 1], got {got(value)}", ""),
+    "dict_type": lambda value, _: (f"must be a section of keys, got {got(value)}", ""),
     "too_long": lambda _, context: (f"must have {context['max_length']} values", ""),
     "too_short": lambda _, context: (f"must have {context['min_length']} values or more", ""),
     "literal_error": one_of,
@@ -112,6 +114,9 @@ SHAPES = {
     ORIGIN: "an origin is up to 40 of a-z, 0-9, '.', '_' and '-', such as pseudo-0.8",
     EITHER: "a word of a-z, 0-9, '_' and '-', the same for all neighbours to choose from",
     PART: "a part of a model by its name, such as stem, stages.0 or backbone",
+    DOTTED: "a path to your own module, such as package.module:function",
     PATH: "a path is not empty and holds no control characters",
+    PROJECT: "W&B takes up to 128 characters, none of / \\ # ? % :",
+    WORDS: "W&B takes up to 64 characters, on one line",
     AUTO_AUGMENT: "write a timm policy such as rand-m9-mstd0.5, 3a or augmix-m3-w3",
 }

@@ -120,9 +120,26 @@ def refusal_of_option(name: str, option: str) -> Refusal | None:
     return None
 
 
+# names of other libraries that the users' old configs hold, and timm's for the same architecture
+ELSEWHERE = {
+    **{f"google/efficientnet-b{n}": f"tf_efficientnet_b{n}" for n in range(8)},
+    **{f"efficientnet_v2_{size}": f"tf_efficientnetv2_{size}" for size in "sml"},
+    **{f"vit_b_{n}": f"vit_base_patch{n}_224" for n in (16, 32)},
+    **{f"vit_l_{n}": f"vit_large_patch{n}_224" for n in (16, 32)},
+    "google/vit-base-patch16-224": "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+    "nateraw/vit-age-classifier": "vit_base_patch16_224",
+    "B_16_imagenet1k": "vit_base_patch16_384",
+}
+ONLY_TORCHVISION = ("shufflenet_v2_", "squeezenet1_", "alexnet", "mnasnet", "vit_h_14")
+
+
 def _nearest(arch: str) -> str:
     if arch in renamed():
         return f"it is called '{renamed()[arch]}' now"
+    if arch in ELSEWHERE:
+        return f"timm calls it '{ELSEWHERE[arch]}'"
+    if arch.startswith(ONLY_TORCHVISION):
+        return "write kind: torchvision beside it"
     folded = arch.lower().replace("-", "_")
     close = [folded] if folded in models() else get_close_matches(folded, models(), 3, 0.6)
     meant = " or ".join(f"'{each}'" for each in close)

@@ -285,9 +285,11 @@ def test_a_lost_record_is_restored_once_and_with_all_its_indexes(
     end(queue, FINISHED)
     before = queue.get(run_id)
     connection.flushall()
-    assert queue.restore(before, by="bo")
+    rows = [{"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": 0.25}]
+    assert queue.restore(before, by="bo", metrics=rows, lines=["one", "two"])
     assert not queue.restore(before, by="bo")
     assert queue.get(run_id) == before
+    assert (queue.metrics(run_id), queue.log(run_id)) == (rows, (["one", "two"], 2))
     assert [row.id for row in queue.list(states={State.FINISHED}, batch="b1")] == [run_id]
     assert [run.id for run in queue.same("d")["d"]] == [run_id]
     assert queue.notices_open() == []
@@ -415,7 +417,7 @@ def test_a_restored_run_that_may_start_wakes_a_worker(
     run = queue.get(submit(queue))
     connection.flushall()
     assert queue.restore(run, by="bo")
-    assert queue.bell(0.01)
+    assert [queue.bell(0.01), queue.bell(0.01)] == [True, False]
 
 
 def test_only_as_many_bells_ring_as_runs_are_new(queue: Queue) -> None:

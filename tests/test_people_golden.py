@@ -74,7 +74,7 @@ DAY: tuple[Step, ...] = (
     "publisher schema -o schema.json",
     "publisher validate good.yaml bad.yaml",
     "publisher validate good.yaml -m optim.lr=1e-3,3e-4",
-    "publisher validate new.yaml --resolved",
+    "publisher validate new.yaml",
     "publisher submit bad.yaml",
     "publisher submit good.yaml -m optim.lr=1e-3,3e-4 --dry-run",
     "publisher submit good.yaml --name first",

@@ -1,5 +1,6 @@
 """Steps: gradients within limits, memory that is too small, no numbers, and no waiting."""
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,13 @@ from timm.layers import PatchEmbed
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from schemas.events import Chosen, ExitCode, Line
-from schemas.run import Cause
+from schemas.events import Chosen, Epoch, ExitCode, Line
+from schemas.run import Best, Cause
+from trainer import checkpoint
+from trainer.faults import Leave
 from trainer.loop import Tally
 from trainer.machine import Precision
+from trainer.metrics import ranked
 
 PRECISIONS: list[Precision] = ["fp32", "bf16", "fp16"]
 
@@ -155,6 +159,48 @@ def test_of_a_run_that_diverged_the_first_bad_batch_is_kept(data: Path, tmp_path
     assert batch["images"].shape == (4, 3, 32, 32) and len(batch["targets"]) == 4
     assert [Path(file).parent.name for file in said["files"]] == said["classes"]
     assert 0 < said["step"] < 10 and said["epoch"] == said["step"] // 4 + 1
+
+
+# ---- the best, and the last ----------------------------------------------------------------------
+
+
+def test_of_equals_the_first_one_is_better_and_only_so_many_stay() -> None:
+    top: list[Best] = []
+    for epoch, value in enumerate((0.5, 0.7, 0.5, 0.7, 0.6, 0.9), 1):
+        top = ranked(top, Best(metric="accuracy", value=value, epoch=epoch), 4)
+    assert [(best.value, best.epoch) for best in top] == [(0.9, 6), (0.7, 2), (0.7, 4), (0.6, 5)]
+    losses = [Best(metric="loss", value=value, epoch=1) for value in (1.0, 2.0)]
+    assert ranked(losses, Best(metric="loss", value=1.5, epoch=2), 2)[1].value == 1.5
+
+
+def test_a_finished_run_leaves_its_best_epochs_in_order_and_its_last_weights(
+    data: Path, tmp_path: Path
+) -> None:
+    wanted = {"metric": "loss", "keep": 3, "keep_last": True}
+    config = tiny(evaluate=wanted, train__epochs=5, train__save_every_steps=3, optim__lr=3e-3)
+    whole = order_for(tmp_path / "whole", data, config)
+    result = train(whole)
+    first = order_for(tmp_path / "run", data, config)
+    leave = Leave()
+
+    def leave_after_four_epochs(line: Line) -> None:
+        if isinstance(line, Epoch) and line.epoch == 4:
+            leave.ask("the test")
+
+    train(first, leave_after_four_epochs, leave=leave)
+    newest = max(folder_of(first).checkpoints.glob("step-*"), key=checkpoint.step_of)
+    second = order_for(tmp_path / "run", data, config, resume=str(newest))
+    assert train(second).facts["weights_sha256"] == result.facts["weights_sha256"]
+    for order in (whole, second):
+        attempt = folder_of(order)
+        with attempt.metrics.open() as file:
+            rows = sorted(csv.DictReader(file), key=lambda row: float(row["loss"]))
+        metas = [checkpoint.read(attempt.place(number)).meta for number in (1, 2, 3)]
+        assert [meta["epoch"] for meta in metas] == [int(row["epoch"]) for row in rows[:3]]
+        assert not attempt.place(4).exists()
+        last = checkpoint.read(attempt.last)
+        assert checkpoint.fingerprint(last.weights) == result.facts["final_weights_sha256"]
+        assert last.meta["epoch"] == 5 and checkpoint.damage(attempt.last) == ""
 
 
 # ---- nobody waits --------------------------------------------------------------------------------

@@ -16,8 +16,7 @@ from torch import nn
 from schemas.components.loop import Ema, Evaluate, Swa
 from schemas.components.model import Freeze
 from schemas.run import Cause
-from trainer import average, checkpoint, layers
-from trainer import model as models
+from trainer import average, checkpoint, layers, nets
 from trainer.crew import Solo
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
@@ -179,7 +178,7 @@ def test_a_model_that_names_no_layers_cannot_decay_by_them() -> None:
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
 def test_gradient_checkpointing_changes_no_step(name: str) -> None:
     one, other = learner(name), learner(name, model__grad_checkpointing=True)
-    models.checkpointed(other.model, name)
+    nets.checkpointed(other.model, name)
     for number in range(2):
         assert torch.equal(*(each.step(IMAGES, TARGETS, number) for each in (one, other)))
     theirs = dict(other.model.named_parameters())
@@ -188,7 +187,7 @@ def test_gradient_checkpointing_changes_no_step(name: str) -> None:
 
 def test_a_model_that_cannot_compute_its_blocks_twice_is_refused() -> None:
     with pytest.raises(layers.ConfigFault, match="cannot compute its blocks twice"):
-        models.checkpointed(nn.Linear(2, 2), "vgg11")
+        nets.checkpointed(nn.Linear(2, 2), "vgg11")
 
 
 # ---- the end -------------------------------------------------------------------------------------

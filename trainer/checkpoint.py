@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,8 @@ class Shelf:
 
     def __init__(self, attempt: AttemptDir, *, keeps: bool = True) -> None:
         self.attempt, self.keeps = attempt, keeps  # one of several processes keeps for all
-        self.best: int | None = None  # the step of the best weights so far
-        self.steps: list[tuple[Path, int | None]] = []  # each with the best as it then was
+        self.top: tuple[int, ...] = ()  # the steps of the best weights so far, the best first
+        self.steps: list[tuple[Path, tuple[int, ...]]] = []  # each with the best as they then were
         self.failures = 0
         attempt.checkpoints.mkdir(parents=True, exist_ok=True)
 
@@ -137,20 +137,22 @@ class Shelf:
         folder = self.attempt.checkpoint(step)
         if not self._write(folder, checkpoint):
             return None
-        self.steps.append((folder, self.best))
+        self.steps.append((folder, self.top))
         self._tidy()
         return folder
 
-    def keep_best(self, step: int, checkpoint: Checkpoint) -> bool:
-        """The best weights so far. Older ones stay while a checkpoint still speaks of them."""
+    def keep_best(self, step: int, checkpoint: Checkpoint, top: Sequence[int] = ()) -> bool:
+        """Weights that are among the best so far, which are then those of `top`; without it these
+        alone. Others stay while a checkpoint still speaks of them.
+        """
         if not self._write(self.attempt.best_at(step), checkpoint):
             return False
-        self.best = step
+        self.top = tuple(top) or (step,)
         self._tidy()
         return True
 
     def adopt_best(self, folder: Path) -> bool:
-        """Take over the best weights of the attempt, or the run, that this one goes on from."""
+        """Take over the next best weights of the attempt, or run, that this one goes on from."""
         if not self.keeps:
             return False
         if why := damage(folder):
@@ -158,18 +160,24 @@ class Shelf:
             return False
         mine = self.attempt.checkpoints / folder.name
         shutil.copytree(folder, mine, copy_function=link_or_copy)
-        self.best = step_of(mine)
+        self.top = (*self.top, step_of(mine))
         return True
 
     def publish_best(self) -> Path:
-        """The run is finished: its best weights get their final name."""
-        if self.best is None:
+        """The run is finished: its best weights get their final names, the very best the last."""
+        if not self.top:
             raise Fault("no epoch left best weights: its metric was no number, or the disk refused")
-        temporary = self.attempt.best.with_name(".best.tmp")
-        shutil.copytree(self.attempt.best_at(self.best), temporary, copy_function=link_or_copy)
-        temporary.rename(self.attempt.best)  # checkpoints still speak of the old name until the end
+        for number, step in reversed(list(enumerate(self.top, 1))):
+            place = self.attempt.place(number)
+            temporary = place.with_name(f".{place.name}.tmp")
+            shutil.copytree(self.attempt.best_at(step), temporary, copy_function=link_or_copy)
+            temporary.rename(place)  # checkpoints still speak of the old name until the end
         sync_folder(self.attempt.path)
         return self.attempt.best
+
+    def keep_last(self, checkpoint: Checkpoint) -> None:
+        """The weights of the last step; when the disk refuses, the run is finished without them."""
+        self._write(self.attempt.last, checkpoint)
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> bool:
         try:
@@ -192,7 +200,7 @@ class Shelf:
     def _tidy(self) -> None:
         while len(self.steps) > 2:
             shutil.rmtree(self.steps.pop(0)[0], ignore_errors=True)
-        spoken_of = {self.best, *(best for _, best in self.steps)}
+        spoken_of = {step for top in (self.top, *(top for _, top in self.steps)) for step in top}
         for folder in self.attempt.checkpoints.glob("best-*"):
             if step_of(folder) not in spoken_of:
                 shutil.rmtree(folder, ignore_errors=True)

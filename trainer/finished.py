@@ -10,7 +10,7 @@ from torch import nn
 from schemas.config import TrainConfig
 from schemas.rundir import RunDir
 from schemas.source import load
-from trainer import checkpoint, model
+from trainer import checkpoint, nets
 from trainer.faults import DataFault
 from trainer.folders import finished_attempt
 from trainer.start import bare
@@ -35,7 +35,7 @@ class Finished:
 
     def net(self) -> nn.Module:
         """A model of its own with these weights: no two runs share one."""
-        net = model.create(bare(self.config.model), len(self.classes), self.config.data.img_size)
+        net = nets.create(bare(self.config.model), len(self.classes), self.config.data.img_size)
         net.load_state_dict(checkpoint.read(self.weights).weights)
         return net.eval()
 

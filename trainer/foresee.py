@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from schemas.components.model import Timm
+from schemas.components.model import Net, Own
 from schemas.components.sources import Mask
 from schemas.config import TrainConfig
 from schemas.events import Foreseen, Order
 from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of, judge, remedy
-from trainer import layers
-from trainer import model as models
+from trainer import layers, nets, outputs
 from trainer.faults import ConfigFault
 from trainer.report import Report
 from trainer.shadow import Shadow
@@ -47,11 +46,11 @@ def answer(ask: Ask) -> Answer:
     except Refusal as refusal:
         return Answer(key=ask.key, refused=str(refusal), fix=refusal.fix)
     except ConfigFault as fault:  # what its constructor says; a real one has no meta tensors
-        if "meta" in fault.what:
+        if "meta" in fault.what or isinstance(config.model, Own):  # whose code may not be here
             return Answer(key=ask.key, failed=fault.what)
         return Answer(key=ask.key, refused=fault.what, fix=fault.fix)
     except Exception as error:  # a model may say anything, and so may torch
-        return Answer(key=ask.key, failed=f"{type(error).__name__}: {models.first_line(error)}")
+        return Answer(key=ask.key, failed=f"{type(error).__name__}: {nets.first_line(error)}")
     return Answer(key=ask.key, preflight=seen.model_copy(update={"key": ask.key}))
 
 
@@ -106,10 +105,10 @@ def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
     return with_memory(seen, config, model)
 
 
-def build(spec: Timm, classes: int, size: int) -> nn.Module:
+def build(spec: Net, classes: int, size: int) -> nn.Module:
     """The model as every run gets it, on the meta device: shapes and nothing else."""
     with torch.device("meta"):
-        return models.create(bare(spec), classes, size)
+        return nets.create(bare(spec), classes, size)
 
 
 def tried(config: TrainConfig, model: nn.Module, classes: int) -> None:
@@ -117,16 +116,17 @@ def tried(config: TrainConfig, model: nn.Module, classes: int) -> None:
     name, size = config.model.name, config.data.img_size
     try:
         with torch.no_grad():
-            logits = model.train()(images_of(size))
+            logits = model.train()(images_of(size, config.model.in_chans))
     except Exception as error:  # whatever a model says about a size, it does not take it
         sizes = " or ".join(map(str, legal_sizes(config.model, size)))
         if not sizes:
             raise  # at no size: it is the meta device that it does not like
         raise Refusal(
-            f"{name} does not run at {size} px: {models.first_line(error)}",
+            f"{name} does not run at {size} px: {nets.first_line(error)}",
             f"data.img_size={sizes}",
         ) from error
-    if not isinstance(logits, Tensor) or logits.shape != (IMAGES, classes):
+    expected = (IMAGES, outputs.of(config.model, classes).width)
+    if not isinstance(logits, Tensor) or logits.shape != expected:
         raise Refusal(
             f"{name} gives {shape(logits)} for an image, not a score for each of {classes} classes",
             "a model with a classifier",
@@ -138,10 +138,10 @@ def refuses_smaller(config: TrainConfig, model: nn.Module) -> str:
     for size in (each.size for each in config.data.smaller):
         try:
             with torch.no_grad():
-                model.train()(images_of(size))
+                model.train()(images_of(size, config.model.in_chans))
         except Exception as error:  # as above
             what = f"{config.model.name}, built for {config.data.img_size} px, refuses {size}"
-            return f"{what}: {models.first_line(error)}"
+            return f"{what}: {nets.first_line(error)}"
     return ""
 
 
@@ -154,17 +154,17 @@ def insist_on_smaller(config: TrainConfig, classes: int) -> None:
         raise ConfigFault(refused, fix=FIX_SMALLER)
 
 
-def gmacs_of(spec: Timm, classes: int, size: int) -> float:
+def gmacs_of(spec: Net, classes: int, size: int) -> float:
     """Multiplications of one image through the model, in billions."""
     frozen = build(spec, classes, size).requires_grad_(False)  # free ones confuse the counter
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        frozen(images_of(size))
+        frozen(images_of(size, spec.in_chans))
     return float(counter.get_total_flops()) / 2 / IMAGES / 1e9
 
 
-def images_of(size: int) -> Tensor:
-    return torch.empty(IMAGES, 3, size, size, device="meta")
+def images_of(size: int, channels: int) -> Tensor:
+    return torch.empty(IMAGES, channels, size, size, device="meta")
 
 
 def with_memory(seen: Preflight, config: TrainConfig, model: nn.Module) -> Preflight:
@@ -191,7 +191,7 @@ def with_memory(seen: Preflight, config: TrainConfig, model: nn.Module) -> Prefl
     return grown.model_copy(update={"peak_mb": round(total)})
 
 
-def legal_sizes(spec: Timm, size: int) -> list[int]:
+def legal_sizes(spec: Net, size: int) -> list[int]:
     """The nearest image sizes below and above at which the model runs."""
     near = {n * step for step in STEPS for n in range(1, (size + FAR) // step + 1)}
     below = sorted((n for n in near if size - FAR <= n < size), reverse=True)
@@ -200,12 +200,12 @@ def legal_sizes(spec: Timm, size: int) -> list[int]:
     return [n for n in found if n]
 
 
-def runs(spec: Timm, size: int) -> bool:
+def runs(spec: Net, size: int) -> bool:
     """Whether the model takes images of this size, and all of each."""
     try:
         model = build(spec, IMAGES, size)
         with torch.no_grad():
-            model(images_of(size))
+            model(images_of(size, spec.in_chans))
     except Exception:  # as above
         return False
     return size % patch(model) == 0

@@ -17,7 +17,7 @@ from schemas.events import Order, Part
 from schemas.run import Best, State
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
 from schemas.source import load
-from trainer import finished, jury, machine, predict, predictions, views
+from trainer import finished, machine, panel, predict, predictions, views
 from trainer.faults import DataFault, Leave
 from trainer.predict import Alive
 from trainer.predictions import OUT_OF_FOLD, VALIDATION
@@ -83,7 +83,7 @@ def hand_in(
             finished.at(root.run(part.run).path, (root.run(part.run).path / part.weights).parent)
             for part in folds
         ]
-        rule, counted = jury.rule(config.predict, [run.folder for run in runs])
+        judges = panel.of(config.predict, predict.voices(runs))
         job = predict.Job(
             runs=runs,
             views=views.views(config.predict.tta),
@@ -93,11 +93,11 @@ def hand_in(
             work=attempt.path / ".answers",
         )
         attempt.predictions.mkdir(exist_ok=True)
-        predict.hand_in(job, rule, counted, attempt.predictions / SUBMISSION, alive)
+        predict.hand_in(job, judges, attempt.predictions / SUBMISSION, alive)
     except TrainqError as error:
         LOG.warning("no submission: %s", "\n".join(error.lines()))
         return f"no {SUBMISSION}: {error}"
-    whole = f"{len(runs)} of " if counted["missing"] else ""
+    whole = f"{len(runs)} of " if judges.note["missing"] else ""
     return f"{SUBMISSION} by {whole}{count(folds[0].folds, 'fold')}"
 
 

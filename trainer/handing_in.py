@@ -11,7 +11,7 @@ from rich.console import Console
 from schemas.components.predict import Predict
 from schemas.errors import TrainqError, UsageError
 from schemas.overrides import split_arguments
-from schemas.rundir import RunDir, write_atomic
+from schemas.rundir import RunDir
 from schemas.settings import Settings
 from schemas.source import load
 from trainer.folders import spread_out
@@ -34,7 +34,7 @@ def predict(
         str | None, typer.Option(help="Of several runs: soft, hard or rank.  [default: soft]")
     ] = None,
     probabilities: Annotated[
-        Path | None, typer.Option(help="Also write the probabilities: image,S0,S1 ...")
+        Path | None, typer.Option(help="Also write image,S0,S1 ... as .csv or .parquet.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data root.  [default: TRAINQ_DATA]")
@@ -43,14 +43,16 @@ def predict(
     """Answer the test set with the best weights of runs; several runs vote.
 
     The answers go into the competition's own table (data.test): same columns, rows and order. How
-    voices count stands in the first run's config and may be changed here (predict.*). What an
-    interrupted call has done is not done again.
+    voices count stands in the first run's config and may be changed here (predict.*). Runs of the
+    tasks mask, gender and age answer the 18 classes together. What an interrupted call has done is
+    not done again.
 
     \b
     trainer predict runs/7f3k2q -o out.csv
     trainer predict runs/7f3k2q runs/7f3k2r -o out.csv --tta hflip --vote hard
     trainer predict runs/7f3k2q -o out.csv data.test.root=eval
     trainer predict runs/resnet runs/vit -o out.csv predict.search_weights=true
+    trainer predict runs/mask runs/gender runs/age -o out.csv
     """
     try:
         if vote not in (None, "soft", "hard", "rank"):
@@ -83,7 +85,6 @@ def asked(
         raise UsageError("no run was given", fix="trainer predict runs/ID -o submission.csv")
     folders = spread_out([Path(folder) for folder in given])
     runs = [finished.find(folder) for folder in folders]
-    work.refuse_strangers(runs)
     changed = load(RunDir(runs[0].folder).config, [*overrides, *more]).config
     job = work.Job(
         runs=runs,
@@ -98,15 +99,17 @@ def asked(
 
 def answer(job: "Job", spec: Predict, out: Path, table: Path | None) -> None:
     """Say what is missing, let every run speak, write."""
-    from trainer import jury
+    from trainer import panel, tables
     from trainer import predict as work
 
+    if table:
+        tables.refuse(table)
     console = Console(stderr=True)
-    rule, counted = jury.rule(spec, [run.folder for run in job.runs])
-    for lacking in counted["missing"]:
+    judges = panel.of(spec, work.voices(job.runs))
+    for lacking in judges.note["missing"]:
         typer.echo(f"incomplete: {lacking}", err=True)
     with console.status("reading") as status:
-        done = work.hand_in(job, rule, counted, out, status.update)
+        done = work.hand_in(job, judges, out, status.update)
     if table:
-        write_atomic(table, work.probabilities(done.images, done.together))
+        tables.write(table, done.images.names, done.together)
     typer.echo(out)

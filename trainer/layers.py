@@ -9,10 +9,10 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
-from schemas.components.model import Freeze, Timm
+from schemas.components.model import Freeze, Net
 from schemas.errors import count
 from trainer.faults import ConfigFault
-from trainer.model import heads
+from trainer.nets import classifiers
 
 BACKBONE = "backbone"
 NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -28,7 +28,7 @@ class Freezer:
 
     def __init__(self, spec: Sequence[Freeze], model: nn.Module) -> None:
         self.spec, self.model, self.epoch = spec, model, -1
-        self._head = heads(model)
+        self._head = classifiers(model)
         names = [name for name, _ in model.named_parameters()]
         for part in (part for each in spec for part in each.parts):
             if not any(self._within(name, (part,)) for name in names):
@@ -60,7 +60,7 @@ class Freezer:
         return own or (BACKBONE in parts and not f"{name}.".startswith(self._head))
 
 
-def tell(spec: Timm, model: nn.Module) -> None:
+def tell(spec: Net, model: nn.Module) -> None:
     """What is frozen and how fast the rest learns, for those who read the log."""
     for each in spec.freeze:
         until = f"for {count(each.until, 'epoch')}" if each.until else "for the whole run"

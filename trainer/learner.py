@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from schemas.config import TrainConfig
-from trainer import average, layers, loss, optim, randomness, schedule
+from trainer import average, layers, loss, optim, outputs, randomness, schedule
 from trainer.crew import Crew, Solo
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
@@ -47,7 +47,9 @@ class Learner:
         self.config, self.seed, self.lr = config, config.seed, config.optim.lr
         self.model, self.crew, self.normal = model, crew or Solo(), normal
         self.forward = self.crew.wrap(model)
-        self.criterion = loss.criterion(config.loss, plan.class_counts(classes), device)
+        self.outputs = outputs.of(config.model, classes)
+        asked = loss.for_outputs(config.loss, self.outputs)
+        self.criterion = loss.criterion(asked, plan.class_counts(classes), device)
         self.freezer = layers.Freezer(config.model.freeze, model)
         self.optimizer = optim.optimizer(config.optim, self.model)
         layers.decayed(self.optimizer, model, config.model.lr_scale_min)
@@ -121,7 +123,7 @@ class Learner:
         return total
 
     def logits(self, images: Tensor) -> Tensor:
-        """What the model says of placed images that it does not learn from."""
+        """What the model says of placed images that it does not learn from, class by class."""
         judged = self.judged
         if judged.training:
             judged.eval()
@@ -129,7 +131,8 @@ class Learner:
             try:
                 with self.autocast():
                     parts = torch.split(images, self.micro_batch)
-                    return torch.cat([judged(part) for part in parts])
+                    said = torch.cat([judged(part) for part in parts])
+                return self.outputs.joint(said)
             except torch.OutOfMemoryError:
                 if not self.halve(len(images)):
                     raise

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -22,9 +22,10 @@ from trainer.data.plan import Plan
 from trainer.ending import enough
 from trainer.faults import Diverged, Leave, Leaving
 from trainer.learner import Learner
-from trainer.metrics import Evaluation, better, evaluate
+from trainer.metrics import Evaluation, evaluate, ranked
 from trainer.predictions import Predictions
 from trainer.report import Report, write_metrics
+from trainer.tracking import choosing
 
 LOG = logging.getLogger(__name__)
 
@@ -71,8 +72,13 @@ class State:
     step: int = 0
     epoch: int = 0
     seconds: float = 0.0  # of training, in all attempts
-    best: Best | None = None
+    top: list[Best] = field(default_factory=list)  # those whose weights are kept, the best first
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best(self) -> Best | None:
+        """The best epoch so far."""
+        return self.top[0] if self.top else None
 
 
 class Pace:
@@ -137,6 +143,8 @@ class Loop:
                     self.leave.check()
                     self.step(*next(batches))
                 self.close_epoch(batches)
+            if self.config.evaluate.keep_last and self.learner.crew.leads:
+                self.shelf.keep_last(Checkpoint(self.meta(), self.learner.weights()))
         except Leaving:
             if self.state.step > self.saved_step:  # a position that no checkpoint has
                 self.save()
@@ -208,6 +216,7 @@ class Loop:
         self.state.tally.next_epoch()
         if found and self.learner.crew.leads:
             self.judge(found)
+            self.show(found)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
         self.learner.heed(self.state.rows)
         if self.learner.crew.leads:
@@ -231,18 +240,30 @@ class Loop:
             yield batch
 
     def judge(self, found: Evaluation) -> None:
-        """A better value counts once its weights are on disk, and beside them what they said."""
-        metric, values, before = self.config.evaluate.metric, found.values, self.state.best
+        """A good value counts once its weights are on disk, and beside them what they said."""
+        metric, values, before = self.config.evaluate.metric, found.values, self.state.top
         if metric not in values:
             return
-        if not better(metric, values[metric], before.value if before else None):
+        new = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
+        self.state.top = ranked(before, new, self.config.evaluate.keep)
+        if new not in self.state.top:
             return
-        self.state.best = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
         said = Predictions.of(self.images, self.plan.validated, found.true, found.probabilities)
         more = {predictions.VALIDATION: said.packed()}
         whole = Checkpoint(self.meta(), self.learner.weights(self.learner.judged), more=more)
-        if not self.shelf.keep_best(self.state.step, whole):
-            self.state.best = before
+        if not self.shelf.keep_best(self.state.step, whole, self.steps_of(self.state.top)):
+            self.state.top = before
+
+    def steps_of(self, top: Sequence[Best]) -> list[int]:
+        """Where their epochs ended."""
+        return [best.epoch * self.plan.steps_per_epoch for best in top]
+
+    def show(self, found: Evaluation) -> None:
+        """The evaluation's pictures, for those who are told of this run."""
+        if choosing.asked_for(self.config.track):
+            which, epoch = self.plan.validated, self.state.epoch
+            sight = choosing.chosen(self.config.track, epoch, self.images, which, found)
+            self.report.tracking.tell(sight)
 
     def due(self) -> bool:
         """By steps or by time; never twice at the same step."""
@@ -274,7 +295,8 @@ class Loop:
             "epoch": self.state.epoch,
             "seconds": self.seconds(),
             "best": self.state.best.model_dump() if self.state.best else None,
-            "best_step": self.shelf.best,
+            "top": [best.model_dump() for best in self.state.top],
+            "top_steps": self.steps_of(self.state.top),
             "rows": self.state.rows,
             **self.facts,
         }

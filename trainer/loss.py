@@ -16,12 +16,16 @@ from schemas.components.loss import (
     ClassBalancedFocal,
     CrossEntropy,
     Focal,
+    HeadLoss,
+    Heads,
+    Loss,
     MeanSquares,
     Ordinal,
     SoftF1,
     Sum,
     SymmetricCrossEntropy,
 )
+from trainer.outputs import PARTED, Outputs
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -136,6 +140,29 @@ def _(spec: Sum, class_counts: Sequence[int], device: torch.device) -> Criterion
         return torch.stack([weight * part(logits, targets) for weight, part in parts]).sum()
 
     return weighted
+
+
+@criterion.register
+def _(spec: Heads, class_counts: Sequence[int], device: torch.device) -> Criterion:
+    own = (spec.mask, spec.gender, spec.age)
+    heads = [
+        (each.weight, criterion(each.loss, counts, device))
+        for each, counts in zip(own, PARTED.counts(class_counts), strict=True)
+    ]
+
+    def added(logits: Tensor, targets: Tensor) -> Tensor:
+        pairs = zip(heads, PARTED.split(logits), PARTED.targets(targets), strict=True)
+        return torch.stack([weight * head(x, y) for (weight, head), x, y in pairs]).sum()
+
+    return added
+
+
+def for_outputs(spec: Loss, outputs: Outputs) -> Loss:
+    """The same loss for all heads, where there are several and no loss for each."""
+    if outputs is not PARTED or isinstance(spec, Heads):
+        return spec
+    one = HeadLoss(loss=spec)
+    return Heads(mask=one, gender=one, age=one)
 
 
 def spread(targets: Tensor, like: Tensor, smoothing: float = 0.0) -> Tensor:

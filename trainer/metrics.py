@@ -1,13 +1,14 @@
 """How good a model is, measured on the whole validation part; and which value is better."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from schemas.components.loop import LOWER_IS_BETTER
+from schemas.run import Best
 from trainer import scores
 from trainer.data.loader import Batch
 from trainer.learner import Learner
@@ -47,6 +48,13 @@ def evaluate(learner: Learner, batches: Iterable[Batch], classes: int) -> Evalua
     }
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
     return Evaluation(finite, true, probabilities)
+
+
+def ranked(tops: Sequence[Best], new: Best, keep: int) -> list[Best]:
+    """The best ones so far, the best first; of equals the first one stays before the other."""
+    worse = [n for n, old in enumerate(tops) if better(new.metric, new.value, old.value)]
+    place = min(worse, default=len(tops))
+    return [*tops[:place], new, *tops[place:]][:keep]
 
 
 def better(metric: str, value: float, than: float | None) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from schemas.components.loop import Loop
 from schemas.components.optim import Adam, AdamW, Lion, Muon, Optim, RMSprop, Sgd
-from trainer.model import heads
+from trainer.nets import classifiers
 
 Memory = dict[str, dict[str, Any]]  # by parameter name: steps and momenta
 RATES = {"lr", "weight_decay", "betas", "eps", "alpha"}  # they mean the same to any memory
@@ -51,7 +51,7 @@ def _(spec: Muon, model: nn.Module) -> torch.optim.Optimizer:
     return built(
         spec,
         model,
-        fallback_list=tuple(f"{head}*" for head in heads(model)),
+        fallback_list=tuple(f"{head}*" for head in classifiers(model)),
         fallback_no_weight_decay=True,
     )
 
@@ -70,7 +70,8 @@ def clip(spec: Loop, model: nn.Module) -> Tensor | None:
     if spec.clip_value:
         nn.utils.clip_grad_value_(model.parameters(), spec.clip_value)
     if spec.clip_agc:
-        own = [(name.startswith(heads(model)), weight) for name, weight in model.named_parameters()]
+        head = classifiers(model)
+        own = [(name.startswith(head), weight) for name, weight in model.named_parameters()]
         adaptive_clip_grad([weight for of_head, weight in own if not of_head], spec.clip_agc)  # type: ignore[no-untyped-call]
     return None
 

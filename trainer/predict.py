@@ -22,7 +22,7 @@ from schemas.components.data import Data
 from schemas.components.sources import TestRows
 from schemas.errors import UsageError
 from schemas.rundir import write_atomic
-from trainer import machine, views, votes
+from trainer import machine, outputs, views
 from trainer.data import loader, pixels, sources
 from trainer.data.course import Course, Way
 from trainer.data.images import Images
@@ -33,10 +33,10 @@ from trainer.faults import DataFault
 from trainer.finished import Finished
 from trainer.learner import DTYPES
 from trainer.machine import Precision
+from trainer.panel import Panel, Voice
 from trainer.predictions import Probabilities
 from trainer.scores import Labels
 from trainer.views import PLAIN, View
-from trainer.votes import Rule
 
 Alive = Callable[[str], None]
 
@@ -51,17 +51,6 @@ class Job:
     data_root: Path
     cache_root: Path
     work: Path  # where finished passes are kept until all are done
-
-
-def refuse_strangers(runs: Sequence[Finished]) -> None:
-    """Answers of different classes cannot be put together."""
-    for run in runs:
-        if run.classes != runs[0].classes:
-            raise UsageError(
-                f"{runs[0].name} and {run.name} know different classes "
-                f"({len(runs[0].classes)} and {len(run.classes)})",
-                fix="predict with each of them alone",
-            )
 
 
 def said(job: Job, images: Images, alive: Alive) -> list[Probabilities]:
@@ -114,10 +103,11 @@ def answers_of(
     data, device = run.config.data, machine.device()
     net = machine.place(model, device)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
-    normal = Normal(look, device)
+    normal = Normal(look, device, run.config.model.in_chans)
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, cache_root, alive)
     pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
+    said = outputs.of(run.config.model, len(run.classes))
     dtype = DTYPES.get(precision(run, device))
     size = data.batch_size
     places = (
@@ -128,7 +118,7 @@ def answers_of(
         shown = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             logits = net(normal(shown))
-        yield logits.float().softmax(1).cpu().numpy()
+        yield said.joint(logits.float()).softmax(1).cpu().numpy()
 
 
 def precision(run: Finished, device: torch.device) -> Precision:
@@ -166,17 +156,28 @@ class Answered:
     """What was said, and of which images."""
 
     images: Images
+    answers: Labels
     together: Probabilities  # the mean, each voice by its weight
 
 
-def hand_in(job: Job, rule: Rule, counted: Mapping[str, Any], out: Path, alive: Alive) -> Answered:
-    """Let every run speak, count, write; the parts go last."""
+def voices(runs: Sequence[Finished]) -> list[Voice]:
+    return [Voice(run.folder, run.config, run.classes) for run in runs]
+
+
+def answered(job: Job, panel: Panel, alive: Alive) -> Answered:
+    """Let every run speak, and count."""
     images = images_of(job.test, job.data_root)
-    voices = said(job, images, alive)
-    write_atomic(out, submission(job.test, job.data_root, votes.answers(voices, rule)))
-    write_atomic(out.with_name(f"{out.name}.json"), note(job, counted))
+    everything = said(job, images, alive)
+    return Answered(images, panel.answers(everything), panel.together(everything))
+
+
+def hand_in(job: Job, panel: Panel, out: Path, alive: Alive) -> Answered:
+    """The submission file and how it came to be; the parts go last."""
+    done = answered(job, panel, alive)
+    write_atomic(out, submission(job.test, job.data_root, done.answers))
+    write_note(out, note(job, panel))
     shutil.rmtree(job.work)
-    return Answered(images, votes.mean(voices, rule.weights))
+    return done
 
 
 def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
@@ -197,21 +198,16 @@ def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
     return text.getvalue().encode()
 
 
-def probabilities(images: Images, said: Probabilities) -> bytes:
-    """A row an image, a column a class: S0, S1 ..."""
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["image", *(f"S{label}" for label in range(said.shape[1]))])
-    for name, row in zip(images.names, said.tolist(), strict=True):
-        out.writerow([name, *(f"{value:.6f}" for value in row)])
-    return text.getvalue().encode()
-
-
-def note(job: Job, counted: Mapping[str, Any]) -> bytes:
-    """How the answers came to be, beside them."""
-    facts = {
+def note(job: Job, panel: Panel) -> dict[str, Any]:
+    """How the answers came to be."""
+    return {
         "runs": {run.name: str(run.weights) for run in job.runs},
         "views": [view.name for view in job.views],
-        **counted,
+        "classes": len(panel.classes),
+        **panel.note,
     }
-    return json.dumps(facts, indent=2).encode()
+
+
+def write_note(out: Path, facts: Mapping[str, Any]) -> None:
+    """Beside the file that they are about."""
+    write_atomic(out.with_name(f"{out.name}.json"), json.dumps(facts, indent=2).encode())

@@ -91,7 +91,7 @@ def run(
         precision=precision,
         micro_batch=micro_batch,
         crew=crew,
-        normal=transforms.Normal(look, device),
+        normal=transforms.Normal(look, device, config.model.in_chans),
     )
     layers.tell(config.model, net)
     where = machine.describe(device) + (f" and {crew.size - 1} more" if crew.size > 1 else "")
@@ -108,7 +108,7 @@ def run(
     # where to begin
     state, shelf = State(Tally(device)), checkpoint.Shelf(attempt, keeps=crew.leads)
     if found:
-        start.begin(found, learner, state, shelf, config.evaluate.metric)
+        start.begin(found, learner, state, shelf, config.evaluate)
     crew.insist("where to begin", (images.digest, state.step))
     report.begin(
         state.rows,

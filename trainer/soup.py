@@ -78,9 +78,10 @@ def refuse_unlike(runs: Sequence[Finished]) -> None:
     """Weights that did not begin as the same ones have no mean that means anything."""
     first = runs[0]
     for run in runs:
-        mine, theirs = first.config.model.name, run.config.model.name
+        mine, theirs = (one.config.canonical()["model"] for one in (first, run))
         if start.architecture(mine) != start.architecture(theirs):
-            raise UsageError(f"{first.name} is a {mine}, {run.name} a {theirs}", fix=WHY)
+            said = f"{first.name} is a {mine['name']}, {run.name} a {theirs['name']}"
+            raise UsageError(said, fix=WHY)
         if run.classes != first.classes:
             raise UsageError(f"{first.name} and {run.name} know different classes")
         if not run.meta.get("origin"):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.components.model import Timm
+from schemas.components.loop import Evaluate
+from schemas.components.model import Net
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.run import Best
@@ -104,8 +105,8 @@ def useless(meta: dict[str, Any], config: TrainConfig, data: str) -> str:
             return f"{key} changed, and with it the images that validate"
     if meta["data"] != data:
         return "the table of images changed, and with it the images that validate"
-    old = meta["config"]["model"]["name"]
-    return "" if architecture(old) == architecture(config.model.name) else f"they are of {old}"
+    old, new = meta["config"]["model"], config.canonical()["model"]
+    return "" if architecture(old) == architecture(new) else f"they are of {old['name']}"
 
 
 def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
@@ -118,9 +119,13 @@ def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
     return "" if found.meta["step"] < plan.steps else "it is past this run's end"
 
 
-def architecture(name: str) -> str:
-    """A timm name without its pretrained tag."""
-    return name.partition(".")[0]
+def architecture(model: dict[str, Any]) -> dict[str, Any]:
+    """What says which tensors a model has: a timm name counts without its pretrained tag."""
+    usual: dict[str, Any] = {"kind": "timm", "in_chans": 3, "options": {}}
+    usual |= {"head": {"kind": "linear"}, "answers": "classes"}
+    found = {key: model.get(key, value) for key, value in usual.items()}  # older configs lack some
+    timms = found["kind"] == "timm"
+    return {**found, "name": model["name"].partition(".")[0] if timms else model["name"]}
 
 
 def pick(config: dict[str, Any], key: str) -> Any:
@@ -130,12 +135,14 @@ def pick(config: dict[str, Any], key: str) -> Any:
     return value
 
 
-def bare(model: Timm) -> Timm:
+def bare(model: Net) -> Net:
     """The model without its first weights: a checkpoint has better ones, and needs no network."""
-    return model.model_copy(update={"pretrained": False, "weights": None})
+    none = {"pretrained": False, "weights": None}
+    mine = type(model).model_fields
+    return model.model_copy(update={key: value for key, value in none.items() if key in mine})
 
 
-def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: str) -> None:
+def begin(start: Start, learner: Learner, state: State, shelf: Shelf, evaluate: Evaluate) -> None:
     """Put weights, memory and bookkeeping in place."""
     if not start.exact or start.found.state is None:
         LOG.info("took over %s", model.fit(learner.model, start.found.weights, start.folder.name))
@@ -147,7 +154,14 @@ def begin(start: Start, learner: Learner, state: State, shelf: Shelf, metric: st
     state.step, state.epoch, state.rows = meta["step"], meta["epoch"], meta["rows"]
     learner.heed(state.rows)
     state.seconds = meta.get("seconds", 0.0)  # older checkpoints do not say
-    best = meta["best"]
-    if best and best["metric"] == metric:
-        best_weights = start.folder.with_name(f"best-{meta['best_step']}")
-        state.best = Best(**best) if shelf.adopt_best(best_weights) else None
+    for best, step in list(zip(*tops(meta), strict=True))[: evaluate.keep]:
+        weights = start.folder.with_name(f"best-{step}")
+        if best["metric"] == evaluate.metric and shelf.adopt_best(weights):
+            state.top.append(Best(**best))
+
+
+def tops(meta: dict[str, Any]) -> tuple[list[dict[str, Any]], list[int]]:
+    """The best epochs of a checkpoint and their steps; older ones know of one."""
+    if "top" in meta:
+        return meta["top"], meta["top_steps"]
+    return ([meta["best"]], [meta["best_step"]]) if meta["best"] else ([], [])

@@ -96,3 +96,7 @@ class Evaluate(Spec):
     """Evaluations in a row without a better value before the run is finished; 0 is off."""
     patience_metric: Metric | None = None
     """Which value must get better; left out: the one that picks the best epoch."""
+    keep: Annotated[Count, Field(le=50)] = 1
+    """How many of the best epochs leave their weights: best, best-2, best-3 ..."""
+    keep_last: Switch = False
+    """The last weights stay too, whether they are good or not: last."""

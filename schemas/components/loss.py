@@ -121,6 +121,27 @@ class Sum(Spec):
     """What is added up."""
 
 
+class HeadLoss(Spec):
+    """What one of several heads minimises."""
+
+    weight: Positive = 1.0
+    """What it counts beside the others."""
+    loss: Annotated[Single | Sum, Field(discriminator="kind")] = Field(default_factory=CrossEntropy)
+    """What is counted; class weights are by the classes of this head."""
+
+
+class Heads(Spec):
+    """A loss for each head of `model.answers: parts`, added up. Any other loss is for all alike."""
+
+    kind: Literal["heads"] = "heads"
+    mask: HeadLoss = HeadLoss()
+    """worn, incorrect, not worn."""
+    gender: HeadLoss = HeadLoss()
+    """male, female."""
+    age: HeadLoss = HeadLoss()
+    """The age group: in an order, so that mse and ordinal are possible."""
+
+
 Loss = Annotated[
     CrossEntropy
     | Focal
@@ -130,6 +151,7 @@ Loss = Annotated[
     | BinaryCrossEntropy
     | MeanSquares
     | Ordinal
-    | Sum,
+    | Sum
+    | Heads,
     Field(discriminator="kind"),
 ]

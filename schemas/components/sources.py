@@ -14,6 +14,8 @@ Ages = tuple[Age, Age]
 
 GENDERS = ("male", "female")
 MASKS = ("worn", "incorrect", "not_worn")
+# what the 18 classes are made of, the last one counting fastest
+PARTS = {"mask": len(MASKS), "gender": len(GENDERS), "age": 3}
 
 
 class SketchCsv(Spec):

@@ -4,7 +4,7 @@ A spec says what, never how: `trainer` dispatches on its type. A component's nam
 literal of its spec, and every default stands in its spec and nowhere else.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Whole = Annotated[int, Field(strict=True, ge=0)]
@@ -57,6 +58,17 @@ class Spec(BaseModel):
         for name, field in cls.model_fields.items():
             part = values.get(name)
             if field.discriminator and isinstance(part, dict) and "kind" not in part:
-                default = field.get_default(call_default_factory=True)
-                filled[name] = {"kind": default.kind, **part}
+                filled[name] = {"kind": usual_kind(field), **part}
         return filled
+
+
+def usual_kind(field: FieldInfo) -> str:
+    """The kind that is meant where none is written: of a part that must be there, the first."""
+    if field.is_required():
+        first = (*get_args(field.annotation), field.annotation)[0]
+        return str(getattr(first, "model_fields", {})["kind"].default) if _is_kind(first) else ""
+    return getattr(field.get_default(call_default_factory=True), "kind", "")
+
+
+def _is_kind(one: Any) -> bool:
+    return isinstance(one, type) and issubclass(one, Spec) and "kind" in one.model_fields

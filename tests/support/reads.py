@@ -14,6 +14,12 @@ class Exact(BaseModel):
 Pair = tuple[float, float]
 
 
+class Read(Exact):
+    """Everything that `--json` prints begins with the number of its schema."""
+
+    schema_version: Literal[1]
+
+
 class Eta(Exact):
     start_s: Pair | None
     end_s: Pair | None
@@ -108,8 +114,7 @@ class Control(Exact):
     value: int
 
 
-class List(Exact):
-    schema_version: Literal[1]
+class List(Read):
     now: str
     matching: int
     counts: dict[State, int]
@@ -126,8 +131,7 @@ class WhyOfWorker(Exact):
     first: list[str]
 
 
-class Why(Exact):
-    schema_version: Literal[1]
+class Why(Read):
     id: str
     name: str
     state: State
@@ -183,3 +187,254 @@ class Show(BaseModel):
     events: list[Event]
     metrics: list[dict[str, Any]]
     config: dict[str, Any]
+
+
+class Result(Exact):
+    place: int | None
+    id: str
+    name: str
+    state: State
+    user: str
+    metric: str | None
+    value: float | None
+    best_epoch: int | None
+    epochs: int
+    duration_s: float
+    worker: str
+    batch: str
+    retry_of: str
+    ended_at: str | None
+    cause: str | None
+    error: str
+
+
+class Results(Read):
+    results: list[Result]
+
+
+class Member(Result):
+    fold: int | None
+    kind: Literal["train", "gather"]
+
+
+class ShowBatch(Read, Batch):
+    held: Control | None
+    runs: list[Member]
+
+
+class Cell(Exact):
+    id: str
+    name: str
+    state: State
+    fold: int | None
+    seed: int | None
+    value: float | None
+    cause: str | None
+    error: str
+
+
+class Experiment(Exact):
+    place: int | None
+    label: str
+    differs: dict[str, Any]
+    metric: str | None
+    mean: float | None
+    spread: float | None
+    n: int
+    of: int
+    min: float | None
+    max: float | None
+    gpu_hours: float
+    runs: list[Cell]
+    missing: list[str]
+
+
+class Experiments(Read):
+    batch: str
+    experiments: list[Experiment]
+
+
+class Compared(BaseModel):
+    """And a key for each `config.*` that differs, each `metrics.*` and its `.spread`."""
+
+    model_config = ConfigDict(extra="allow")
+    experiment: str
+    runs: str
+    missing: str
+    n: int
+    of: int
+    gpu_hours: float
+
+
+class Compare(Read):
+    experiments: list[Compared]
+
+
+class Person(Exact):
+    user: str
+    used_s: float
+    running: int
+    pending: int
+    oldest_s: float
+    back_s: float
+    cap: int
+
+
+class Share(Read):
+    half_life_s: float
+    people: list[Person]
+
+
+class Prune(Read):
+    dry_run: bool
+    runs: list[str]
+    folders: list[str]
+    kept: dict[str, str]
+
+
+class Restored(Exact):
+    id: str
+    name: str
+    state: State
+    restored: bool
+    checkpoint_step: int
+    how: str
+
+
+class LeftOut(Exact):
+    folder: str
+    why: str
+
+
+class Rebuild(Read):
+    dry_run: bool
+    runs: list[Restored]
+    left_out: list[LeftOut]
+
+
+class Problem(Exact):
+    message: str
+    file: str
+    line: int
+    column: int
+    width: int
+    key: str
+    excerpt: str
+    help: str
+
+
+class Given(Exact):
+    cell: list[str]
+    digest: str
+    config: dict[str, Any] | None = None
+    origins: dict[str, str] | None = None
+
+
+class File(Exact):
+    """Of one run its digest and config; of several these of each cell."""
+
+    file: str
+    ok: bool
+    problems: list[Problem]
+    digest: str | None = None
+    config: dict[str, Any] | None = None
+    origins: dict[str, str] | None = None
+    cells: list[Given] | None = None
+
+
+class Validate(Read):
+    ok: bool
+    files: list[File]
+
+
+class Change(Exact):
+    key: str
+    a: Any
+    b: Any
+    delta: float | None
+
+
+class Diff(Read):
+    a: str
+    b: str
+    config: list[Change]
+    code: list[Change]
+    environment: list[Change]
+    metrics: list[Change]
+    files: list[str]
+
+
+class Setting(Exact):
+    name: str
+    value: str
+    source: str
+
+
+class Finding(Exact):
+    subject: str
+    level: Literal["ok", "warn", "FAIL"]
+    text: str
+    fix: str
+
+
+class Doctor(Read):
+    settings: list[Setting]
+    findings: list[Finding]
+
+
+class SentBatch(Exact):
+    id: str
+    name: str
+    user: str
+    kind: str
+    total: int
+    axes: dict[str, list[Any]]
+    max_parallel: int
+
+
+class Sent(Exact):
+    id: str
+    name: str
+    state: State
+    ahead: int | None
+    priority: int
+    notify: str
+    batch: str
+    kind: Literal["train", "gather"]
+    fold: int | None
+    retry_of: str
+    start_from: str
+    start: str
+    memory_mb: int
+    preflight: dict[str, Any] | None
+    eta: Eta
+    overrides: list[str]
+
+
+class Submit(Read):
+    batch: SentBatch | None
+    runs: list[Sent]
+
+
+class Host(Exact):
+    lane: str
+    host: str
+    gpu: str
+    gpu_name: str
+    gpus: int
+    memory_mb: int
+    offer_mb: int
+    busy_with: str
+    shared_with: str
+    state: Literal["silent", "held", "drained", "leaving", "busy", "waiting", "idle"]
+    alive: bool
+    seen_at: str
+    run: str
+    control: Control | None
+    user: str
+    code: str
+    versions: dict[str, str]
+
+
+class Workers(Read):
+    workers: list[Host]

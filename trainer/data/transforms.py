@@ -14,6 +14,7 @@ from timm.data import create_transform
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from schemas.components.augment import NoAugment, Steps, TimmAugment
 from trainer.data.steps import InOrder
@@ -25,13 +26,17 @@ Look = dict[str, Any]  # timm's data config of a model: mean, std, interpolation
 class Normal:
     """Bytes as numbers around 0, as the model's pretraining had them; where the bytes are."""
 
-    def __init__(self, look: Look, device: torch.device) -> None:
+    def __init__(self, look: Look, device: torch.device, channels: int = 3) -> None:
         shape = (3, 1, 1)
         self.mean = torch.tensor(look["mean"], device=device).reshape(shape)
         self.std = torch.tensor(look["std"], device=device).reshape(shape)
+        self.gray = channels == 1
+        if self.gray:
+            self.mean, self.std = self.mean.mean(), self.std.mean()
 
     def __call__(self, images: Tensor) -> Tensor:
-        return images.float().div_(255).sub_(self.mean).div_(self.std)
+        shown = rgb_to_grayscale(images) if self.gray else images
+        return shown.float().div_(255).sub_(self.mean).div_(self.std)
 
     def back(self, images: Tensor) -> Tensor:
         """The bytes that these numbers come from, or the nearest that there are."""
