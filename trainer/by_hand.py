@@ -34,7 +34,6 @@ from trainer import (
     preflight,
     preview,
     pseudo,
-    reporting,
     voting,
 )
 from trainer.data import commands as data_commands
@@ -106,7 +105,6 @@ app.command(epilog=marking.EPILOG)(marking.score)
 app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=cooking.EPILOG)(cooking.soup)
-app.command(epilog=reporting.EPILOG)(reporting.report)
 app.command(epilog=exporting.EPILOG)(exporting.export)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
