@@ -31,7 +31,7 @@ bench: setup  ## what the queue costs, side by side; refuses on a busy machine
 	@$(PYTHON) benchmarks/bench.py
 
 lock: setup  ## rewrite requirements.lock from pyproject.toml
-	@$(PYTHON) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	@$(PYTHON) -m uv pip compile pyproject.toml --extra worker --extra tables --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--quiet --output-file requirements.lock
 

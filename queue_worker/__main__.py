@@ -12,7 +12,7 @@ from queue_worker import steer
 from queue_worker.gpus.admission import Manners
 from schemas.amounts import megabytes_of
 from schemas.errors import EXIT_CODES, TrainqError, UsageError
-from schemas.settings import Settings
+from schemas.settings import Settings, for_wandb
 
 EXAMPLES = """Examples:
 
@@ -62,6 +62,7 @@ def worker(
     )
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it tells every success too
     settings = Settings.read(os.environ, Path(".env"))
+    os.environ.update(for_wandb(os.environ, Path(".env")))  # trainers inherit them
     try:
         manners = _manners(wait_for_gpu, min_free_mem)
         start.run(start.Options(gpu, manners, burst, max_runs, warm, trainer_command), settings)

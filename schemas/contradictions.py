@@ -14,6 +14,7 @@ from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
+from schemas.components.track import Track
 from schemas.errors import count
 
 
@@ -322,3 +323,12 @@ def of_the_vote(predict: Predict) -> Iterator[Contradiction]:
     if predict.search_weights and predict.weights:
         text = "weights are either given or searched"
         yield Contradiction("predict.search_weights", text, ("predict.weights",), "leave one out")
+
+
+def of_the_tracking(track: Track) -> Iterator[Contradiction]:
+    """Weights for somebody who is not told; one who is told twice."""
+    if track.weights and track.to and "wandb" not in track.to:
+        text = f"only W&B takes weights, and to names {', '.join(track.to)}"
+        yield Contradiction("track.weights", text, ("track.to",), "write to: [wandb]")
+    if len(set(track.to)) < len(track.to):
+        yield Contradiction("track.to", "each may be named once")

@@ -67,6 +67,7 @@ def test_another_looks_it_up_when_the_sender_is_gone_for_a_minute(
 def test_a_retry_waits_and_is_then_sent(queue: Queue, event: str, connection: redis.Redis) -> None:
     queue.notice_begin(event, "a:0")
     queue.notice_retry(event, "a:0", 30)
+    assert connection.hget(f"trainq:notice:{event}", "state") == b"pending"
     assert queue.notice_begin(event, "a:0") == "busy"
     connection.hset(f"trainq:notice:{event}", "at", str(queue.now() - 31))
     assert queue.notice_begin(event, "b:0") == "send"
@@ -106,6 +107,6 @@ def test_a_sender_waits_for_its_own_unfinished_request_as_long_as_it_says(
 def test_a_channel_that_just_got_a_message_is_left_in_peace(queue: Queue, event: str) -> None:
     queue.cancel(submit(queue), by="ana")
     second = queue.notices_open()[1].id
-    queue.notice_settle(event, "sent:1.2", channel="#birds", gap_s=30)
+    queue.notice_settle(event, "sent:1.2", channel="#birds", gap_s=1)
     assert queue.notice_begin(second, "b:0", channel="#birds") == "busy"
     assert queue.notice_begin(second, "b:0", channel="#faces") == "send"

@@ -216,3 +216,30 @@ def test_runs_of_one_person_are_counted_apart(queue: Queue) -> None:
     counts = queue.counts("ana")
     assert (counts[State.QUEUED], counts[State.HELD]) == (2, 1)
     assert queue.counts()[State.QUEUED] == 3 and not any(queue.counts("zoe").values())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{",
+        "[]",
+        '"model train"',
+        "{}",
+        '{"model": {"name": "vit"}}',
+        '{"train": {"epochs": 3}}',
+        '{"model": "vit", "train": {"epochs": 3}}',
+        '{"model": {"name": "vit"}, "train": 3}',
+        '{"model": {"name": 5}, "train": {"epochs": 3}}',
+        '{"model": {"name": "vit"}, "train": {"epochs": "3"}}',
+    ],
+)
+def test_the_size_of_a_run_is_left_out_where_its_config_does_not_say_it(
+    queue: Queue, connection: redis.Redis, config: str
+) -> None:
+    known = submit(queue, config={"model": {"name": "resnet18"}, "train": {"epochs": 20}})
+    other, broken = submit(queue), submit(queue)
+    connection.hset(f"trainq:run:{other}", "config", config)
+    connection.delete(f"trainq:run:{broken}")
+    connection.set(f"trainq:run:{broken}", "no record")
+    assert queue.sizes([other, known, broken, "000000"]) == {known: ("resnet18", 20)}
+    assert queue.sizes([other]) == {}

@@ -21,6 +21,7 @@ LINES = [line for block in BLOCKS for line in block.splitlines() if line.strip()
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything that the page speaks of."""
     place = draw_place(tmp_path_factory.mktemp("judging"))
+    (place / "sketch.yaml").write_text("model: {name: test_vit}\ndata: {source: {root: sketch}}\n")
     gather(place, "folds", train_folds(place, "fold"))
     train_folds(place, "wide", data=small(img_size=48))
     for name, rate in (("rate1", 1e-3), ("rate2", 2e-3)):

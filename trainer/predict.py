@@ -8,9 +8,10 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,6 +156,7 @@ class Answered:
     """What was said, and of which images."""
 
     images: Images
+    answers: Labels
     together: Probabilities  # the mean, each voice by its weight
 
 
@@ -162,14 +164,20 @@ def voices(runs: Sequence[Finished]) -> list[Voice]:
     return [Voice(run.folder, run.config, run.classes) for run in runs]
 
 
-def hand_in(job: Job, panel: Panel, out: Path, alive: Alive) -> Answered:
-    """Let every run speak, count, write; the parts go last."""
+def answered(job: Job, panel: Panel, alive: Alive) -> Answered:
+    """Let every run speak, and count."""
     images = images_of(job.test, job.data_root)
     everything = said(job, images, alive)
-    write_atomic(out, submission(job.test, job.data_root, panel.answers(everything)))
-    write_atomic(out.with_name(f"{out.name}.json"), note(job, panel))
+    return Answered(images, panel.answers(everything), panel.together(everything))
+
+
+def hand_in(job: Job, panel: Panel, out: Path, alive: Alive) -> Answered:
+    """The submission file and how it came to be; the parts go last."""
+    done = answered(job, panel, alive)
+    write_atomic(out, submission(job.test, job.data_root, done.answers))
+    write_note(out, note(job, panel))
     shutil.rmtree(job.work)
-    return Answered(images, panel.together(everything))
+    return done
 
 
 def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
@@ -190,12 +198,16 @@ def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
     return text.getvalue().encode()
 
 
-def note(job: Job, panel: Panel) -> bytes:
-    """How the answers came to be, beside them."""
-    facts = {
+def note(job: Job, panel: Panel) -> dict[str, Any]:
+    """How the answers came to be."""
+    return {
         "runs": {run.name: str(run.weights) for run in job.runs},
         "views": [view.name for view in job.views],
         "classes": len(panel.classes),
         **panel.note,
     }
-    return json.dumps(facts, indent=2).encode()
+
+
+def write_note(out: Path, facts: Mapping[str, Any]) -> None:
+    """Beside the file that they are about."""
+    write_atomic(out.with_name(f"{out.name}.json"), json.dumps(facts, indent=2).encode())
