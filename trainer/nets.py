@@ -208,7 +208,8 @@ class Directions(nn.Linear):
         self.scale = scale
 
     def forward(self, features: Tensor) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
+        kind = features.device.type
+        with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
             found, classes = F.normalize(features.float()), F.normalize(self.weight.float())
             return self.scale * F.linear(found, classes)
 
