@@ -8,7 +8,7 @@ from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugm
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Cosine, Model, Own, Timm, Torchvision
+from schemas.components.model import Directional, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
@@ -209,7 +209,7 @@ def of_the_margin(loss: Loss, model: Model, mix: Mix) -> Iterator[Contradiction]
     for key, part in losses(loss).items():
         if not isinstance(part, ArcFace):
             continue
-        if not isinstance(model.head, Cosine):
+        if not isinstance(model.head, Directional):
             text, help = "arcface needs a head of directions", "write model.head.kind: cosine"
             yield Contradiction(f"{key}.kind", text, ("model.head.kind",), help)
         elif model.head.scale != part.scale:

@@ -21,7 +21,7 @@ import torchvision
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
-from schemas.components.model import Cosine, LastLayer, Mlp, Net, Own, Timm, Torchvision
+from schemas.components.model import Directional, LastLayer, Mlp, Net, Own, Timm, Torchvision
 from schemas.errors import UsageError
 from schemas.settings import Settings
 from trainer import outputs, plugin
@@ -179,7 +179,7 @@ class Beside(nn.ModuleList):
         return torch.cat([head(features) for head in self], 1)
 
 
-def crown(model: nn.Module, spec: Mlp | Cosine, name: str, sizes: Sequence[int]) -> None:
+def crown(model: nn.Module, spec: Mlp | Directional, name: str, sizes: Sequence[int]) -> None:
     """Another head in place of the last layer, which keeps its name; of several heads, each."""
     places = [prefix.rstrip(".") for prefix in classifiers(model)]
     last = model.get_submodule(places[0]) if len(places) == 1 else None
@@ -196,7 +196,7 @@ def head(spec: Any, width: int, size: int) -> nn.Module:
 
 
 @head.register
-def _(spec: Cosine, width: int, size: int) -> nn.Module:
+def _(spec: Directional, width: int, size: int) -> nn.Module:
     return Directions(spec.scale, width, size)
 
 

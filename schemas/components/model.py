@@ -75,7 +75,7 @@ class Mlp(Spec):
     """Dropout behind each of them."""
 
 
-class Cosine(Spec):
+class Directional(Spec):
     """A last layer that only looks at directions: `scale` times the cosine between the features and
     each class. ArcFace wants it."""
 
@@ -84,7 +84,7 @@ class Cosine(Spec):
     """What a cosine of 1 counts."""
 
 
-Head = Annotated[LastLayer | Mlp | Cosine, Field(discriminator="kind")]
+Head = Annotated[LastLayer | Mlp | Directional, Field(discriminator="kind")]
 
 # arguments of constructors that a config says elsewhere, or that would read files of the host
 OURS = {
