@@ -28,6 +28,7 @@ from trainer import (
     cooking,
     doubting,
     ensembling,
+    exporting,
     handing_in,
     marking,
     preflight,
@@ -103,6 +104,7 @@ app.command(epilog=marking.EPILOG)(marking.score)
 app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=cooking.EPILOG)(cooking.soup)
+app.command(epilog=exporting.EPILOG)(exporting.export)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
