@@ -8,7 +8,7 @@ from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugm
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Directional, Mlp, Model, Own, Timm, Torchvision
+from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
@@ -176,7 +176,7 @@ def of_copied_heads(model: Model) -> Iterator[Contradiction]:
     if not (model.weights or (not isinstance(model, Own) and model.pretrained)):
         help = "write pretrained: true, or weights"
         yield Contradiction(key, "random weights have no rows to copy", ("model.pretrained",), help)
-    if isinstance(model.head, Mlp) or model.answers == "parts":
+    if not isinstance(model.head, LastLayer) or model.answers == "parts":
         text = "only a single last layer can have rows of another"
         yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
 

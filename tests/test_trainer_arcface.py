@@ -20,7 +20,7 @@ ARC: dict[str, Any] = {"model__head": {"kind": "cosine"}, "loss": {"kind": "arcf
 
 def made(**more: Any) -> Any:
     config = tiny(**ARC, **more)
-    net = model.build(config.model, 3, 32, Path(), seed=1)
+    net = model.build(config.model, ("a", "b", "c"), 32, Path(), seed=1)
     return learner(net=net, **ARC, **more)
 
 
