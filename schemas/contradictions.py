@@ -12,6 +12,7 @@ from schemas.components.model import Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
+from schemas.components.search import Choice, Range, Search
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 from schemas.components.track import Track
@@ -307,3 +308,31 @@ def of_the_tracking(track: Track) -> Iterator[Contradiction]:
         yield Contradiction("track.weights", text, ("track.to",), "write to: [wandb]")
     if len(set(track.to)) < len(track.to):
         yield Contradiction("track.to", "each may be named once")
+
+
+FIXED = ("name", "note", "notify", "evaluate", "track", "search")
+
+
+def of_the_search(search: Search, epochs: int) -> Iterator[Contradiction]:
+    """Ranges without anything in them, and keys that tell no trials apart."""
+    for number, axis in enumerate(search.space):
+        place = f"search.space.{number}"
+        if axis.key in {other.key for other in search.space[:number]}:
+            yield Contradiction(f"{place}.key", f"{axis.key} varies twice", (), "leave one out")
+        if axis.key.split(".")[0] in FIXED:
+            text = f"trials that differ in {axis.key} cannot be compared by what they learn"
+            yield Contradiction(f"{place}.key", text)
+        if isinstance(axis, Choice):
+            if len(axis.of) < 2:
+                yield Contradiction(f"{place}.of", "a choice is between two or more")
+        elif axis.low >= axis.high:
+            text = f"the range must go from low to high, got {axis.low:g} to {axis.high:g}"
+            yield Contradiction(f"{place}.high", text, (f"{place}.low",))
+        elif axis.log and axis.low <= 0:
+            yield Contradiction(f"{place}.low", "log is for numbers above 0", (f"{place}.log",))
+        elif isinstance(axis, Range) and axis.log and axis.step:
+            text = "log and step exclude each other"
+            yield Contradiction(f"{place}.step", text, (f"{place}.log",), "leave one out")
+    if search.prune_from >= epochs and search.space:
+        text = f"trials of {epochs} epochs end before they could be given up"
+        yield Contradiction("search.prune_from", text, ("train.epochs",))
