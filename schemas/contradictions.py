@@ -8,7 +8,7 @@ from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugm
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import Heads, Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Model, Own, Timm, Torchvision
+from schemas.components.model import Mlp, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
@@ -155,6 +155,8 @@ def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
     if not isinstance(model, Own) and model.pretrained and model.weights:
         text = "pretrained and weights exclude each other"
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if model.copy_head:
+        yield from of_copied_heads(model)
     if isinstance(model, Timm):
         yield from of_timms(model, size)
     if isinstance(model, Torchvision):
@@ -167,6 +169,17 @@ def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
                 text = f"torchvision's models know no {key}"
                 help = "leave it out, or take a model of timm"
                 yield Contradiction(f"model.{key}", text, ("model.kind",), help)
+
+
+def of_copied_heads(model: Model) -> Iterator[Contradiction]:
+    """Heads that cannot begin with rows of another."""
+    key = "model.copy_head"
+    if not (model.weights or (not isinstance(model, Own) and model.pretrained)):
+        help = "write pretrained: true, or weights"
+        yield Contradiction(key, "random weights have no rows to copy", ("model.pretrained",), help)
+    if isinstance(model.head, Mlp) or model.answers == "parts":
+        text = "only a single last layer can have rows of another"
+        yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
 
 
 def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
