@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
 RELATED = 8  # children named
-SAID = frozenset({"name", "note", "notify"})  # of a config: what changes nothing
+SAID = ("name", "note", "notify", "track.")  # of a config: what changes nothing
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere
 
 
@@ -239,7 +239,7 @@ def changed(run: Run, rival: Run) -> dict[str, tuple[str, str]]:
     return {
         key: (_short(mine), _short(other))
         for key, (mine, other) in both.items()
-        if mine != other and key not in SAID
+        if mine != other and not key.startswith(SAID)
     }
 
 

@@ -12,7 +12,7 @@ from queue_worker import steer
 from queue_worker.gpus.admission import Manners
 from schemas.amounts import megabytes_of
 from schemas.errors import EXIT_CODES, TrainqError, UsageError
-from schemas.settings import Settings
+from schemas.settings import Settings, for_wandb
 
 EXAMPLES = """Examples:
 
@@ -23,6 +23,8 @@ EXAMPLES = """Examples:
   worker --gpu 0 --wait-for-gpu --min-free-mem 12G   beside people's notebooks
 
   worker --gpu cpu --burst       without a GPU, until nothing is left to take
+
+  worker --gpu 0 --update        newer code is taken over between runs, by fast-forward
 
   worker --gpu 1 --max-runs 1    one attempt, for Slurm or cron
 
@@ -49,6 +51,9 @@ def worker(
         bool,
         typer.Option(help="Keep the next trainer imported (0.7 GB), so that runs start at once."),
     ] = True,
+    update: Annotated[
+        bool, typer.Option("--update", help="Between runs follow the checkout's upstream branch.")
+    ] = False,
     trainer_command: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Take runs from the queue and train them, one at a time.
@@ -62,9 +67,14 @@ def worker(
     )
     logging.getLogger("rq.worker").setLevel(logging.WARNING)  # it tells every success too
     settings = Settings.read(os.environ, Path(".env"))
+    os.environ.update(for_wandb(os.environ, Path(".env")))  # trainers inherit them
     try:
         manners = _manners(wait_for_gpu, min_free_mem)
-        start.run(start.Options(gpu, manners, burst, max_runs, warm, trainer_command), settings)
+        if update and (burst or max_runs):
+            raise UsageError("--update is for a worker that stays", fix="leave it out")
+        options = start.Options(gpu, manners, burst, max_runs, warm, trainer_command, update)
+        if start.run(options, settings):  # the same process, so that systemd keeps it
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     except KeyboardInterrupt as error:  # before the worker has handlers of its own
         raise typer.Exit(130) from error
 

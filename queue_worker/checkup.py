@@ -19,7 +19,7 @@ from queue_worker.queue import Queue
 from schemas import diagnosis, surroundings
 from schemas.diagnosis import Finding, fail, ok, warn
 from schemas.errors import TrainqError, count
-from schemas.settings import Settings, strangers
+from schemas.settings import Settings, for_wandb, strangers
 
 
 def examine(
@@ -30,7 +30,7 @@ def examine(
     yield from diagnosis.of_strangers(strangers(env, dotenv))
     yield from _queue(settings)
     yield from slack_check.check(settings)
-    yield from surroundings.examine(env, settings, host=True)
+    yield from surroundings.examine({**env, **for_wandb(env, dotenv)}, settings, host=True)
     try:
         mine = asked or Lane.parse(_all() or "cpu", settings.host)
     except TrainqError as error:

@@ -31,6 +31,7 @@ from queue_worker.notices.notifier import Notifier
 from queue_worker.queue import Queue
 from queue_worker.rqbook import Book, rq_queue
 from queue_worker.tick import AGAIN_S, Tick
+from queue_worker.update import Updates
 from schemas import code
 from schemas.errors import NotFound, QueueUnreachable, TrainqError, count
 from schemas.events import Part, Saved
@@ -59,6 +60,7 @@ class GpuWorker(BaseWorker):
         standby: Standby,
         notifier: Notifier,
         lookout: Lookout,
+        updates: Updates | None = None,
     ) -> None:
         lane = rq_queue(card.lane, connection)
         super().__init__(
@@ -69,13 +71,14 @@ class GpuWorker(BaseWorker):
             job_monitoring_interval=3,
             serializer="json",
         )
-        self.leaving = False
+        self.leaving = self.outdated = False
         self._queue, self._settings, self._standby = queue, settings, standby
         self._first_card, self._root = card, RunsRoot(settings.runs)
         self._limits = Limits(settings.beat_s, settings.stall_s, settings.grace_s, settings.dying_s)
         self._book = Book(self)
         self._tick = Tick(queue, self._book, self.card, self._counts, settings)
         self._notifier, self._silence, self._lookout = notifier, threading.Event(), lookout
+        self._updates = updates
         self._nonce = new_nonce()
         self._attempt: Attempt | None = None
         self._done = 0  # attempts
@@ -100,6 +103,9 @@ class GpuWorker(BaseWorker):
         try:
             while not self.leaving and self._done != max_jobs:
                 try:
+                    if self._updates and self._updates.applied():
+                        self.outdated = True
+                        break
                     self._look_after_stuck()
                     card = self.card()
                     job = self._claim(card) if self._has_room(card, burst) else None
@@ -360,6 +366,8 @@ class GpuWorker(BaseWorker):
             log.info("the run folder of %s was behind its record", run_id)
         self._book.open()
         self._tick.start()
+        if self._updates:
+            self._updates.start()
         threading.Thread(
             target=self._notifier.run, args=(self._silence,), name="notices", daemon=True
         ).start()

@@ -26,6 +26,7 @@ from queue_worker.gpus.lane import Lane
 from queue_worker.gpus.lookout import Lookout
 from queue_worker.notices.notifier import Notifier, poster_of
 from queue_worker.queue import Queue
+from queue_worker.update import Checkout, Updates
 from schemas.errors import UsageError
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
@@ -43,13 +44,17 @@ class Options:
     max_runs: int | None = None
     warm: bool = True
     trainer_command: str = ""
+    update: bool = False
 
 
-def run(options: Options, settings: Settings) -> None:
-    """Work in this lane until asked to leave; a TrainqError says why not."""
+def run(options: Options, settings: Settings) -> bool:
+    """Work in this lane until asked to leave; a TrainqError says why not. Whether the code has
+    changed, so that this process should begin anew.
+    """
     mine = Lane.parse(options.gpu, settings.host)
     if options.manners.wait and not mine.indices:
         raise UsageError("--wait-for-gpu needs a GPU to wait for", fix=f"not with --gpu {mine.gpu}")
+    updates = Updates(Checkout.here(), settings.lease_s) if options.update else None
     devices = tuple(gpu.look(index) for index in mine.indices)
     _demand_room(options.manners.min_free_mb, devices)
     demand_permission(devices, os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -58,7 +63,7 @@ def run(options: Options, settings: Settings) -> None:
         for name in _locks(mine, devices, f"{place.address} {settings.prefix}"):
             held.enter_context(closing(lane.lock(lane.lock_folder() / name, mine.name)))
         try:
-            _work(options, settings, mine, devices, client)
+            return _work(options, settings, mine, devices, client, updates)
         except (redis.RedisError, OSError) as error:
             raise connection.unreachable(error, place) from error
 
@@ -100,7 +105,8 @@ def _work(
     mine: Lane,
     devices: tuple[gpu.Gpu, ...],
     client: "redis.Redis",
-) -> None:
+    updates: Updates | None,
+) -> bool:
     trainer = shlex.split(options.trainer_command) or [sys.executable, "-m", "trainer"]
     probes = tuple(_probe(index) for index in mine.indices)
     queue = Queue.connect(settings, worker=True)
@@ -111,8 +117,9 @@ def _work(
         print(line, file=sys.stderr)
     standby = Standby(trainer, visible(mine.indices), warm=options.warm)
     notifier = Notifier(queue, poster_of(settings), by=card.lane, runs=RunsRoot(settings.runs))
-    worker = GpuWorker(queue, client, card, settings, standby, notifier, lookout)
+    worker = GpuWorker(queue, client, card, settings, standby, notifier, lookout, updates)
     worker.work(burst=options.burst, max_jobs=options.max_runs)
+    return worker.outdated and not worker.leaving
 
 
 def _probe(index: int) -> gpu.Probe:

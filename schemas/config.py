@@ -20,6 +20,7 @@ from schemas.components.optim import AdamW, Optim
 from schemas.components.predict import Predict
 from schemas.components.schedule import Cosine, Schedule
 from schemas.components.spec import Spec, Whole
+from schemas.components.track import Track
 from schemas.contradictions import Contradiction
 
 SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -28,7 +29,8 @@ NOTIFY = r"^(none|@me|#[a-z0-9_-]{1,79}|[CGDU][A-Z0-9]+)$"
 Notify = Annotated[str, StringConstraints(pattern=NOTIFY)]
 
 
-SAID = ("seed", "name", "note", "notify")  # what no result of an experiment hangs on, luck apart
+# what no result of an experiment hangs on, luck apart
+SAID = ("seed", "name", "note", "notify", "track")
 
 
 class TrainConfig(Spec):
@@ -62,6 +64,8 @@ class TrainConfig(Spec):
     """What a good model is."""
     predict: Predict = Predict()
     """How the test set is answered."""
+    track: Track = Track()
+    """Where the run is shown beside its own folder."""
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
@@ -97,6 +101,7 @@ class TrainConfig(Spec):
             *contradictions.of_the_loss(self.loss, self.data.source),
             *contradictions.of_the_answers(self.model, self.loss, self.data.source),
             *contradictions.of_the_vote(self.predict),
+            *contradictions.of_the_tracking(self.track),
         ]
 
 

@@ -8,12 +8,13 @@ from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugm
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import Heads, Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Model, Own, Timm, Torchvision
+from schemas.components.model import Mlp, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
+from schemas.components.track import Track
 from schemas.errors import count
 
 
@@ -153,6 +154,8 @@ def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
     if not isinstance(model, Own) and model.pretrained and model.weights:
         text = "pretrained and weights exclude each other"
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if model.copy_head:
+        yield from of_copied_heads(model)
     if isinstance(model, Timm):
         yield from of_timms(model, size)
     if isinstance(model, Torchvision):
@@ -165,6 +168,17 @@ def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
                 text = f"torchvision's models know no {key}"
                 help = "leave it out, or take a model of timm"
                 yield Contradiction(f"model.{key}", text, ("model.kind",), help)
+
+
+def of_copied_heads(model: Model) -> Iterator[Contradiction]:
+    """Heads that cannot begin with rows of another."""
+    key = "model.copy_head"
+    if not (model.weights or (not isinstance(model, Own) and model.pretrained)):
+        help = "write pretrained: true, or weights"
+        yield Contradiction(key, "random weights have no rows to copy", ("model.pretrained",), help)
+    if isinstance(model.head, Mlp) or model.answers == "parts":
+        text = "only a single last layer can have rows of another"
+        yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
 
 
 def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
@@ -297,3 +311,12 @@ def of_the_vote(predict: Predict) -> Iterator[Contradiction]:
     if predict.search_weights and predict.weights:
         text = "weights are either given or searched"
         yield Contradiction("predict.search_weights", text, ("predict.weights",), "leave one out")
+
+
+def of_the_tracking(track: Track) -> Iterator[Contradiction]:
+    """Weights for somebody who is not told; one who is told twice."""
+    if track.weights and track.to and "wandb" not in track.to:
+        text = f"only W&B takes weights, and to names {', '.join(track.to)}"
+        yield Contradiction("track.weights", text, ("track.to",), "write to: [wandb]")
+    if len(set(track.to)) < len(track.to):
+        yield Contradiction("track.to", "each may be named once")

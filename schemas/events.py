@@ -93,6 +93,9 @@ class Order(Record):
 
     run: str
     token: str
+    name: str = ""  # what people call it, where it is shown elsewhere
+    batch: str = ""
+    shown_as: str = ""  # its id there; empty: the run's own
     kind: Literal["train", "gather"] = "train"
     parts: tuple[Part, ...] = ()  # of a gather run
     gpus: int = 1  # with more, the attempt is as many processes, one for each device

@@ -6,6 +6,7 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
   attempts/<token>/rank-<n>.json                     of an attempt on several GPUs
   attempts/<token>/checkpoints/step-<k>/ best-<k>/   while it lives; best-<k> holds weights only
   attempts/<token>/best/ best-2/ last/               of a finished run, as many as it was to keep
+  attempts/<token>/told.jsonl wandb/ tensorboard/    of a run that is shown elsewhere too
   attempts/<token>/diverged/                         the first batch whose loss was no number
 runs/root-id               the id of the runs root
      code/<sha256>         what no commit has of the source that ran; named by environment.json
@@ -122,6 +123,8 @@ class AttemptDir:
         self.best = path / "best"
         self.last = path / "last"
         self.predictions = path / "predictions"
+        self.told = path / "told.jsonl"
+        self.tensorboard = path / "tensorboard"
         self.diverged = path / "diverged"
 
     def rank(self, number: int) -> Path:

@@ -91,6 +91,12 @@ class Settings(BaseModel):
             raise UsageError(f"{name}: {first['msg']}", where="the environment or .env") from error
 
 
+def for_wandb(env: Mapping[str, str], dotenv: Path | None = None) -> dict[str, str]:
+    """W&B's own settings, of which it knows only the environment: `.env` may hold them too."""
+    said = {**(_dotenv(dotenv) if dotenv else {}), **env}
+    return {name: value for name, value in said.items() if name.startswith("WANDB_")}
+
+
 def sources(env: Mapping[str, str], dotenv: Path | None = None) -> list[Named]:
     """Every setting with its value and who said it."""
     settings, said = Settings.read(env, dotenv), _dotenv(dotenv) if dotenv else {}

@@ -11,6 +11,10 @@ def main() -> None:
     """`trainer train ...` for people, `attend --parent PID` for a worker, `rank ...` for both."""
     # read when torch loads; threads that spin while they wait steal the loader's cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if sys.argv[1:2] == ["follow"]:
+        follow(*sys.argv[2:])
+    # timm imports it wherever it is installed: a second, threads, and a hook at our end
+    sys.modules["wandb"] = None  # type: ignore[assignment]  # as the import system lets one say it
     if sys.argv[1:2] == ["attend"]:
         attend(int(sys.argv[3]))
     if sys.argv[1:2] == ["rank"]:
@@ -39,6 +43,17 @@ def rank(leader: str, events: str, wishes: str, order: str) -> None:
 
     pipes = int(leader), int(events), int(wishes)
     leave(ranks.work(*pipes, Order.model_validate_json(order)))
+
+
+def follow(trainer: str, place: str, file: str) -> None:
+    """Show a run of that trainer elsewhere; never returns."""
+    if not lifeline.die_with(int(trainer)):
+        os._exit(75)
+    from pathlib import Path
+
+    from trainer.tracking import follow as following
+
+    sys.exit(following.follow(place, Path(file)))
 
 
 def leave(code: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from schemas.components.track import Track
 from schemas.errors import ConfigError, TrainqError
 from schemas.events import ExitCode, Order
 from schemas.result import Result
@@ -20,6 +21,7 @@ from trainer.crew import Crew, Solo, lost
 from trainer.faults import Fault, Leave, Leaving
 from trainer.report import Report
 from trainer.run import run
+from trainer.tracking.told import Ended
 
 LOG = logging.getLogger(__name__)
 LOADER_DIED = "DataLoader worker"  # as torch begins to say it
@@ -44,7 +46,10 @@ def execute(order: Order, report: Report, leave: Leave, crew: Crew | None = None
         if order.kind == "gather":
             gather.run(order, report, leave)
         else:
-            run(load(run_dir.config).config, order, report, leave, crew)
+            config = load(run_dir.config).config
+            if crew.leads:
+                report.tracking.begin(config, order, run_dir.attempt(order.token))
+            run(config, order, report, leave, crew)
         end = End(ExitCode.FINISHED)
     except BaseException as raised:  # the one place where everything ends up, as data
         error = telling(raised)
@@ -72,7 +77,15 @@ def execute(order: Order, report: Report, leave: Leave, crew: Crew | None = None
         LOG.error("could not write result.json: %s", error)
         if end.code == ExitCode.FINISHED:
             return ExitCode.SAVED  # nobody would believe a finish without a result
+    report.tracking.end(farewell(result, report.tracking.track, run_dir))
     return end.code
+
+
+def farewell(result: Result, track: Track, run_dir: RunDir) -> Ended:
+    """The last that followers of a run hear."""
+    weights = result.facts.get("weights") if track.weights else None
+    path = str((run_dir.path / weights).absolute()) if weights else ""
+    return Ended(code=result.exit_code, best=result.best, weights=path)
 
 
 def result_text(result: Result) -> bytes:

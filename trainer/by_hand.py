@@ -6,6 +6,7 @@ The app of the `trainer` command; `trainer preflight` has a room of its own.
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -21,12 +22,13 @@ from schemas.events import ExitCode, Order
 from schemas.result import Result
 from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
-from schemas.settings import Settings
+from schemas.settings import Settings, for_wandb
 from schemas.source import dump, load
 from trainer import (
     cooking,
     doubting,
     ensembling,
+    exporting,
     handing_in,
     marking,
     preflight,
@@ -38,6 +40,7 @@ from trainer.data import commands as data_commands
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
+NO_ID = r"[^\w.-]"  # what W&B takes in no id
 EPILOG = (
     "Exit codes: 0 finished; 1 failed; 2 config; 3 data; 4 out of memory; 5 diverged; "
     "75 saved and left; 130 Ctrl-C."
@@ -83,6 +86,7 @@ def train(
     """
     try:
         settings = Settings.read(os.environ, Path(".env"))
+        os.environ.update(for_wandb(os.environ, Path(".env")))
         config = load(file, overrides or ()).config
         root = data or (settings.data if "data" in settings.model_fields_set else file.parent)
         refuse_gpus(config, gpus)
@@ -100,6 +104,7 @@ app.command(epilog=marking.EPILOG)(marking.score)
 app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=cooking.EPILOG)(cooking.soup)
+app.command(epilog=exporting.EPILOG)(exporting.export)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
@@ -117,8 +122,10 @@ def prepare(
         write_atomic(run_dir.config, dump(config.canonical()))
     number = 1 + sum(1 for _ in run_dir.attempts.glob("*"))
     attempt = run_dir.make_attempt(f"{number}-{new_nonce()}")
+    first = min(run_dir.attempts.glob("1-*")).name
     return Order(
         run=run_dir.path.name,
+        shown_as=f"{re.sub(NO_ID, '-', run_dir.path.name)[:100]}-{first[2:]}",
         token=attempt.path.name,
         run_dir=str(run_dir.path.resolve()),
         attempt_dir=str(attempt.path.resolve()),

@@ -25,6 +25,7 @@ from trainer.learner import Learner
 from trainer.metrics import Evaluation, evaluate, ranked
 from trainer.predictions import Predictions
 from trainer.report import Report, write_metrics
+from trainer.tracking import choosing
 
 LOG = logging.getLogger(__name__)
 
@@ -215,6 +216,7 @@ class Loop:
         self.state.tally.next_epoch()
         if found and self.learner.crew.leads:
             self.judge(found)
+            self.show(found)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
         self.learner.heed(self.state.rows)
         if self.learner.crew.leads:
@@ -255,6 +257,13 @@ class Loop:
     def steps_of(self, top: Sequence[Best]) -> list[int]:
         """Where their epochs ended."""
         return [best.epoch * self.plan.steps_per_epoch for best in top]
+
+    def show(self, found: Evaluation) -> None:
+        """The evaluation's pictures, for those who are told of this run."""
+        if choosing.asked_for(self.config.track):
+            which, epoch = self.plan.validated, self.state.epoch
+            sight = choosing.chosen(self.config.track, epoch, self.images, which, found)
+            self.report.tracking.tell(sight)
 
     def due(self) -> bool:
         """By steps or by time; never twice at the same step."""

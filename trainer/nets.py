@@ -93,8 +93,7 @@ def _(spec: Torchvision, classes: int, img_size: int) -> nn.Module:
     model: nn.Module = torchvision.models.get_model(
         spec.name, weights=None, num_classes=classes, **size, **spec.options
     )
-    published = torchvision.models.get_model_weights(spec.name)
-    default = getattr(published, "DEFAULT")  # noqa: B009  # an enum that no type says to have it
+    default = weights_of(spec.name)
     look = default.transforms()
     described(
         model,
@@ -110,14 +109,14 @@ def _(spec: Torchvision, classes: int, img_size: int) -> nn.Module:
     return model
 
 
-def load(model: nn.Module, published: Any, name: str) -> None:
+def load(model: nn.Module, default: Any, name: str) -> None:
     """torchvision's published weights, but for the head."""
     cache = Path(torch.hub.get_dir()) / "checkpoints"
-    file = cache / Path(urlsplit(published.url).path).name
+    file = cache / Path(urlsplit(default.url).path).name
     try:
-        if not file.exists() and not answers(published.url):
-            raise ConnectionError(f"nobody answers at {urlsplit(published.url).hostname}")
-        weights = published.get_state_dict(progress=False, check_hash=True)
+        if not file.exists() and not answers(default.url):
+            raise ConnectionError(f"nobody answers at {urlsplit(default.url).hostname}")
+        weights = default.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise unreached("torchvision", name, "its server", error) from error
     head = classifiers(model)
@@ -128,6 +127,33 @@ def load(model: nn.Module, published: Any, name: str) -> None:
             f"torchvision's weights do not fit {name} with these options",
             fix="model.pretrained=false, or no model.options",
         )
+
+
+def weights_of(name: str) -> Any:
+    """What torchvision recommends."""
+    return getattr(torchvision.models.get_model_weights(name), "DEFAULT")  # noqa: B009
+
+
+# ---- published weights with the head that they came with -----------------------------------------
+
+
+@singledispatch
+def published(spec: Net) -> dict[str, Tensor]:
+    """All tensors, once a model has been made with them."""
+    raise TypeError(f"nobody publishes weights of {spec!r}")
+
+
+@published.register
+def _(spec: Timm) -> dict[str, Tensor]:
+    options: dict[str, Any] = {"in_chans": 1} if spec.in_chans == 1 else {}
+    whole: nn.Module = timm.create_model(spec.name, pretrained=True, **options)
+    return whole.state_dict()
+
+
+@published.register
+def _(spec: Torchvision) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = weights_of(spec.name).get_state_dict(progress=False)
+    return found
 
 
 # ---- somebody's own ------------------------------------------------------------------------------

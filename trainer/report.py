@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.events import Alive, Epoch, Line
+from schemas.events import Alive, Epoch, Line, metrics_row
 from schemas.run import Best, Progress
 from schemas.rundir import write_atomic
+from trainer.tracking.telling import Tracking
 
 LOG = logging.getLogger(__name__)
 EPOCHS = logging.getLogger("trainer.epochs")  # one line an epoch, for people
@@ -36,6 +37,7 @@ class Report:
         self.rows: list[dict[str, Any]] = []
         self.best: Best | None = None
         self.images_per_s: float | None = None
+        self.tracking = Tracking()
         self._progress: dict[str, Any] = {}
         self._sent = self._talked = clock()
 
@@ -50,6 +52,7 @@ class Report:
         self.rows, self.best = rows, best
         self.facts["started_at_step"] = step
         self.alive(step=step, **progress)
+        self.tracking.rows(rows)
 
     def doing(self, what: str) -> None:
         """Work begins that may be silent for long; said at once."""
@@ -73,6 +76,7 @@ class Report:
         self._talked = self.clock()
         EPOCHS.info("%s", epoch_line(line, self.progress))
         self.tell(line)
+        self.tracking.rows([metrics_row(line)])
 
     def tell(self, line: Line) -> None:
         for sink in self.sinks:

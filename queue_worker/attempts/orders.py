@@ -49,6 +49,8 @@ def prepare(
     order = Order(
         run=run.id,
         token=token,
+        name=run.name,
+        batch=run.batch,
         kind=run.kind,
         parts=parts,
         gpus=run.gpus,

@@ -116,6 +116,9 @@ class Net(Spec):
     """What the model is called."""
     weights: RelativePath | None = None
     """Start from a local .safetensors or .pth file below the data root."""
+    copy_head: Switch = False
+    """The head begins with the rows that the first weights have for classes of the same name:
+    WordNet ids, such as n01440764."""
     head: Head = Field(default_factory=LastLayer)
     """From features to classes."""
     answers: Literal["classes", "parts"] = "classes"

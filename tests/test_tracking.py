@@ -1,0 +1,327 @@
+"""Runs that are shown on W&B and in TensorBoard: all of it arrives, no fault of theirs counts."""
+
+import csv
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.sketches import draw_sketches
+from support.trainers import folder_of, order_for, tiny, train
+from support.waiting import wait_until
+
+from schemas.components.track import Track
+from schemas.events import Epoch, Line, Order
+from schemas.result import Result
+from schemas.source import read
+from trainer import checkpoint
+from trainer.faults import Leave
+
+ALL: dict[str, Any] = {
+    "to": ["wandb", "tensorboard"],
+    "project": "birds",
+    "tags": ["small"],
+    "weights": True,
+    "confusion": True,
+    "wrong": 3,
+    "grid": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
+
+
+@pytest.fixture(scope="module")
+def shown(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Order:
+    """A finished run, shown in both places."""
+    run = tmp_path_factory.mktemp("runs") / "7k3m9q"
+    order = order_for(run, data, tiny(track=ALL), name="small-birds", batch="first-look")
+    assert train(order).exit_code == 0
+    return order
+
+
+def on_wandb(order: Order) -> list[dict[str, Any]]:
+    """What W&B's own reader finds in the file of an offline run."""
+    (file,) = folder_of(order).path.glob("wandb/offline-run-*/run-*.wandb")
+    words = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    said = subprocess.check_output(words, text=True, cwd=file.parent)
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def of_kind(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [record[kind] for record in records if record["type"] == kind]
+
+
+def rows_of(records: list[dict[str, Any]], names: list[str]) -> list[list[float]]:
+    return [[each["item"][name] for name in names] for each in of_kind(records, "history")]
+
+
+def table(order: Order) -> tuple[list[str], list[list[float]]]:
+    with folder_of(order).metrics.open() as file:
+        head, *rows = csv.reader(file)
+    return head, [list(map(float, row)) for row in rows]
+
+
+# ---- what arrives --------------------------------------------------------------------------------
+
+
+def test_the_file_of_an_offline_run_holds_every_row_and_says_what_run_it_is(shown: Order) -> None:
+    records = on_wandb(shown)
+    head, rows = table(shown)
+    assert len(rows) == 3
+    assert rows_of(records, head) == rows
+    (run,) = of_kind(records, "run")
+    said = {key: run[key] for key in ("run_id", "display_name", "run_group", "job_type", "project")}
+    assert list(said.values()) == ["7k3m9q", "small-birds", "first-look", "train", "birds"]
+    assert run["tags"] == ["small"]
+    assert run["config"]["update"]["data"]["img_size"] == 32
+    assert of_kind(records, "exit")[0].get("exit_code", 0) == 0
+
+
+def test_wandb_gets_the_best_weights_the_confusion_matrix_wrong_images_and_a_grid(
+    shown: Order,
+) -> None:
+    records = on_wandb(shown)
+    attempt = folder_of(shown)
+    artifacts = [each for each in of_kind(records, "artifact") if each["type"] == "model"]
+    assert [{*each["aliases"]} for each in artifacts] == [{"latest", "best"}]
+    (content,) = artifacts[0]["manifest"]["contents"]
+    assert Path(content["local_path"]) == attempt.best / checkpoint.WEIGHTS
+    (folder,) = attempt.path.glob("wandb/offline-run-*/files")
+    tables = sorted(folder.glob("media/table/confusion*.json"))
+    counted = [sum(cell[2] for cell in json.loads(each.read_text())["data"]) for each in tables]
+    assert counted == [5, 5, 5]  # all that validate, at every evaluation
+    last = of_kind(records, "history")[-1]["item"]
+    assert last["wrong.count"] == 3
+    assert all(", is n0000000" in caption for caption in last["wrong.captions"])
+    assert (folder / last["grid.path"]).is_file()
+    assert [path.name for path in attempt.path.glob("wandb/artifacts")] == ["artifacts"]
+
+
+def test_tensorboard_reads_every_row_and_the_pictures(shown: Order) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder_of(shown).tensorboard)).Reload()
+    head, rows = table(shown)
+    for column, name in enumerate(head):
+        told = [(each.step, each.value) for each in events.Scalars(name)]
+        expected = [(int(row[head.index("epoch")]), pytest.approx(row[column])) for row in rows]
+        assert told == expected
+    assert {*events.Tags()["images"]} == {"wrong", "grid", "confusion"}
+    assert events.Images("grid")[-1].encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_the_file_of_a_resumed_attempt_holds_the_rows_of_all_and_a_left_one_is_no_finished_one(
+    data: Path, tmp_path: Path
+) -> None:
+    config = tiny(track={"to": ["wandb"]})
+    first = order_for(tmp_path / "run", data, config)
+    leave = Leave()
+    train(first, lambda line: isinstance(line, Epoch) and leave.ask("the test"), leave=leave)
+    assert of_kind(on_wandb(first), "exit")[0]["exit_code"] == 75
+    assert of_kind(on_wandb(first), "preempting") is not None
+    (newest,) = folder_of(first).checkpoints.glob("step-*")
+    second = order_for(tmp_path / "run", data, config, resume=str(newest))
+    assert train(second).exit_code == 0
+    head, rows = table(second)
+    assert rows_of(on_wandb(second), head) == rows
+    assert len(rows) == 3
+
+
+def test_a_run_that_fails_is_a_failed_one_there_too(tmp_path: Path) -> None:
+    order = order_for(tmp_path / "run", tmp_path / "nothing", tiny(track={"to": ["wandb"]}))
+    assert train(order).exit_code == 3
+    assert of_kind(on_wandb(order), "exit")[0]["exit_code"] == 3
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def children(pid: int) -> list[int]:
+    """Of all its threads."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for each in lists for child in each.read_text().split()]
+
+
+def follower() -> int:
+    """The process that tells W&B of a run of this process."""
+    for child in children(os.getpid()):
+        if b"\0follow\0" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    return 0
+
+
+def service() -> list[int]:
+    return [
+        each
+        for each in children(follower())
+        if b"wandb-core" in Path(f"/proc/{each}/cmdline").read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_end_or_the_silence_of_wandbs_own_process_in_mid_run_changes_no_weight(
+    number: signal.Signals,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from trainer.tracking import telling
+
+    monkeypatch.setattr(telling, "LAST_S", 2.0)
+    struck: list[int] = []
+
+    def strike(line: Line) -> None:
+        if isinstance(line, Epoch) and line.epoch == 1:
+            struck.extend(wait_until(service))
+            os.kill(struck[0], number)
+
+    alone = train(order_for(tmp_path / "alone", data, tiny()))
+    order = order_for(tmp_path / "run", data, tiny(track={"to": ["wandb"]}))
+    result = train(order, strike)
+    assert struck
+    assert finals(result) == finals(alone)
+    assert not follower()
+    said = capfd.readouterr().err
+    assert said.count("the run goes on without W&B") == (number == signal.SIGKILL)
+    if number == signal.SIGSTOP:
+        os.kill(struck[0], signal.SIGKILL)
+
+
+def finals(result: Result) -> tuple[int, Any, dict[str, float]]:
+    return result.exit_code, result.facts["final_weights_sha256"], result.metrics
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Says one number to everything."""
+
+    number = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.number)
+        self.end_headers()
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def answering(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that answers with the parameter, and no more."""
+    handler = type("Handler", (Answer,), {"number": request.param})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+KEY = {"WANDB_API_KEY": "a" * 40}
+
+
+@pytest.mark.parametrize(
+    ("answering", "mode"),
+    [(200, "online"), (404, "online"), (503, "offline")],
+    indirect=["answering"],
+)
+def test_the_server_is_asked_before_the_run_is_sent_there(answering: str, mode: str) -> None:
+    from trainer.tracking.on_wandb import mode_of
+
+    assert mode_of(KEY | {"WANDB_BASE_URL": answering})[0] == mode
+
+
+def test_a_server_that_is_silent_or_gone_is_none(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.tracking import on_wandb
+
+    monkeypatch.setattr(on_wandb, "PROBE_S", 0.3)
+    assert on_wandb.mode_of(KEY | {"WANDB_BASE_URL": silent})[0] == "offline"
+    assert on_wandb.mode_of(KEY | {"WANDB_BASE_URL": "http://127.0.0.1:9"})[0] == "offline"
+
+
+@pytest.mark.parametrize(
+    ("env", "mode"),
+    [
+        ({"WANDB_MODE": "disabled"}, "disabled"),
+        ({"WANDB_MODE": "offline"}, "offline"),
+        ({"NETRC": "/nowhere"}, "offline"),
+    ],
+)
+def test_the_environment_may_say_where_wandb_writes(env: dict[str, str], mode: str) -> None:
+    from trainer.tracking.on_wandb import mode_of
+
+    assert mode_of(env)[0] == mode
+
+
+@pytest.mark.parametrize("answering", [403], indirect=True)
+def test_a_server_that_does_not_take_the_run_leaves_it_offline(
+    answering: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**KEY, "WANDB_BASE_URL": answering}.items():
+        monkeypatch.setenv(name, value)
+    order = order_for(tmp_path / "run", data, tiny(track={"to": ["wandb"]}))
+    assert train(order).exit_code == 0
+    head, rows = table(order)
+    assert rows_of(on_wandb(order), head) == rows
+
+
+# ---- when it is off ------------------------------------------------------------------------------
+
+
+def test_by_default_nobody_is_told_and_no_config_means_anything_else() -> None:
+    plain = read("model: {name: test_vit}", "a.yaml").config
+    assert plain.track == Track()
+    told = read("model: {name: test_vit}\ntrack: {to: [wandb], project: birds}", "b.yaml").config
+    assert told.experiment() == plain.experiment()
+
+
+def test_a_trainer_loads_neither_wandb_nor_tensorboard() -> None:
+    leaves = "os._exit = lambda code: (print('loaded', *sys.modules), sys.exit(0))"
+    code = f"import os, sys, trainer.__main__ as start; {leaves}; start.main()"
+    said = subprocess.run(
+        [sys.executable, "-c", code, "attend", "--parent", str(os.getpid())],
+        input=b"",
+        capture_output=True,
+        check=True,
+    ).stderr.decode()
+    loaded = said.partition("loaded ")[2].split()
+    assert "timm" in loaded
+    assert not {"wandb.sdk", "tensorboard", "optuna"} & {*loaded}
+
+
+def test_a_follower_loads_no_torch() -> None:
+    code = "import sys, trainer.tracking.on_wandb, trainer.tracking.on_tensorboard"
+    said = subprocess.check_output(
+        [sys.executable, "-c", f"{code}; print(*sys.modules)"], text=True
+    )
+    assert "torch" not in said.split()
+
+
+def test_weights_are_for_wandb_alone(caplog: pytest.LogCaptureFixture) -> None:
+    from schemas.errors import ConfigError
+
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(ConfigError, match="only W&B takes weights"):
+        read("model: {name: test_vit}\ntrack: {to: [tensorboard], weights: true}", "a.yaml")

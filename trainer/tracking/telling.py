@@ -1,0 +1,87 @@
+"""The trainer's side: it writes lines into a file and never waits; followers read them.
+
+A follower is a process of its own: what W&B or TensorBoard do, cost or break is not the run's.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.components.track import Track
+from schemas.config import TrainConfig
+from schemas.events import ExitCode, Order
+from schemas.rundir import AttemptDir
+from trainer.tracking.told import Begun, Ended, Rows, Told
+
+LOG = logging.getLogger(__name__)
+# patience with followers at the end: of a run whose GPU others wait for, of one that leaves, and
+# of one that gives its weights away
+LAST_S, LEAVING_S, WEIGHTS_S = 20.0, 5.0, 300.0
+
+
+class Tracking:
+    """An attempt as it is told to its followers; to nobody before it begins."""
+
+    def __init__(self) -> None:
+        self.file, self.track = Path(), Track()
+        self.followers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def begin(self, config: TrainConfig, order: Order, attempt: AttemptDir) -> None:
+        """Start those whom the config names; whoever cannot start is not told."""
+        self.file, self.track = attempt.told, config.track
+        for place in config.track.to:
+            self._start(place)
+        self.tell(
+            Begun(
+                id=order.shown_as or order.run,
+                name=order.name or config.name or order.run,
+                batch=order.batch,
+                track=config.track,
+                config=config.canonical(),
+            )
+        )
+
+    def _start(self, place: str) -> None:
+        self.file.touch()
+        command = [sys.executable, "-m", "trainer", "follow", str(os.getpid()), place]
+        try:
+            self.followers[place] = subprocess.Popen(
+                [*command, str(self.file.absolute())],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # ours may be a pipe to the worker
+                start_new_session=True,  # a Ctrl-C is for the run alone
+            )
+        except OSError as error:
+            LOG.warning("%s is not told of this run: %s", place, error)
+
+    def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Epochs that are closed."""
+        if told := tuple(map(dict, rows)):
+            self.tell(Rows(rows=told))
+
+    def end(self, ended: Ended) -> None:
+        """The last line, and a little patience with those who have to send it."""
+        self.tell(ended)
+        limit = LAST_S if ended.code == ExitCode.FINISHED else LEAVING_S
+        limit = WEIGHTS_S if ended.weights else limit
+        for place, follower in self.followers.items():
+            try:
+                follower.wait(limit)
+            except subprocess.TimeoutExpired:
+                LOG.warning("%s has not taken everything in %.0f s", place, limit)
+                follower.kill()
+                follower.wait()
+
+    def tell(self, told: Told) -> None:
+        """A line for all of them."""
+        if not self.followers:
+            return
+        try:
+            with self.file.open("ab") as file:
+                file.write(told.model_dump_json().encode() + b"\n")
+        except OSError as error:
+            LOG.warning("could not write %s: %s", self.file.name, error)
