@@ -66,21 +66,13 @@ def retry(
 ) -> None:
     words, overrides = split_arguments(arguments or ())
     limit = seconds_of(time_limit, "--time-limit")
-    wide = bool(batch) or mine or everything
-    if failed and (states or not wide):
-        fix = "publisher retry --failed -b BATCH, or --failed --mine"
-        raise UsageError("--failed goes with -b, --mine or --all, and not with -s", fix=fix)
-    if wide and not (failed or states):
-        raise UsageError("which of them is not said", fix="--failed, or -s STATE")
-    if not words and not failed and not states:
-        raise UsageError("no run was given", fix="publisher retry RUN [key=value ...]")
+    _demand_clear(words, states, failed=failed, wide=bool(batch) or mine or everything)
     queue, user = console.open_queue(), console.settings().user
     ids = select(queue, words, user)
     if failed:
         ids += _failed(queue, batch, user, mine=mine)
     if states:
-        batches = [batch] if batch else []
-        chosen = choice((), batches, states, mine=mine, everything=everything)
+        chosen = choice((), [batch] if batch else [], states, mine=mine, everything=everything)
         ids += selected(queue, chosen, user, ENDED)
     if failed or states:
         agree(queue, ids, user, "retry", yes=yes)  # what is named one by one is meant
@@ -94,6 +86,19 @@ def retry(
         for one, start in zip(send(queue, known), starts, strict=True)
     ]
     tell(queue, sent, print_id=print_id, as_json=as_json)
+
+
+def _demand_clear(
+    words: Sequence[str], states: Sequence[str] | None, *, failed: bool, wide: bool
+) -> None:
+    """Refuse what does not say which runs are meant."""
+    if failed and (states or not wide):
+        fix = "publisher retry --failed -b BATCH, or --failed --mine"
+        raise UsageError("--failed goes with -b, --mine or --all, and not with -s", fix=fix)
+    if wide and not (failed or states):
+        raise UsageError("which of them is not said", fix="--failed, or -s STATE")
+    if not words and not failed and not states:
+        raise UsageError("no run was given", fix="publisher retry RUN [key=value ...]")
 
 
 def _failed(queue: Queue, word: str, user: str, *, mine: bool) -> list[str]:
