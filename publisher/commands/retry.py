@@ -32,6 +32,10 @@ HELP = console.help_text(
     "publisher retry --failed -b 4hq7zn",
 )
 
+Failed = Annotated[
+    bool, typer.Option("--failed", help="With -b, --mine or --all: what failed or was skipped.")
+]
+
 
 def retry(
     arguments: Annotated[
@@ -42,9 +46,7 @@ def retry(
             autocompletion=completion.runs,
         ),
     ] = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="With -b, --mine or --all: what failed or was skipped.")
-    ] = False,
+    failed: Failed = False,
     batch: Annotated[
         str,
         typer.Option(
