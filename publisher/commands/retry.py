@@ -36,27 +36,30 @@ Failed = Annotated[
     bool, typer.Option("--failed", help="With -b, --mine or --all: what failed or was skipped.")
 ]
 
+Things = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN|KEY=VALUE",
+        help="Ended runs; overrides for all.",
+        autocompletion=completion.runs,
+    ),
+]
+OneBatch = Annotated[
+    str,
+    typer.Option(
+        "-b",
+        "--batch",
+        metavar="BATCH",
+        help="Of this batch: its id, name, or @last.",
+        autocompletion=completion.batches,
+    ),
+]
+
 
 def retry(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="RUN|KEY=VALUE",
-            help="Ended runs; overrides for all.",
-            autocompletion=completion.runs,
-        ),
-    ] = None,
+    arguments: Things = None,
     failed: Failed = False,
-    batch: Annotated[
-        str,
-        typer.Option(
-            "-b",
-            "--batch",
-            metavar="BATCH",
-            help="Of this batch: its id, name, or @last.",
-            autocompletion=completion.batches,
-        ),
-    ] = "",
+    batch: OneBatch = "",
     mine: Annotated[bool, typer.Option("--mine", help="Of my runs.")] = False,
     states: States = None,
     everything: All = False,
