@@ -37,6 +37,7 @@ from trainer import (
     voting,
 )
 from trainer.data import commands as data_commands
+from trainer.look import commands as look_commands
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -108,6 +109,7 @@ app.command(epilog=exporting.EPILOG)(exporting.export)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=look_commands.EPILOG)(look_commands.report)
 app.add_typer(data_commands.app, name="data")
 
 

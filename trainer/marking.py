@@ -14,7 +14,7 @@ from schemas.errors import TrainqError, UsageError, count
 from trainer.sheets import Sheet, compare, read
 
 if TYPE_CHECKING:
-    from trainer.predictions import Probabilities
+    from trainer.predictions import Predictions, Probabilities
     from trainer.scores import Calibration, Counts, Interval, Labels, PerClass
 
 EPILOG = "Exit codes: 0 marked; 2 usage; 3 the files are unreadable or do not belong together."
@@ -106,11 +106,15 @@ def of_files(right: Sheet, given: Sheet) -> Answers:
 
 def of_run(folder: Path) -> Answers:
     """What a run said of its validation images."""
-    import numpy as np
-
     from trainer import predictions
 
-    said = predictions.of_run(folder)
+    return of_predictions(predictions.of_run(folder))
+
+
+def of_predictions(said: "Predictions") -> Answers:
+    """What was said of some images, with how sure it was."""
+    import numpy as np
+
     _, people = np.unique(np.array(said.persons), return_inverse=True)
     drawn = "images" if said.persons == said.names else count(int(people.max()) + 1, "person")
     guessed = said.probabilities.argmax(1)

@@ -1,0 +1,230 @@
+"""`trainer report`: a page and pictures of a run, that need nothing but themselves."""
+
+import base64
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.judged import draw_place, gather, small, train_folds, train_run
+from typer.testing import CliRunner, Result
+
+from schemas.rundir import RunDir
+from trainer import predictions, scores
+from trainer.by_hand import app
+from trainer.look import run_report
+from trainer.predictions import Predictions
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three folds, their gather run, and a run on people."""
+    place = draw_place(tmp_path_factory.mktemp("looked"))
+    gather(place, "folds", train_folds(place, "fold"))
+    mask = {"kind": "mask", "root": "mask"}
+    train_run(place, "mask", data=small(source=mask, test=None), train__epochs=1)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+
+
+def typed(*words: str) -> Result:
+    return CliRunner(env={"TRAINQ_DATA": "data"}).invoke(app, ["report", *words])
+
+
+class Reader(HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def read(path: str | Path) -> Reader:
+    return Reader(Path(path).read_text())
+
+
+def insist_it_stands_alone(page: Reader) -> None:
+    """No script, no address outside of the page, every picture whole."""
+    names = {name for name, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "object", "form", "base"}
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href"):
+            if name in attributes:
+                assert attributes[name].startswith("data:image/")
+                shown = Image.open(io.BytesIO(base64.b64decode(attributes[name].split(",")[1])))
+                shown.load()
+    assert any("default-src 'none'" in meta.get("content", "") for meta in page.all("meta"))
+
+
+def test_a_run_gets_a_page_that_stands_alone_and_pictures_beside_it() -> None:
+    done = typed("runs/fold0")
+    assert (done.exit_code, done.stdout) == (0, "runs/fold0/report/fold0.html\n"), done.output
+    page = read("runs/fold0/report/fold0.html")
+    insist_it_stands_alone(page)
+    said = predictions.of_run(Path("runs/fold0"))
+    values, likely = said.scored()
+    assert f"{values['accuracy']:.4f}" in page.text
+    assert f"{likely['accuracy'].low:.4f} to {likely['accuracy'].high:.4f}" in page.text
+    pictures = {path.name for path in Path("runs/fold0/report").glob("*.png")}
+    assert pictures == {f"{name}.png" for name in PICTURES}
+    for path in Path("runs/fold0/report").glob("*.png"):
+        Image.open(path).load()
+
+
+PICTURES = ("loss", "scores", "rate", "confusion", "calibration", "worst", "classes")
+
+
+def test_the_gallery_has_the_worst_answers_first_with_truth_and_likeliest_classes() -> None:
+    typed("runs/folds", "-o", "gallery")
+    said = predictions.of_run(Path("runs/folds"))
+    text = Path("gallery/folds.html").read_text()
+    gallery = text[text.index('id="worst-images"') : text.index('id="contact-sheets"')]
+    own = said.probabilities[np.arange(len(said.true)), said.true]
+    wrong = said.probabilities.argmax(1) != said.true
+    order = sorted(np.flatnonzero(wrong).tolist(), key=lambda n: (own[n], said.names[n]))
+    assert re.findall(r'<p class="faint">(.*?)</p>', gallery) == [said.names[n] for n in order][:24]
+    first = gallery[: gallery.index('<p class="faint">')]
+    assert f"<h3>{said.classes[said.true[order[0]]]}<span" in first
+    chances = [float(chance) for chance in re.findall(r"([\d.]+)%</span>", first)]
+    expected = np.sort(said.probabilities[order[0]])[::-1][:5] * 100
+    assert chances == pytest.approx(expected.tolist(), abs=0.051)
+    assert first.count("<img") == 2  # as given, and as the model saw it
+
+
+def test_the_model_saw_what_the_page_shows(place: Path) -> None:
+    from trainer.look import sight, subject
+
+    about = subject.of(Path("runs/fold0"))
+    assert about.said
+    name = about.said.names[0]
+    with sight.sight(about.config, about.said.classes, place / "data", [name]) as eyes:
+        seen, given = eyes.seen(name), eyes.given(name)
+    assert seen and given
+    assert seen.size == (32, 32)
+    path = place / "data/sketch/train" / name
+    assert given.tobytes() == Image.open(path).convert("RGB").tobytes()
+
+
+def test_a_k_fold_shows_each_fold_their_spread_and_who_is_not_there(place: Path) -> None:
+    shutil.move("runs/fold2", "runs/.away")
+    try:
+        done = typed("runs/folds", "-o", "spread")
+    finally:
+        shutil.move("runs/.away", "runs/fold2")
+    assert done.exit_code == 0, done.output
+    page = read("spread/folds.html")
+    insist_it_stands_alone(page)
+    assert "Not in this folder: fold2." in page.text
+    assert "±" in page.text
+    assert "Loss: training" in page.text
+
+
+def test_names_are_text_whatever_they_say(place: Path) -> None:
+    evil = '<script>alert("1")</script>'
+    shutil.copytree("runs/mask", "runs/evil", symlinks=True)
+    best = RunDir(Path("runs/evil")).attempt(next(Path("runs/evil/attempts").iterdir()).name).best
+    said = predictions.read(best / predictions.VALIDATION)
+    classes = (evil, "\x00\u202e&amp;", *said.classes[2:])
+    names = tuple(f"{name}\"'><img src=http://x onerror=y>" for name in said.names)
+    changed = Predictions(names, said.persons, classes, said.true, said.probabilities)
+    (best / predictions.VALIDATION).write_bytes(changed.packed())
+    done = typed("runs/evil", "-o", "evil")
+    assert done.exit_code == 0, done.output
+    page = read("evil/evil.html")
+    insist_it_stands_alone(page)
+    assert evil in page.text
+    assert "\ufffd\ufffd&amp;" in page.text
+    assert "onerror" in page.text or "No pictures" in page.text
+    assert "\x00" not in Path("evil/evil.html").read_text()
+
+
+def test_a_run_whose_data_are_gone_is_reported_without_pictures() -> None:
+    done = typed("runs/fold0", "--data", "nowhere", "-o", "blind")
+    assert done.exit_code == 0, done.output
+    assert "Say where they are by --data." in done.stderr
+    page = read("blind/fold0.html")
+    assert "No pictures" in page.text
+    assert not page.all("img")
+
+
+def test_a_run_that_failed_shows_what_it_has(place: Path) -> None:
+    shutil.copytree("runs/fold1", "runs/failed", symlinks=True)
+    attempt = next(Path("runs/failed/attempts").iterdir())
+    result = attempt / "result.json"
+    words = '"exit_code": 5'
+    result.write_text(re.sub(r'"exit_code": 0', words, result.read_text()))
+    done = typed("runs/failed", "-o", "failed")
+    assert done.exit_code == 0, done.output
+    page = read("failed/failed.html")
+    assert "Failed" in page.text
+    assert "no scores, no pictures" in page.text
+    assert next(svg["aria-label"] for svg in page.all("svg")) == "Loss"
+    result.unlink()
+    typed("runs/failed", "-o", "failed")
+    assert "Has not ended" in read("failed/failed.html").text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("runs/none",), 3, "is no run's folder"),
+        (("runs/fold0", "./runs/fold0", "-o", "twice"), 2, "two runs have one name"),
+    ],
+    ids=("absent", "twice"),
+)
+def test_what_cannot_be_reported_is_one_line(words: tuple[str, ...], code: int, said: str) -> None:
+    done = typed(*words)
+    assert done.exit_code == code
+    assert said in done.stderr
+
+
+def test_the_largest_page_is_light_enough_to_mail(place: Path, tmp_path: Path) -> None:
+    """Five hundred classes, every answer a chance, every image noise: nothing is larger."""
+    dice = np.random.default_rng(0)
+    root = tmp_path / "noise"
+    shutil.copytree("runs/fold0", tmp_path / "run", symlinks=True)
+    names = [f"n{label:08d}/{'long' * 10}{n}.JPEG" for label in range(500) for n in range(6)]
+    photo = io.BytesIO()
+    Image.fromarray(dice.integers(0, 256, (200, 200, 3), np.uint8)).save(photo, "JPEG")
+    rows = ["class_name,image_path,target"]
+    for place_, name in enumerate(names):
+        path = root / "sketch/train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo.getvalue())
+        rows.append(f"{Path(name).parent.name},{name},{place_ // 6}")
+    (root / "sketch/train.csv").write_text("\n".join(rows))
+    likely = dice.random((len(names), 500)).astype(np.float32) ** 8
+    true = np.repeat(np.arange(500), 6)
+    likely[::2][np.arange(1500), true[::2]] = 2  # half of them are right
+    likely /= likely.sum(1, keepdims=True)
+    classes = tuple(f"n{label:08d}" for label in range(500))
+    said = Predictions(tuple(names), tuple(names), classes, true, likely)
+    best = next((tmp_path / "run/attempts").iterdir()) / "best"
+    (best / predictions.VALIDATION).write_bytes(said.packed())
+    done = typed(str(tmp_path / "run"), "--data", str(root), "--classes", "40")
+    assert done.exit_code == 0, done.output
+    page = tmp_path / "run/report/run.html"
+    matrix = scores.confusion(true, likely.argmax(1), 500)
+    assert scores.accuracy(matrix) == pytest.approx(0.5, abs=0.01)
+    assert len(read(page).all("img")) > 250
+    assert 1_000_000 < page.stat().st_size < run_report.LIMIT
