@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import timm_models
-from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugment
+from schemas.components.augment import Augment, Batched, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
+from schemas.components.pixels import Files
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
@@ -298,7 +299,7 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
             yield from of_the_crops(stage.augment, f"{section}.stages.{number}.augment")
     if isinstance(augment, Steps):
         yield from of_the_steps_of_an_image(augment, section)
-    if isinstance(augment, TimmAugment | Steps):
+    if isinstance(augment, TimmAugment | Steps | Batched):
         for key in ("scale", "ratio"):
             low, high = getattr(augment, key)
             if low > high:
@@ -307,6 +308,15 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
         if augment.scale[1] > 1:
             text = f"a crop cannot be larger than the image, got {augment.scale[1]:g}"
             yield Contradiction(f"{section}.scale", text)
+
+
+def of_the_batches(augment: Augment, data: Data) -> Iterator[Contradiction]:
+    """Batches that have nothing to be made from."""
+    every = augment.stages if isinstance(augment, Curriculum) else ()
+    batched = any(isinstance(each, Batched) for each in (augment, *(s.augment for s in every)))
+    if batched and isinstance(data.pixels, Files):
+        text = "batched augmentation takes its pixels from the cache, not from files"
+        yield Contradiction("data.pixels.kind", text, ("augment.kind",), "write kind: cache")
 
 
 def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradiction]:
