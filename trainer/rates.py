@@ -35,7 +35,8 @@ class Range:
     steps: int
 
     def at(self, step: int) -> float:
-        return self.low * (self.high / self.low) ** (min(step, self.steps - 1) / (self.steps - 1))
+        part = min(step, self.steps - 1) / (self.steps - 1)
+        return self.low * math.pow(self.high / self.low, part)
 
 
 @dataclass(frozen=True, slots=True)
