@@ -96,10 +96,15 @@ class TrainConfig(Spec):
             *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),
+            *contradictions.of_the_batches(self.augment, self.data),
             *contradictions.of_the_stages(self.augment, self.train.epochs),
             *contradictions.of_the_sizes(self.data, self.model, self.train.epochs),
             *contradictions.of_the_loss(self.loss, self.data.source),
+<<<<<<< HEAD
             *contradictions.of_the_features(self.model, self.augment, self.mix, self.data),
+=======
+            *contradictions.of_the_margin(self.loss, self.model, self.mix),
+>>>>>>> main
             *contradictions.of_the_answers(self.model, self.loss, self.data.source),
             *contradictions.of_the_vote(self.predict),
             *contradictions.of_the_tracking(self.track),

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import timm_models
-from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugment
+from schemas.components.augment import Augment, Batched, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
-from schemas.components.loss import Heads, Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Mlp, Model, Own, Timm, Torchvision
+from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
+from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
+from schemas.components.pixels import Files
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
@@ -178,7 +179,7 @@ def of_copied_heads(model: Model) -> Iterator[Contradiction]:
     if not (model.weights or (not isinstance(model, Own) and model.pretrained)):
         help = "write pretrained: true, or weights"
         yield Contradiction(key, "random weights have no rows to copy", ("model.pretrained",), help)
-    if isinstance(model.head, Mlp) or model.answers == "parts":
+    if not isinstance(model.head, LastLayer) or model.answers == "parts":
         text = "only a single last layer can have rows of another"
         yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
 
@@ -222,17 +223,42 @@ def of_the_answers(model: Model, loss: Loss, source: Source) -> Iterator[Contrad
         yield Contradiction("loss.kind", text, ("model.answers",), "write model.answers: parts")
 
 
+def losses(loss: Loss) -> dict[str, Loss]:
+    """All losses of which one is made, by their keys."""
+    parts: dict[str, Loss] = {"loss": loss}
+    if isinstance(loss, Heads):
+        heads = {"mask": loss.mask, "gender": loss.gender, "age": loss.age}
+        parts = {f"loss.{name}.loss": head.loss for name, head in heads.items()}
+    for key, each in list(parts.items()):
+        if isinstance(each, Sum):
+            parts |= {f"{key}.parts.{n}.loss": part.loss for n, part in enumerate(each.parts)}
+    return parts
+
+
+def of_the_margin(loss: Loss, model: Model, mix: Mix) -> Iterator[Contradiction]:
+    """An angle needs directions, and one true class."""
+    for key, part in losses(loss).items():
+        if not isinstance(part, ArcFace):
+            continue
+        if not isinstance(model.head, Directional):
+            text, help = "arcface needs a head of directions", "write model.head.kind: cosine"
+            yield Contradiction(f"{key}.kind", text, ("model.head.kind",), help)
+        elif model.head.scale != part.scale:
+            text = f"model.head.scale is {model.head.scale:g}, and here is {part.scale:g}"
+            help = f"write {model.head.scale:g}"
+            yield Contradiction(f"{key}.scale", text, ("model.head.scale",), help)
+        if mix.on:
+            text = "arcface wants one class an image, mixup and cutmix give it two"
+            yield Contradiction(f"{key}.kind", text, ("mix.mixup", "mix.cutmix"), "leave mix out")
+
+
 def of_the_loss(loss: Loss, source: Source) -> Iterator[Contradiction]:
     """Distances between classes that stand in no order."""
     if not isinstance(source, Mask) or source.task == "age":
         return
-    parts: dict[str, Loss] = {"loss": loss}
-    if isinstance(loss, Heads):
-        parts = {"loss.mask.loss": loss.mask.loss, "loss.gender.loss": loss.gender.loss}
-    for key, each in list(parts.items()):
-        if isinstance(each, Sum):
-            parts |= {f"{key}.parts.{n}.loss": part.loss for n, part in enumerate(each.parts)}
-    for key, part in parts.items():
+    for key, part in losses(loss).items():
+        if key.startswith("loss.age."):
+            continue
         if isinstance(part, MeanSquares | Ordinal):
             text = f"{part.kind} is for classes in an order, those of task {source.task} have none"
             help = "write task: age, or another loss"
@@ -290,7 +316,7 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
             yield from of_the_crops(stage.augment, f"{section}.stages.{number}.augment")
     if isinstance(augment, Steps):
         yield from of_the_steps_of_an_image(augment, section)
-    if isinstance(augment, TimmAugment | Steps):
+    if isinstance(augment, TimmAugment | Steps | Batched):
         for key in ("scale", "ratio"):
             low, high = getattr(augment, key)
             if low > high:
@@ -299,6 +325,15 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
         if augment.scale[1] > 1:
             text = f"a crop cannot be larger than the image, got {augment.scale[1]:g}"
             yield Contradiction(f"{section}.scale", text)
+
+
+def of_the_batches(augment: Augment, data: Data) -> Iterator[Contradiction]:
+    """Batches that have nothing to be made from."""
+    every = augment.stages if isinstance(augment, Curriculum) else ()
+    batched = any(isinstance(each, Batched) for each in (augment, *(s.augment for s in every)))
+    if batched and isinstance(data.pixels, Files):
+        text = "batched augmentation takes its pixels from the cache, not from files"
+        yield Contradiction("data.pixels.kind", text, ("augment.kind",), "write kind: cache")
 
 
 def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradiction]:

@@ -16,11 +16,12 @@ from urllib.request import getproxies
 
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
-from schemas.components.model import Mlp, Net, Own, Timm, Torchvision
+from schemas.components.model import Directional, LastLayer, Mlp, Net, Own, Timm, Torchvision
 from schemas.errors import UsageError
 from schemas.settings import Settings
 from trainer import outputs, plugin
@@ -35,8 +36,8 @@ def create(spec: Net, classes: int, img_size: int) -> nn.Module:
     meant = outputs.of(spec, classes)
     try:
         model = made(spec, meant.width, img_size)
-        if isinstance(spec.head, Mlp):
-            deepen(model, spec.head, spec.name, meant.sizes)
+        if not isinstance(spec.head, LastLayer):
+            crown(model, spec.head, spec.name, meant.sizes)
     except (DataFault, ConfigFault, torch.OutOfMemoryError, MemoryError):
         raise
     except UsageError as error:
@@ -204,17 +205,43 @@ class Beside(nn.ModuleList):
         return torch.cat([head(features) for head in self], 1)
 
 
-def deepen(model: nn.Module, spec: Mlp, name: str, sizes: Sequence[int]) -> None:
-    """More layers in place of the last one, which keeps its name; for several heads, of each."""
+def crown(model: nn.Module, spec: Mlp | Directional, name: str, sizes: Sequence[int]) -> None:
+    """Another head in place of the last layer, which keeps its name; of several heads, each."""
     places = [prefix.rstrip(".") for prefix in classifiers(model)]
     last = model.get_submodule(places[0]) if len(places) == 1 else None
     if not isinstance(last, nn.Linear):
         raise ConfigFault(f"{name} has no single linear layer at its end", fix="model.head=linear")
-    heads = [perceptron(spec, last.in_features, size) for size in sizes]
+    heads = [head(spec, last.in_features, size) for size in sizes]
     model.set_submodule(places[0], heads[0] if len(heads) == 1 else Beside(heads))
 
 
-def perceptron(spec: Mlp, width: int, size: int) -> nn.Sequential:
+@singledispatch
+def head(spec: Any, width: int, size: int) -> nn.Module:
+    """From so many features to so many values."""
+    raise TypeError(f"no head for {spec!r}")
+
+
+@head.register
+def _(spec: Directional, width: int, size: int) -> nn.Module:
+    return Directions(spec.scale, width, size)
+
+
+class Directions(nn.Linear):
+    """Cosines between features and classes, in full precision: angles are small numbers."""
+
+    def __init__(self, scale: float, width: int, size: int) -> None:
+        super().__init__(width, size, bias=False)
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        kind = features.device.type
+        with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
+            found, classes = F.normalize(features.float()), F.normalize(self.weight.float())
+            return self.scale * F.linear(found, classes)
+
+
+@head.register
+def _(spec: Mlp, width: int, size: int) -> nn.Module:
     """Hidden layers and the last one."""
     layers: list[nn.Module] = []
     for wide in spec.hidden:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from timm.models import save_for_hf
 
-from schemas.components.model import Mlp, Timm
+from schemas.components.model import LastLayer, Timm
 from schemas.errors import UsageError
 from trainer.finished import Finished
 
@@ -14,7 +14,7 @@ from trainer.finished import Finished
 def write(run: Finished, out: Path) -> str:
     """Make the folder appear whole; what is in it, in words."""
     spec, size = run.config.model, run.config.data.img_size
-    if not isinstance(spec, Timm) or isinstance(spec.head, Mlp):
+    if not isinstance(spec, Timm) or not isinstance(spec.head, LastLayer):
         raise UsageError(
             f"{run.name} is no model of timm as timm has it",
             fix=f"{run.weights / 'weights.safetensors'} is its plain state_dict",

@@ -11,6 +11,7 @@ from schemas.components.spec import (
     Count,
     Fraction,
     Portion,
+    Positive,
     RelativePath,
     Spec,
     Switch,
@@ -74,7 +75,16 @@ class Mlp(Spec):
     """Dropout behind each of them."""
 
 
-Head = Annotated[LastLayer | Mlp, Field(discriminator="kind")]
+class Directional(Spec):
+    """A last layer that only looks at directions: `scale` times the cosine between the features and
+    each class. ArcFace wants it."""
+
+    kind: Literal["cosine"] = "cosine"
+    scale: Positive = 30.0
+    """What a cosine of 1 counts."""
+
+
+Head = Annotated[LastLayer | Mlp | Directional, Field(discriminator="kind")]
 
 # arguments of constructors that a config says elsewhere, or that would read files of the host
 OURS = {
