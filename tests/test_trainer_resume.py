@@ -30,7 +30,7 @@ LEVELS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 # Plackett and Burman's twelve rows: of any two columns every pair of levels is there, three times
 FIRST = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
-TABLE = tuple(FIRST[turn:] + FIRST[:turn] for turn in range(11)) + ((0,) * 11,)
+TABLE = (*(FIRST[turn:] + FIRST[:turn] for turn in range(11)), (0,) * 11)
 LAST = 11  # the last step after which all of a run can be seen: it has 12
 
 
