@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from schemas.components.model import Timm
 from schemas.config import TrainConfig
@@ -24,22 +23,23 @@ from trainer.nets import classifiers
 Alive = Callable[[str], None]
 
 
-class Features(Dataset[Sample]):
+class Features(Pictures):
     """Samples by their places, as the head sees them."""
 
     def __init__(self, pictures: Pictures, rows: Mapping[Place, Tensor], views: int) -> None:
-        self.pictures, self.rows, self.views = pictures, rows, views
+        super().__init__(pictures.images, pictures.course, pictures.seed)
+        self.rows, self.views = rows, views
 
     def __getitem__(self, place: Place) -> Sample:
         epoch, index = place
         if epoch == VALIDATION:
-            return self.rows[place], self.pictures.images.targets[index]
-        return self.rows[epoch % self.views, index], self.pictures.label(epoch, index)
+            return self.rows[place], self.images.targets[index]
+        return self.rows[epoch % self.views, index], self.label(epoch, index)
 
 
 def instead(
     config: TrainConfig, pictures: Pictures, plan: Plan, learner: Learner, alive: Alive
-) -> Dataset[Sample]:
+) -> Pictures:
     """The features in place of the pictures, where the config wants that; the learner's models are
     their heads from here on, though they keep all weights.
     """

@@ -57,7 +57,7 @@ def collate(samples: list[Sample]) -> Batch | Unreadable:
 
 
 def read(
-    pictures: Dataset[Sample],
+    pictures: Pictures,
     plan: Plan,
     workers: int,
     device: torch.device,
@@ -70,7 +70,7 @@ def read(
 
 
 def stream(
-    pictures: Dataset[Sample],
+    pictures: Pictures,
     batches: Iterable[list[Place]],
     workers: int,
     device: torch.device,
