@@ -106,7 +106,7 @@ def only_head(model: nn.Module, drop_rate: float) -> None:
         said: Tensor = last(F.dropout(shown, drop_rate, model.training))
         return said
 
-    model.forward = forward  # type: ignore[method-assign]
+    model.forward = forward
 
 
 def head(model: nn.Module) -> nn.Module:
