@@ -4,18 +4,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import timm_models
-from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugment
+from schemas.components.augment import Augment, Batched, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
+from schemas.components.pixels import Files
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
+from schemas.components.search import Choice, Range, Search
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 from schemas.components.track import Track
 from schemas.errors import count
+
+FROZEN = "write freeze: [{parts: [backbone]}]"
 
 
 class Contradiction(NamedTuple):
@@ -181,6 +185,21 @@ def of_copied_heads(model: Model) -> Iterator[Contradiction]:
         yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
 
 
+def of_the_features(
+    model: Model, augment: Augment, mix: Mix, data: Data
+) -> Iterator[Contradiction]:
+    """Views that would not stay what they are."""
+    frozen = any(not each.until and "backbone" in each.parts for each in model.freeze)
+    for text, wrong, other, help in (
+        ("a backbone that learns has no features to keep", not frozen, "model.freeze", FROZEN),
+        ("features cannot be mixed as images are", mix.on, "mix", "mixup: 0, cutmix: 0"),
+        ("these features are of one size", bool(data.smaller), "data.smaller", "leave it out"),
+        ("views come round again", isinstance(augment, Curriculum), "augment.kind", "one stage"),
+    ):
+        if model.feature_views and wrong:
+            yield Contradiction("model.feature_views", text, (other,), help)
+
+
 def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
     """What timm says of its models."""
     if model.pretrained and (refusal := timm_models.refusal_of_weights(model.name)):
@@ -298,7 +317,7 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
             yield from of_the_crops(stage.augment, f"{section}.stages.{number}.augment")
     if isinstance(augment, Steps):
         yield from of_the_steps_of_an_image(augment, section)
-    if isinstance(augment, TimmAugment | Steps):
+    if isinstance(augment, TimmAugment | Steps | Batched):
         for key in ("scale", "ratio"):
             low, high = getattr(augment, key)
             if low > high:
@@ -307,6 +326,15 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
         if augment.scale[1] > 1:
             text = f"a crop cannot be larger than the image, got {augment.scale[1]:g}"
             yield Contradiction(f"{section}.scale", text)
+
+
+def of_the_batches(augment: Augment, data: Data) -> Iterator[Contradiction]:
+    """Batches that have nothing to be made from."""
+    every = augment.stages if isinstance(augment, Curriculum) else ()
+    batched = any(isinstance(each, Batched) for each in (augment, *(s.augment for s in every)))
+    if batched and isinstance(data.pixels, Files):
+        text = "batched augmentation takes its pixels from the cache, not from files"
+        yield Contradiction("data.pixels.kind", text, ("augment.kind",), "write kind: cache")
 
 
 def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradiction]:
@@ -345,3 +373,31 @@ def of_the_tracking(track: Track) -> Iterator[Contradiction]:
         yield Contradiction("track.weights", text, ("track.to",), "write to: [wandb]")
     if len(set(track.to)) < len(track.to):
         yield Contradiction("track.to", "each may be named once")
+
+
+FIXED = ("name", "note", "notify", "evaluate", "track", "search")
+
+
+def of_the_search(search: Search, epochs: int) -> Iterator[Contradiction]:
+    """Ranges without anything in them, and keys that tell no trials apart."""
+    for number, axis in enumerate(search.space):
+        place = f"search.space.{number}"
+        if axis.key in {other.key for other in search.space[:number]}:
+            yield Contradiction(f"{place}.key", f"{axis.key} varies twice", (), "leave one out")
+        if axis.key.split(".")[0] in FIXED:
+            text = f"trials that differ in {axis.key} cannot be compared by what they learn"
+            yield Contradiction(f"{place}.key", text)
+        if isinstance(axis, Choice):
+            if len(axis.of) < 2:
+                yield Contradiction(f"{place}.of", "a choice is between two or more")
+        elif axis.low >= axis.high:
+            text = f"the range must go from low to high, got {axis.low:g} to {axis.high:g}"
+            yield Contradiction(f"{place}.high", text, (f"{place}.low",))
+        elif axis.log and axis.low <= 0:
+            yield Contradiction(f"{place}.low", "log is for numbers above 0", (f"{place}.log",))
+        elif isinstance(axis, Range) and axis.log and axis.step:
+            text = "log and step exclude each other"
+            yield Contradiction(f"{place}.step", text, (f"{place}.log",), "leave one out")
+    if search.prune_from >= epochs and search.space:
+        text = f"trials of {epochs} epochs end before they could be given up"
+        yield Contradiction("search.prune_from", text, ("train.epochs",))

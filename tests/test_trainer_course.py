@@ -104,6 +104,20 @@ def test_the_same_pixels_come_with_0_and_2_workers_and_from_the_middle_on(
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
+def test_a_batch_that_arrives_during_an_evaluation_can_be_learnt_from(
+    data: Path, tmp_path: Path
+) -> None:
+    """Loader processes are not in step: the first batch of an epoch may overtake an evaluation's
+    last. It once became a tensor that no gradient goes through, and the run failed."""
+    config = tiny(data__workers=2)
+    dataset = pictures(config, data, tmp_path)
+    plan = Plan.of(config, split.divide(dataset.images, config.data.split, 1), Solo())
+    for workers in (0, 2):
+        with torch.inference_mode():
+            batches = list(loader.read(dataset, plan, workers, CPU, epoch=0, step=0))
+        assert not any(part.is_inference() for batch in batches for part in batch)
+
+
 class Twice:
     """Asks the run to leave after its second checkpoint."""
 

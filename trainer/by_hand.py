@@ -30,6 +30,7 @@ from trainer import (
     ensembling,
     exporting,
     handing_in,
+    lr_find,
     marking,
     preflight,
     preview,
@@ -109,6 +110,7 @@ app.command(epilog=exporting.EPILOG)(exporting.export)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command("lr-find", epilog=lr_find.EPILOG)(lr_find.lr_find)
 app.command(epilog=look_commands.EPILOG)(look_commands.report)
 app.add_typer(data_commands.app, name="data")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
-from publisher.options import AsJson
+from publisher.desk import console
+from publisher.desk.options import AsJson
 from schemas.errors import QueueUnreachable, TrainqError, UsageError, count
 from schemas.rundir import RunsRoot
 from schemas.salvage import Found, Unreadable, search
@@ -28,7 +28,7 @@ HELP = console.help_text(
 def rebuild(
     roots: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ROOT]...", help="Runs roots.  [default: TRAINQ_RUNS]"),
+        typer.Argument(metavar="ROOT", help="Runs roots.  [default: TRAINQ_RUNS]"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, restore nothing.")] = False,
     as_json: AsJson = False,

@@ -11,21 +11,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainer import lifeline, randomness
+from trainer.data.batched import SIZE, Kitchen
 from trainer.data.course import Course
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION, Place, Plan
 from trainer.data.unreadable import Unreadable
 
+Sample = tuple[Tensor, int] | Unreadable
 Batch = tuple[Tensor, Tensor]  # images [B,3,H,W], targets [B]
 
 
-class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
+class Pictures(Dataset[Sample]):
     """One sample by its place: looked up, transformed under its own seed."""
 
     def __init__(self, images: Images, course: Course, seed: int) -> None:
         self.images, self.course, self.seed = images, course, seed
 
-    def __getitem__(self, place: Place) -> tuple[Tensor, int] | Unreadable:
+    def __getitem__(self, place: Place) -> Sample:
         epoch, index = place
         validates = epoch == VALIDATION
         way = self.course.validating if validates else self.course.training[epoch]
@@ -45,7 +47,7 @@ class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
         return self.images.targets[index]
 
 
-def collate(samples: list[tuple[Tensor, int] | Unreadable]) -> Batch | Unreadable:
+def collate(samples: list[Sample]) -> Batch | Unreadable:
     """A batch, or the first file that spoils it."""
     for sample in samples:
         if isinstance(sample, Unreadable):
@@ -55,7 +57,13 @@ def collate(samples: list[tuple[Tensor, int] | Unreadable]) -> Batch | Unreadabl
 
 
 def read(
-    pictures: Pictures, plan: Plan, workers: int, device: torch.device, *, epoch: int, step: int
+    pictures: Pictures,
+    plan: Plan,
+    workers: int,
+    device: torch.device,
+    *,
+    epoch: int,
+    step: int,
 ) -> Generator[Batch, None, None]:
     """All batches from a position to the end of the run, from one set of loader processes."""
     return stream(pictures, plan.batches(epoch, step), workers, device, plan.ranks)
@@ -80,10 +88,33 @@ def stream(
         pin_memory=device.type == "cuda",
         worker_init_fn=partial(tie_to_trainer, os.getpid()),
     )
-    for batch in loader:
-        if isinstance(batch, Unreadable):
-            raise batch.fault()
-        yield batch
+    kitchens, coming = Kitchens(pictures.course, device), iter(loader)
+    while True:
+        # A batch to learn from may arrive while the one before it is evaluated.
+        with torch.inference_mode(False):
+            batch = next(coming, None)
+            if batch is None:
+                return
+            if isinstance(batch, Unreadable):
+                raise batch.fault()
+            images, targets = kitchens.cooked(batch[0]), batch[1]
+        yield images, targets
+
+
+class Kitchens:
+    """Bytes of a batch, whether a loader process made them or only wrote down how."""
+
+    def __init__(self, course: Course, device: torch.device) -> None:
+        self.course, self.device = course, device
+        self.by_size: dict[int, Kitchen] = {}
+
+    def cooked(self, images: Tensor) -> Tensor:
+        if images.dim() == 4:
+            return images
+        size = int(images[0, SIZE])
+        if size not in self.by_size:
+            self.by_size[size] = Kitchen(self.course.caches[size], self.device)
+        return self.by_size[size](images)
 
 
 def tie_to_trainer(trainer: int, number: int) -> None:
