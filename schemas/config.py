@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas import contradictions
+from schemas import contradictions, votes
 from schemas.components.augment import Augment, Mix, TimmAugment
 from schemas.components.data import Data
 from schemas.components.loop import Evaluate, Loop
@@ -106,7 +106,7 @@ class TrainConfig(Spec):
             *contradictions.of_the_features(self.model, self.augment, self.mix, self.data),
             *contradictions.of_the_margin(self.loss, self.model, self.mix),
             *contradictions.of_the_answers(self.model, self.loss, self.data.source),
-            *contradictions.of_the_vote(self.predict),
+            *votes.of_the_vote(self.predict),
             *contradictions.of_the_tracking(self.track),
             *contradictions.of_the_search(self.search, self.train.epochs),
         ]

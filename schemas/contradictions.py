@@ -11,7 +11,6 @@ from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, 
 from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
 from schemas.components.pixels import Files
-from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.search import Choice, Range, Search
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
@@ -348,22 +347,6 @@ def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradic
         if isinstance(step, RandAugment) and step.magnitude >= step.bins:
             text = f"{step.bins} bins are counted 0 to {step.bins - 1}, got {step.magnitude}"
             yield Contradiction(f"{section}.steps.{number}.magnitude", text)
-
-
-def of_the_vote(predict: Predict) -> Iterator[Contradiction]:
-    """Ways to count voices that exclude each other."""
-    if predict.ties == "rare" and predict.vote != "hard":
-        text = f"only a hard vote has ties, and this one is {predict.vote}"
-        yield Contradiction("predict.ties", text, ("predict.vote",), "write vote: hard")
-    if predict.tune_priors and predict.vote != "soft":
-        text = f"classes are weighed by their mean probability, and this vote is {predict.vote}"
-        yield Contradiction("predict.tune_priors", text, ("predict.vote",), "write vote: soft")
-    if predict.search_weights and predict.vote != "soft":
-        text = f"weights are searched for the mean probability, and this vote is {predict.vote}"
-        yield Contradiction("predict.search_weights", text, ("predict.vote",), "write vote: soft")
-    if predict.search_weights and predict.weights:
-        text = "weights are either given or searched"
-        yield Contradiction("predict.search_weights", text, ("predict.weights",), "leave one out")
 
 
 def of_the_tracking(track: Track) -> Iterator[Contradiction]:

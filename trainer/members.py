@@ -62,7 +62,8 @@ def kind_of(config: TrainConfig, folder: Path) -> str:
     if not isinstance(config.data.split, KFold) or "soup" in facts_of(folder):
         return str(folder.resolve())
     tree = config.canonical()
-    del tree["data"]["split"]["fold"], tree["predict"]
+    del tree["data"]["split"]["fold"], tree["data"]["test"], tree["data"]["workers"]
+    del tree["predict"]  # what no weights hang on
     text = json.dumps({key: tree[key] for key in tree if key not in SAID or key == "seed"})
     return hashlib.sha256(text.encode()).hexdigest()
 
