@@ -1,6 +1,5 @@
 """Models of every source: timm, torchvision, somebody's own; and their heads."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -199,19 +198,3 @@ def test_a_head_of_several_layers_is_trained_and_kept(data: Path, tmp_path: Path
     config = tiny(model={"name": "test_vit", "head": head}, train__epochs=1)
     assert train(order_for(tmp_path / "run", data, config)).exit_code == 0
     assert "head.0.weight" in finished.find(tmp_path / "run").net().state_dict()
-
-
-# ---- compiled ------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not shutil.which("c++"), reason="no C++ compiler")
-def test_a_compiled_model_is_trained_and_keeps_the_names_of_its_weights(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRAINQ_PLUGINS", "support")
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
-    asked = {"kind": "own", "name": "support.own_model:small"}
-    config = tiny(model=asked, train={"epochs": 1, "compile": True})
-    assert train(order_for(tmp_path / "run", data, config)).exit_code == 0
-    assert any((tmp_path / "kernels").rglob("*.so"))  # kernels were really made
-    assert finished.find(tmp_path / "run").net()(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
