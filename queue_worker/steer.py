@@ -74,7 +74,9 @@ def drain(
         print(f"{target}: drained, it takes nothing new")
         for worker in _of(scope, queue.workers()):
             if worker.run:
-                print(f"  {worker.card.lane}: {worker.run} saves a checkpoint and goes back in line")
+                print(
+                    f"  {worker.card.lane}: {worker.run} saves a checkpoint and goes back in line"
+                )
     _talk(f"Let it go on: worker resume {target}    Look: worker list")
 
 
