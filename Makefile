@@ -27,8 +27,9 @@ docs: setup  ## docs/cli.md anew from every --help
 mutants: setup  ## break every Lua script in many ways; the tests of the door must notice each
 	@$(PYTHON) tests/mutants
 
-bench: setup  ## what the queue costs, side by side; refuses on a busy machine
+bench: setup  ## what the queue costs and how fast it trains, side by side; refuses on a busy machine
 	@$(PYTHON) benchmarks/bench.py
+	@$(PYTHON) benchmarks/throughput.py
 
 lock: setup  ## rewrite requirements.lock from pyproject.toml
 	@$(PYTHON) -m uv pip compile pyproject.toml --extra worker --extra tables --extra dev --universal --python-version 3.11 \

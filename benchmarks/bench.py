@@ -16,6 +16,9 @@ from pathlib import Path
 import redis
 from rq import Queue as RqQueue
 
+from publisher import __main__ as publisher
+from publisher import queue_cli
+from queue_worker import steer
 from queue_worker.door import embedded
 from queue_worker.queue import Queue, Submission, WorkerCard
 from schemas.config import TrainConfig
@@ -202,8 +205,20 @@ def bench_commands(url: str, folder: Path) -> None:
     foreseen = process(words, here)
     foreseen()  # a child with torch answers; from here on the cache does
     row("publisher submit, pre-flight known (B: without)", foreseen, submit)
-    for program in (["-m", "publisher"], QUEUE, ["-m", "queue_worker"], ["-m", "trainer"]):
-        row(f"{' '.join(program)} --help (B: bare typer)", process([*program, "--help"], {}), bare)
+    bench_starts(bare)
+
+
+def bench_starts(bare: Job) -> None:
+    """What every verb costs before it does anything: its imports and its help."""
+    for module, verbs in (
+        ("publisher", ["", *publisher.VERBS]),
+        ("publisher.queue_cli", ["", *queue_cli.KNOWN]),
+        ("queue_worker", ["", *steer.VERBS]),
+        ("trainer", [""]),
+    ):
+        for words in ([verb] if verb else [] for verb in verbs):
+            started = process(["-m", module, *words, "--help"], {})
+            row(f"{' '.join([module, *words])} --help (B: bare typer)", started, bare)
 
 
 def process(arguments: list[str], env: dict[str, str]) -> Job:

@@ -16,6 +16,7 @@ VERBS = {
     "import": "import_.import_configs",
     "init": "init.init",
     "retry": "retry.retry",
+    "search": "search.search",
     "edit": "edit.edit",
     "schema": "schema.schema",
 }

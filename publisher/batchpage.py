@@ -54,6 +54,8 @@ def _missing(batch: BatchView) -> list[str]:
     if not batch.open:
         return ["its submit is not complete, nothing of it starts; submit it again, or cancel it"]
     lacking = batch.card.total - sum(batch.counts.values())
+    if lacking > 0 and batch.card.kind == "search":
+        return [f"{count(lacking, 'trial')} to come: publisher search -b {batch.card.id}"]
     return [f"{count(lacking, 'run')} of it has no record any more"] if lacking > 0 else []
 
 

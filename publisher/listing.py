@@ -28,6 +28,7 @@ class View:
     states: frozenset[State]
     owner: str = ""
     batches: Sequence[str] = ()
+    runs: Sequence[str] = ()  # that are named one by one
     most: int = 0
     short: bool = True  # a screenful
     folded: bool = True  # a batch is one line
@@ -67,6 +68,10 @@ def listing(queue: Queue, view: View) -> Listing:
 
 def _rows(queue: Queue, view: View) -> tuple[Sequence[Row], int]:
     """The rows to look at, and how many there are in all."""
+    if view.runs:
+        named = queue.rows(view.runs)
+        rows = [r for r in named if r.state in view.states and view.owner in ("", r.user)]
+        return rows[: view.most or None], len(rows)
     if view.batches:
         return _of_batches(queue, view)
     counts = queue.counts(view.owner)
@@ -111,7 +116,7 @@ def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
     return Snapshot(
         now=queue.now(),
         rows=rows,
-        ahead=_ahead(queue, rows, whole_line=not (view.owner or view.batches)),
+        ahead=_ahead(queue, rows, whole_line=not (view.owner or view.batches or view.runs)),
         counts=queue.counts(),
         workers=queue.workers(),
         controls=queue.controls(),
@@ -123,7 +128,7 @@ def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
 
 def _line(rows: Sequence[Row], view: View) -> Sequence[Row] | None:
     """The line as it was read already; None where only a part of it was."""
-    if view.owner or view.batches or State.QUEUED not in view.states:
+    if view.owner or view.batches or view.runs or State.QUEUED not in view.states:
         return None
     return [row for row in rows if row.state is State.QUEUED]
 

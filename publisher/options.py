@@ -23,7 +23,7 @@ SomeRuns = Annotated[
 OneRun = Annotated[str, typer.Argument(metavar="RUN", help=ONE, autocompletion=completion.runs)]
 MaybeRuns = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]...", help=SEVERAL, autocompletion=completion.runs),
+    typer.Argument(metavar="RUN", help=SEVERAL, autocompletion=completion.runs),
 ]
 Batches = Annotated[
     list[str] | None,

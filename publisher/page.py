@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
 RELATED = 8  # children named
-SAID = ("name", "note", "notify", "track.")  # of a config: what changes nothing
+SAID = ("name", "note", "notify", "track.", "search.")  # of a config: what changes nothing
 HISTORY = 12  # events shown; checkpoints are summed up elsewhere
 
 

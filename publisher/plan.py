@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from schemas.config import TrainConfig
     from schemas.source import Loaded
 
-BatchKind = Literal["files", "sweep", "folds", "seeds"]
+BatchKind = Literal["files", "sweep", "folds", "seeds", "search"]
 
 NAME_LENGTH = 64
 FOLD = "data.split.fold="

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import timm_models
-from schemas.components.augment import Augment, Curriculum, Mix, Steps, TimmAugment
+from schemas.components.augment import Augment, Batched, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
-from schemas.components.loss import Heads, Loss, MeanSquares, Ordinal, Sum
-from schemas.components.model import Model, Own, Timm, Torchvision
+from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
+from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
 from schemas.components.optim import Optim, Sgd
+from schemas.components.pixels import Files
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
+from schemas.components.search import Choice, Range, Search
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 from schemas.components.track import Track
@@ -154,6 +156,8 @@ def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
     if not isinstance(model, Own) and model.pretrained and model.weights:
         text = "pretrained and weights exclude each other"
         yield Contradiction("model.weights", text, ("model.pretrained",), "keep one of them")
+    if model.copy_head:
+        yield from of_copied_heads(model)
     if isinstance(model, Timm):
         yield from of_timms(model, size)
     if isinstance(model, Torchvision):
@@ -166,6 +170,17 @@ def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:
                 text = f"torchvision's models know no {key}"
                 help = "leave it out, or take a model of timm"
                 yield Contradiction(f"model.{key}", text, ("model.kind",), help)
+
+
+def of_copied_heads(model: Model) -> Iterator[Contradiction]:
+    """Heads that cannot begin with rows of another."""
+    key = "model.copy_head"
+    if not (model.weights or (not isinstance(model, Own) and model.pretrained)):
+        help = "write pretrained: true, or weights"
+        yield Contradiction(key, "random weights have no rows to copy", ("model.pretrained",), help)
+    if not isinstance(model.head, LastLayer) or model.answers == "parts":
+        text = "only a single last layer can have rows of another"
+        yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
 
 
 def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
@@ -192,17 +207,42 @@ def of_the_answers(model: Model, loss: Loss, source: Source) -> Iterator[Contrad
         yield Contradiction("loss.kind", text, ("model.answers",), "write model.answers: parts")
 
 
+def losses(loss: Loss) -> dict[str, Loss]:
+    """All losses of which one is made, by their keys."""
+    parts: dict[str, Loss] = {"loss": loss}
+    if isinstance(loss, Heads):
+        heads = {"mask": loss.mask, "gender": loss.gender, "age": loss.age}
+        parts = {f"loss.{name}.loss": head.loss for name, head in heads.items()}
+    for key, each in list(parts.items()):
+        if isinstance(each, Sum):
+            parts |= {f"{key}.parts.{n}.loss": part.loss for n, part in enumerate(each.parts)}
+    return parts
+
+
+def of_the_margin(loss: Loss, model: Model, mix: Mix) -> Iterator[Contradiction]:
+    """An angle needs directions, and one true class."""
+    for key, part in losses(loss).items():
+        if not isinstance(part, ArcFace):
+            continue
+        if not isinstance(model.head, Directional):
+            text, help = "arcface needs a head of directions", "write model.head.kind: cosine"
+            yield Contradiction(f"{key}.kind", text, ("model.head.kind",), help)
+        elif model.head.scale != part.scale:
+            text = f"model.head.scale is {model.head.scale:g}, and here is {part.scale:g}"
+            help = f"write {model.head.scale:g}"
+            yield Contradiction(f"{key}.scale", text, ("model.head.scale",), help)
+        if mix.on:
+            text = "arcface wants one class an image, mixup and cutmix give it two"
+            yield Contradiction(f"{key}.kind", text, ("mix.mixup", "mix.cutmix"), "leave mix out")
+
+
 def of_the_loss(loss: Loss, source: Source) -> Iterator[Contradiction]:
     """Distances between classes that stand in no order."""
     if not isinstance(source, Mask) or source.task == "age":
         return
-    parts: dict[str, Loss] = {"loss": loss}
-    if isinstance(loss, Heads):
-        parts = {"loss.mask.loss": loss.mask.loss, "loss.gender.loss": loss.gender.loss}
-    for key, each in list(parts.items()):
-        if isinstance(each, Sum):
-            parts |= {f"{key}.parts.{n}.loss": part.loss for n, part in enumerate(each.parts)}
-    for key, part in parts.items():
+    for key, part in losses(loss).items():
+        if key.startswith("loss.age."):
+            continue
         if isinstance(part, MeanSquares | Ordinal):
             text = f"{part.kind} is for classes in an order, those of task {source.task} have none"
             help = "write task: age, or another loss"
@@ -260,7 +300,7 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
             yield from of_the_crops(stage.augment, f"{section}.stages.{number}.augment")
     if isinstance(augment, Steps):
         yield from of_the_steps_of_an_image(augment, section)
-    if isinstance(augment, TimmAugment | Steps):
+    if isinstance(augment, TimmAugment | Steps | Batched):
         for key in ("scale", "ratio"):
             low, high = getattr(augment, key)
             if low > high:
@@ -269,6 +309,15 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
         if augment.scale[1] > 1:
             text = f"a crop cannot be larger than the image, got {augment.scale[1]:g}"
             yield Contradiction(f"{section}.scale", text)
+
+
+def of_the_batches(augment: Augment, data: Data) -> Iterator[Contradiction]:
+    """Batches that have nothing to be made from."""
+    every = augment.stages if isinstance(augment, Curriculum) else ()
+    batched = any(isinstance(each, Batched) for each in (augment, *(s.augment for s in every)))
+    if batched and isinstance(data.pixels, Files):
+        text = "batched augmentation takes its pixels from the cache, not from files"
+        yield Contradiction("data.pixels.kind", text, ("augment.kind",), "write kind: cache")
 
 
 def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradiction]:
@@ -307,3 +356,31 @@ def of_the_tracking(track: Track) -> Iterator[Contradiction]:
         yield Contradiction("track.weights", text, ("track.to",), "write to: [wandb]")
     if len(set(track.to)) < len(track.to):
         yield Contradiction("track.to", "each may be named once")
+
+
+FIXED = ("name", "note", "notify", "evaluate", "track", "search")
+
+
+def of_the_search(search: Search, epochs: int) -> Iterator[Contradiction]:
+    """Ranges without anything in them, and keys that tell no trials apart."""
+    for number, axis in enumerate(search.space):
+        place = f"search.space.{number}"
+        if axis.key in {other.key for other in search.space[:number]}:
+            yield Contradiction(f"{place}.key", f"{axis.key} varies twice", (), "leave one out")
+        if axis.key.split(".")[0] in FIXED:
+            text = f"trials that differ in {axis.key} cannot be compared by what they learn"
+            yield Contradiction(f"{place}.key", text)
+        if isinstance(axis, Choice):
+            if len(axis.of) < 2:
+                yield Contradiction(f"{place}.of", "a choice is between two or more")
+        elif axis.low >= axis.high:
+            text = f"the range must go from low to high, got {axis.low:g} to {axis.high:g}"
+            yield Contradiction(f"{place}.high", text, (f"{place}.low",))
+        elif axis.log and axis.low <= 0:
+            yield Contradiction(f"{place}.low", "log is for numbers above 0", (f"{place}.log",))
+        elif isinstance(axis, Range) and axis.log and axis.step:
+            text = "log and step exclude each other"
+            yield Contradiction(f"{place}.step", text, (f"{place}.log",), "leave one out")
+    if search.prune_from >= epochs and search.space:
+        text = f"trials of {epochs} epochs end before they could be given up"
+        yield Contradiction("search.prune_from", text, ("train.epochs",))

@@ -1,8 +1,12 @@
 """Every way to split: whole people, the same everywhere, and what a config may not ask for."""
 
 import csv
+import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -153,6 +157,23 @@ def test_two_hosts_have_the_same_split_hash(tmp_path: Path) -> None:
     assert len({kept(root, tmp_path) for root in (first, second)}) == 1
     source = tiny(data__source={"kind": "mask"}).data
     assert sources.read(source, first).digest == sources.read(source, second).digest
+
+
+def test_two_processes_in_other_places_say_the_same_hash(tmp_path: Path) -> None:
+    """As two hosts would: another data root, another runs root, another order of hashed words."""
+    draw_people(tmp_path / "a" / "data", people=24, side=16)
+    shutil.copytree(tmp_path / "a" / "data", tmp_path / "b" / "elsewhere")
+    config = "model: {name: resnet18}\ndata: {source: {kind: mask}, split: {kind: kfold, folds: 3}}"
+    said = []
+    for number, root in enumerate(("a/data", "b/elsewhere")):
+        (tmp_path / root / "people.yaml").write_text(config)
+        env = {"PYTHONHASHSEED": str(number + 1), "TRAINQ_RUNS": f"runs{number}"}
+        words = ["data", "split", "people.yaml", "--json"]
+        command = [sys.executable, "-m", "trainer", *words]
+        here = tmp_path / root
+        text = subprocess.check_output(command, cwd=here, env={**os.environ, **env}, text=True)
+        said.append(json.loads(text))
+    assert said[0] == said[1] and len(said[0]["split"]) == 64
 
 
 def kept(root: Path, shared: Path) -> str:

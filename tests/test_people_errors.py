@@ -38,7 +38,7 @@ def assert_one_block(answer: Answer, code: int, hint: str) -> None:
         ("queue list -o xml", "'table'"),
         ("queue list -n many", "valid integer"),
         ("queue list -s runing", "did you mean running?"),
-        ("queue list extra", "extra"),
+        ("queue admin share extra", "extra"),
         ("queue logs @last --grep [", "not a regular expression"),
         ("queue wait @last --timeout soon", "1h30m"),
         ("queue wait --mine --timeout", "requires an argument"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import Desk, claim_when_there, fail, finish
-from support.runs import a_run
+from support.runs import a_run, claim
 from support.servers import TestServer
 
 from schemas.run import State
@@ -156,3 +156,24 @@ def test_what_failed_of_mine_is_tried_again_once(desk: Desk) -> None:
     twice = desk.publisher("retry", "--failed", "--mine")
     assert twice.code == 1 and "nothing of your runs failed" in twice.err
     assert desk.publisher("retry", "--mine").code == 2
+
+
+def test_lists_and_results_take_runs_by_name(desk: Desk) -> None:
+    one, other, third = (desk.submit("--name", name) for name in ("one", "other", "third"))
+    finish(desk.door, claim(desk.door))
+    fail(desk.door, claim(desk.door))
+    assert desk.queue("list", "third", one, "-o", "id").out.split() == [third, one]
+    assert desk.queue("list", one, third, "-s", "queued", "-o", "id").out.split() == [third]
+    assert desk.queue("list", "@failed").out.splitlines()[1].startswith(other)
+    assert desk.queue("results", one, third, "-o", "id").out.split() == [one]
+    told = desk.queue("results", one, other, "--mean", "-o", "id").out.split()
+    assert sorted(told) == sorted([one, other])
+
+
+def test_a_retry_takes_runs_by_their_state(desk: Desk) -> None:
+    gone, failed, _ = desk.submit(), desk.submit(), desk.submit()
+    desk.queue("cancel", gone)
+    fail(desk.door, claim(desk.door))
+    answer = desk.publisher("retry", "-s", "cancelled,failed", "--print-id", "--yes")
+    assert answer.code == 0, answer.err
+    assert {desk.door.get(run_id).retry_of for run_id in answer.out.split()} == {gone, failed}

@@ -38,6 +38,7 @@ STAGES = {
         {"augment": {"kind": "steps", "steps": [{"kind": "vflip", "prob": 1.0}]}},
     ],
 }
+WILD = {"auto_augment": "rand-m9-mstd0.5", "erase": 0.5, "color_jitter": 0.4}
 SMALLER = [{"until": 1, "size": 16}, {"until": 2, "size": 24}]
 
 
@@ -86,6 +87,35 @@ def test_each_size_has_pixels_of_its_own_in_the_cache_shared_with_runs_of_that_s
     assert len([path for path in (tmp_path / "pixels").iterdir() if path.is_dir()]) == 3
     pictures(tiny(model__name="test_resnet", data__img_size=24), data, tmp_path)
     assert len([path for path in (tmp_path / "pixels").iterdir() if path.is_dir()]) == 3
+
+
+def test_the_same_pixels_come_with_0_and_2_workers_and_from_the_middle_on(
+    data: Path, tmp_path: Path
+) -> None:
+    config = tiny(model__name="test_resnet", data__smaller=SMALLER, augment=WILD)
+    dataset = pictures(config, data, tmp_path)
+    plan = Plan.of(config, split.divide(dataset.images, config.data.split, 1), Solo())
+    whole = list(loader.read(dataset, plan, 0, CPU, epoch=0, step=0))
+    helped = list(loader.read(dataset, plan, 2, CPU, epoch=0, step=0))
+    begun = plan.steps_per_epoch + 2  # a resume in the second epoch, after its second step
+    read = begun + sum(1 for _ in plan.validation())
+    late = list(loader.read(dataset, plan, 2, CPU, epoch=1, step=begun))
+    for one, other in zip(whole + whole[read:], helped + late, strict=True):
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+def test_a_batch_that_arrives_during_an_evaluation_can_be_learnt_from(
+    data: Path, tmp_path: Path
+) -> None:
+    """Loader processes are not in step: the first batch of an epoch may overtake an evaluation's
+    last. It once became a tensor that no gradient goes through, and the run failed."""
+    config = tiny(data__workers=2)
+    dataset = pictures(config, data, tmp_path)
+    plan = Plan.of(config, split.divide(dataset.images, config.data.split, 1), Solo())
+    for workers in (0, 2):
+        with torch.inference_mode():
+            batches = list(loader.read(dataset, plan, workers, CPU, epoch=0, step=0))
+        assert not any(part.is_inference() for batch in batches for part in batch)
 
 
 class Twice:

@@ -37,7 +37,7 @@ def spec(**keys: Any) -> Net:
 
 
 def build(asked: Net, root: Path, classes: int = 3, size: int = 32) -> nn.Module:
-    return model.build(asked, classes, size, root, seed=1)
+    return model.build(asked, "abcdefg"[:classes], size, root, seed=1)
 
 
 def equal(one: nn.Module, other: nn.Module, but: str = "nothing") -> bool:

@@ -28,7 +28,9 @@ from trainer import (
     cooking,
     doubting,
     ensembling,
+    exporting,
     handing_in,
+    lr_find,
     marking,
     preflight,
     preview,
@@ -104,9 +106,11 @@ app.command(epilog=marking.EPILOG)(marking.score)
 app.command(epilog=ensembling.EPILOG)(ensembling.ensemble)
 app.command(epilog=voting.EPILOG)(voting.vote)
 app.command(epilog=cooking.EPILOG)(cooking.soup)
+app.command(epilog=exporting.EPILOG)(exporting.export)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command("lr-find", epilog=lr_find.EPILOG)(lr_find.lr_find)
 app.command(epilog=look_commands.EPILOG)(look_commands.report)
 app.add_typer(data_commands.app, name="data")
 

@@ -4,14 +4,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 from timm.data import resolve_model_data_config
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from schemas.components.data import Data
 from schemas.config import TrainConfig
@@ -19,8 +17,8 @@ from trainer import foresee, randomness
 from trainer.crew import Solo
 from trainer.data import course, loader
 from trainer.data.images import Images
-from trainer.data.loader import Pictures
-from trainer.data.pixels import PictureOf
+from trainer.data.loader import Batch, Pictures
+from trainer.data.pixels import Kept, PictureOf
 from trainer.data.plan import VALIDATION, Place, Plan
 from trainer.data.split import Parts
 from trainer.data.transforms import Look, Normal
@@ -28,7 +26,7 @@ from trainer.data.unreadable import Unreadable
 from trainer.drawing import Cell, Strip, sheet
 from trainer.learner import mixer
 
-T = TypeVar("T")
+CPU = torch.device("cpu")
 VIEWS = 5  # epochs, or mixed batches, that a row shows
 
 
@@ -107,17 +105,24 @@ def pictures_of(
 
 
 def renumbered(picture: PictureOf, slot: dict[int, int]) -> PictureOf:
+    """By the numbers that the images have in the whole data set."""
+    if isinstance(picture, Kept):
+        return Kept(picture.cache, slot)
     return lambda number: picture(slot[number])
 
 
 def cells(pictures: Pictures, index: int, epochs: Sequence[int]) -> Iterator[Cell]:
     """An image, and what becomes of it."""
     images = pictures.images
-    yield Cell(readable(pictures.course.validating.picture(index)), images.names[index])
+    original = pictures.course.validating.picture(index)
+    if isinstance(original, Unreadable):
+        raise original.fault()
+    yield Cell(original, images.names[index])
     for epoch in (VALIDATION, *epochs):
-        pixels, label = readable(pictures[(epoch, index)])
+        pixels, labels = batch(pictures, (epoch, index))
+        label = int(labels[0])
         other = label != images.targets[index]
-        yield Cell(shown(pixels), images.classes[label] if other else "")
+        yield Cell(shown(pixels[0]), images.classes[label] if other else "")
 
 
 def mixed_cells(
@@ -128,11 +133,11 @@ def mixed_cells(
     look: Look,
 ) -> Iterator[Cell]:
     """The first image of the first batch of epochs, as mixup or cutmix leaves it."""
-    normal, classes = Normal(look, torch.device("cpu")), pictures.images.classes
+    normal, classes = Normal(look, CPU), pictures.images.classes
     mix = mixer(config, len(classes))
     assert mix is not None
     for pair in pairs:
-        images, labels = default_collate([readable(pictures[place]) for place in pair])
+        images, labels = batch(pictures, *pair)
         step = pair[0][0] * plan.steps_per_epoch
         randomness.settle(randomness.stream(config.seed, "step", step), devices=False)
         mixed, targets = mix(normal(images), labels)
@@ -141,10 +146,9 @@ def mixed_cells(
         yield Cell(shown(normal.back(mixed)[0]), words)
 
 
-def readable(found: T | Unreadable) -> T:
-    if isinstance(found, Unreadable):
-        raise found.fault()
-    return found
+def batch(pictures: Pictures, *places: Place) -> Batch:
+    """As the loop gets it."""
+    return next(loader.stream(pictures, [list(places)], 0, CPU))
 
 
 def shown(pixels: Tensor) -> Image.Image:

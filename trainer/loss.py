@@ -4,6 +4,7 @@ Targets are class numbers or, of mixed images, probabilities. Every loss but the
 over images, so that the size of the parts of a batch does not change the experiment.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import singledispatch
 
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from schemas.components.loss import (
+    ArcFace,
     BinaryCrossEntropy,
     ClassBalancedFocal,
     CrossEntropy,
@@ -130,6 +132,21 @@ def _(spec: Ordinal, class_counts: Sequence[int], device: torch.device) -> Crite
         return ((said - spread(targets, said)).cumsum(1) ** 2).mean()
 
     return ordinal
+
+
+@criterion.register
+def _(spec: ArcFace, class_counts: Sequence[int], device: torch.device) -> Criterion:
+    ahead, behind = math.cos(spec.margin), math.sin(spec.margin)
+    turned = math.cos(math.pi - spec.margin)  # an angle beyond this would come round again
+
+    def arcface(logits: Tensor, targets: Tensor) -> Tensor:
+        cosines = logits.float() / spec.scale
+        own = cosines.gather(1, targets[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        pushed = own * ahead - (1 - own**2).sqrt() * behind  # the cosine of the angle and margin
+        pushed = torch.where(own > turned, pushed, own - behind * spec.margin)
+        return F.cross_entropy(cosines.scatter(1, targets[:, None], pushed) * spec.scale, targets)
+
+    return arcface
 
 
 @criterion.register

@@ -16,11 +16,12 @@ from urllib.request import getproxies
 
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
-from schemas.components.model import Mlp, Net, Own, Timm, Torchvision
+from schemas.components.model import Directional, LastLayer, Mlp, Net, Own, Timm, Torchvision
 from schemas.errors import UsageError
 from schemas.settings import Settings
 from trainer import outputs, plugin
@@ -35,8 +36,8 @@ def create(spec: Net, classes: int, img_size: int) -> nn.Module:
     meant = outputs.of(spec, classes)
     try:
         model = made(spec, meant.width, img_size)
-        if isinstance(spec.head, Mlp):
-            deepen(model, spec.head, spec.name, meant.sizes)
+        if not isinstance(spec.head, LastLayer):
+            crown(model, spec.head, spec.name, meant.sizes)
     except (DataFault, ConfigFault, torch.OutOfMemoryError, MemoryError):
         raise
     except UsageError as error:
@@ -93,8 +94,7 @@ def _(spec: Torchvision, classes: int, img_size: int) -> nn.Module:
     model: nn.Module = torchvision.models.get_model(
         spec.name, weights=None, num_classes=classes, **size, **spec.options
     )
-    published = torchvision.models.get_model_weights(spec.name)
-    default = getattr(published, "DEFAULT")  # noqa: B009  # an enum that no type says to have it
+    default = weights_of(spec.name)
     look = default.transforms()
     described(
         model,
@@ -110,14 +110,14 @@ def _(spec: Torchvision, classes: int, img_size: int) -> nn.Module:
     return model
 
 
-def load(model: nn.Module, published: Any, name: str) -> None:
+def load(model: nn.Module, default: Any, name: str) -> None:
     """torchvision's published weights, but for the head."""
     cache = Path(torch.hub.get_dir()) / "checkpoints"
-    file = cache / Path(urlsplit(published.url).path).name
+    file = cache / Path(urlsplit(default.url).path).name
     try:
-        if not file.exists() and not answers(published.url):
-            raise ConnectionError(f"nobody answers at {urlsplit(published.url).hostname}")
-        weights = published.get_state_dict(progress=False, check_hash=True)
+        if not file.exists() and not answers(default.url):
+            raise ConnectionError(f"nobody answers at {urlsplit(default.url).hostname}")
+        weights = default.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise unreached("torchvision", name, "its server", error) from error
     head = classifiers(model)
@@ -128,6 +128,33 @@ def load(model: nn.Module, published: Any, name: str) -> None:
             f"torchvision's weights do not fit {name} with these options",
             fix="model.pretrained=false, or no model.options",
         )
+
+
+def weights_of(name: str) -> Any:
+    """What torchvision recommends."""
+    return getattr(torchvision.models.get_model_weights(name), "DEFAULT")  # noqa: B009
+
+
+# ---- published weights with the head that they came with -----------------------------------------
+
+
+@singledispatch
+def published(spec: Net) -> dict[str, Tensor]:
+    """All tensors, once a model has been made with them."""
+    raise TypeError(f"nobody publishes weights of {spec!r}")
+
+
+@published.register
+def _(spec: Timm) -> dict[str, Tensor]:
+    options: dict[str, Any] = {"in_chans": 1} if spec.in_chans == 1 else {}
+    whole: nn.Module = timm.create_model(spec.name, pretrained=True, **options)
+    return whole.state_dict()
+
+
+@published.register
+def _(spec: Torchvision) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = weights_of(spec.name).get_state_dict(progress=False)
+    return found
 
 
 # ---- somebody's own ------------------------------------------------------------------------------
@@ -178,17 +205,43 @@ class Beside(nn.ModuleList):
         return torch.cat([head(features) for head in self], 1)
 
 
-def deepen(model: nn.Module, spec: Mlp, name: str, sizes: Sequence[int]) -> None:
-    """More layers in place of the last one, which keeps its name; for several heads, of each."""
+def crown(model: nn.Module, spec: Mlp | Directional, name: str, sizes: Sequence[int]) -> None:
+    """Another head in place of the last layer, which keeps its name; of several heads, each."""
     places = [prefix.rstrip(".") for prefix in classifiers(model)]
     last = model.get_submodule(places[0]) if len(places) == 1 else None
     if not isinstance(last, nn.Linear):
         raise ConfigFault(f"{name} has no single linear layer at its end", fix="model.head=linear")
-    heads = [perceptron(spec, last.in_features, size) for size in sizes]
+    heads = [head(spec, last.in_features, size) for size in sizes]
     model.set_submodule(places[0], heads[0] if len(heads) == 1 else Beside(heads))
 
 
-def perceptron(spec: Mlp, width: int, size: int) -> nn.Sequential:
+@singledispatch
+def head(spec: Any, width: int, size: int) -> nn.Module:
+    """From so many features to so many values."""
+    raise TypeError(f"no head for {spec!r}")
+
+
+@head.register
+def _(spec: Directional, width: int, size: int) -> nn.Module:
+    return Directions(spec.scale, width, size)
+
+
+class Directions(nn.Linear):
+    """Cosines between features and classes, in full precision: angles are small numbers."""
+
+    def __init__(self, scale: float, width: int, size: int) -> None:
+        super().__init__(width, size, bias=False)
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        kind = features.device.type
+        with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
+            found, classes = F.normalize(features.float()), F.normalize(self.weight.float())
+            return self.scale * F.linear(found, classes)
+
+
+@head.register
+def _(spec: Mlp, width: int, size: int) -> nn.Module:
     """Hidden layers and the last one."""
     layers: list[nn.Module] = []
     for wide in spec.hidden:

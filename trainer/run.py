@@ -75,7 +75,7 @@ def run(
     report.doing("building the model")
     net = model.build(
         config.model if found is None else start.bare(config.model),
-        len(images.classes),
+        images.classes,
         config.data.img_size,
         data_root,
         config.seed,

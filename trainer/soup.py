@@ -188,7 +188,7 @@ def relearn_statistics(net: nn.Module, run: Finished, place: Kitchen) -> None:
         [(last, image) for image in chosen[first : first + size]]
         for first in range(0, len(chosen) - size + 1, size)
     )
-    normal = Normal(look, device)
+    normal = Normal(look, device, run.config.model.in_chans)
     shown = (normal(batch.to(device)) for batch, _ in loader.stream(pictures, batches, 0, device))
     update_bn(shown, net)
     net.eval()

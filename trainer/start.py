@@ -137,7 +137,7 @@ def pick(config: dict[str, Any], key: str) -> Any:
 
 def bare(model: Net) -> Net:
     """The model without its first weights: a checkpoint has better ones, and needs no network."""
-    none = {"pretrained": False, "weights": None}
+    none = {"pretrained": False, "weights": None, "copy_head": False}
     mine = type(model).model_fields
     return model.model_copy(update={key: value for key, value in none.items() if key in mine})
 

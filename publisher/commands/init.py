@@ -24,7 +24,7 @@ def _offers(incomplete: str) -> list[str]:
 
 def init(
     path: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="[default: TEMPLATE.yaml]")
+        Path | None, typer.Argument(metavar="FILE", help="[default: TEMPLATE.yaml]")
     ] = None,
     template: Annotated[
         str, typer.Option("--template", metavar="NAME", help=SHORT, autocompletion=_offers)

@@ -8,9 +8,10 @@ import typer
 
 from publisher import completion, console, records, render
 from publisher.listing import View, listing
-from publisher.options import AsJson, Batches, Format, Output, chosen, states_of
-from publisher.selectors import ALL, find_batch
+from publisher.options import AsJson, Batches, Format, MaybeRuns, Output, chosen, states_of
+from publisher.selectors import ALL, find_batch, select
 from publisher.snapshot import Snapshot
+from schemas.errors import UsageError
 
 HELP = console.help_text(
     "Show runs in the order of scheduling, with progress and what they wait for.",
@@ -21,6 +22,7 @@ HELP = console.help_text(
 
 
 def list_runs(
+    runs: MaybeRuns = None,
     states: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,13 +47,17 @@ def list_runs(
     me = console.settings().user
     wanted = states_of(states or [])
     queue = console.open_queue()
+    if runs and batches:
+        raise UsageError("list takes runs, or -b BATCH, not both", fix="queue list RUN ...")
+    named = tuple(select(queue, runs or (), me))
     view = View(
         states=wanted or ALL,
         owner=me if mine else user,
         batches=tuple(find_batch(queue, word, me) for word in batches or []),
+        runs=named,
         most=most,
-        short=form is Format.TABLE and not (everything or wanted or most),
-        folded=form is Format.TABLE and not (batches or wanted or most),
+        short=form is Format.TABLE and not (everything or wanted or most or named),
+        folded=form is Format.TABLE and not (batches or wanted or most or named),
         ids_only=form is Format.ID,
     )
     found = listing(queue, view)

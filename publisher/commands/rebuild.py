@@ -28,7 +28,7 @@ HELP = console.help_text(
 def rebuild(
     roots: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ROOT]...", help="Runs roots.  [default: TRAINQ_RUNS]"),
+        typer.Argument(metavar="ROOT", help="Runs roots.  [default: TRAINQ_RUNS]"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, restore nothing.")] = False,
     as_json: AsJson = False,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from publisher import console, records, render
-from publisher.options import AsJson, AsSheet, Batches, Mine, Sheet, Sort
+from publisher.options import AsJson, AsSheet, Batches, MaybeRuns, Mine, Sheet, Sort
 from publisher.ranking import Result, ranked, result_of
-from publisher.selectors import find_batch
+from publisher.selectors import find_batch, select
 from publisher.spread import (
     SPREAD_KEYS,
     cells_of,
@@ -37,6 +37,7 @@ SHOWN = frozenset({State.FINISHED, State.FAILED})
 
 
 def results(
+    runs: MaybeRuns = None,
     sort: Sort = "",
     batches: Batches = None,
     mean: Annotated[
@@ -47,22 +48,26 @@ def results(
     as_json: AsJson = False,
 ) -> None:
     queue, form = console.open_queue(), Sheet.JSON if as_json else output
-    user = console.settings().user if mine else ""
+    me = console.settings().user
+    user, named = me if mine else "", select(queue, runs or (), me)
     if batches or mean:
-        chosen = [find_batch(queue, word) for word in batches or ()]
-        rows = [row for batch in chosen or [""] for row in queue.list(batch=batch, user=user)]
+        chosen = [find_batch(queue, word, me) for word in batches or ()]
+        wide = chosen or ([] if named else [""])
+        rows = [*queue.rows(named)] if named else []
+        rows += [row for batch in wide for row in queue.list(batch=batch, user=user)]
         found = queue.runs([row.id for row in rows])
         _experiments([*found.values()], sort, form, chosen)
         return
-    ranking = _found(queue, sort, user)
+    ranking = _found(queue, sort, user, named)
     known = {result.best.metric for result in ranking if result.best}
     if sort and ranking and sort not in known:
         raise UsageError(f"no run has a metric '{sort}'", fix=f"--sort {_metrics(queue)}")
     _print(ranked(ranking), queue.now(), form)
 
 
-def _found(queue: Queue, metric: str, user: str) -> list[Result]:
-    rows = queue.list(states=SHOWN, user=user)
+def _found(queue: Queue, metric: str, user: str, named: Sequence[str]) -> list[Result]:
+    rows = queue.rows(named) if named else queue.list(states=SHOWN, user=user)
+    rows = [row for row in rows if row.state in SHOWN and user in ("", row.user)]
     if not metric:
         return [result_of(row) for row in rows]
     runs = queue.runs([row.id for row in rows])

@@ -11,15 +11,15 @@ import typer
 
 from publisher import completion, console
 from publisher.consent import agree
-from publisher.options import AsJson, PrintId, TimeLimit, Yes, seconds_of
+from publisher.options import All, AsJson, PrintId, States, TimeLimit, Yes, seconds_of
 from publisher.plan import Planned, Start, again, check_ended, start_of, to_retry, wired, within
 from publisher.preflight import foresee
-from publisher.selectors import find_batch, select
+from publisher.selectors import choice, find_batch, select, selected
 from publisher.sending import alive, send, tell
 from schemas import code
 from schemas.errors import TransitionRefused, UsageError
 from schemas.overrides import split_arguments
-from schemas.run import Run
+from schemas.run import ENDED, Run
 from schemas.source import read
 
 if TYPE_CHECKING:
@@ -32,30 +32,37 @@ HELP = console.help_text(
     "publisher retry --failed -b 4hq7zn",
 )
 
+Failed = Annotated[
+    bool, typer.Option("--failed", help="With -b, --mine or --all: what failed or was skipped.")
+]
+
+Things = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN|KEY=VALUE",
+        help="Ended runs; overrides for all.",
+        autocompletion=completion.runs,
+    ),
+]
+OneBatch = Annotated[
+    str,
+    typer.Option(
+        "-b",
+        "--batch",
+        metavar="BATCH",
+        help="Of this batch: its id, name, or @last.",
+        autocompletion=completion.batches,
+    ),
+]
+
 
 def retry(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="RUN|KEY=VALUE",
-            help="Ended runs; overrides for all.",
-            autocompletion=completion.runs,
-        ),
-    ] = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="With -b or --mine: what failed and was skipped.")
-    ] = False,
-    batch: Annotated[
-        str,
-        typer.Option(
-            "-b",
-            "--batch",
-            metavar="BATCH",
-            help="Of this batch: its id, name, or @last.",
-            autocompletion=completion.batches,
-        ),
-    ] = "",
+    arguments: Things = None,
+    failed: Failed = False,
+    batch: OneBatch = "",
     mine: Annotated[bool, typer.Option("--mine", help="Of my runs.")] = False,
+    states: States = None,
+    everything: All = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="From step 0, not a checkpoint.")] = False,
     time_limit: TimeLimit = "",
     print_id: PrintId = False,
@@ -64,16 +71,18 @@ def retry(
 ) -> None:
     words, overrides = split_arguments(arguments or ())
     limit = seconds_of(time_limit, "--time-limit")
-    if failed != (bool(batch) or mine):
-        fix = "publisher retry --failed -b BATCH, or --failed --mine"
-        raise UsageError("--failed goes with -b or --mine", fix=fix)
-    if not words and not failed:
-        raise UsageError("no run was given", fix="publisher retry RUN [key=value ...]")
+    _demand_clear(words, states, failed=failed, wide=bool(batch) or mine or everything)
     queue, user = console.open_queue(), console.settings().user
     ids = select(queue, words, user)
     if failed:
         ids += _failed(queue, batch, user, mine=mine)
+    if states:
+        chosen = choice((), [batch] if batch else [], states, mine=mine, everything=everything)
+        ids += selected(queue, chosen, user, ENDED)
+    if failed or states:
         agree(queue, ids, user, "retry", yes=yes)  # what is named one by one is meant
+    if not ids:
+        raise TransitionRefused("there is no such run to try again", fix="queue list --all")
     olds = [queue.get(run_id) for run_id in dict.fromkeys(ids)]
     planned, starts = zip(*(_again(old, overrides, user, fresh=fresh) for old in olds), strict=True)
     known = foresee(wired(within(limit, planned)), alive(queue), console.settings())
@@ -82,6 +91,19 @@ def retry(
         for one, start in zip(send(queue, known), starts, strict=True)
     ]
     tell(queue, sent, print_id=print_id, as_json=as_json)
+
+
+def _demand_clear(
+    words: Sequence[str], states: Sequence[str] | None, *, failed: bool, wide: bool
+) -> None:
+    """Refuse what does not say which runs are meant."""
+    if failed and (states or not wide):
+        fix = "publisher retry --failed -b BATCH, or --failed --mine"
+        raise UsageError("--failed goes with -b, --mine or --all, and not with -s", fix=fix)
+    if wide and not (failed or states):
+        raise UsageError("which of them is not said", fix="--failed, or -s STATE")
+    if not words and not failed and not states:
+        raise UsageError("no run was given", fix="publisher retry RUN [key=value ...]")
 
 
 def _failed(queue: Queue, word: str, user: str, *, mine: bool) -> list[str]:

@@ -38,7 +38,7 @@ Draw = Callable[[], tuple[Sequence[Line], bool]]  # the lines, and whether all h
 
 def watch(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help=ONE, autocompletion=completion.runs)
+        str, typer.Argument(metavar="RUN", help=ONE, autocompletion=completion.runs)
     ] = "",
     batches: Batches = None,
     mine: Mine = False,

@@ -53,7 +53,36 @@ class Steps(Spec):
     """What is done, from the first to the last."""
 
 
-Constant = Annotated[NoAugment | TimmAugment | Steps, Field(discriminator="kind")]
+class Batched(Spec):
+    """Whole batches on the device, from the cache: crop, turn, flip, colours and a hole in one go.
+
+    Where the GPU has room, the cache lies there; the same images on every device, up to rounding.
+    """
+
+    kind: Literal["batched"] = "batched"
+    scale: tuple[Positive, Positive] = (0.35, 1.0)
+    """Area range of the random resized crop."""
+    ratio: tuple[Positive, Positive] = (0.75, 1.3333)
+    """Aspect range of the random resized crop."""
+    hflip: Fraction = 0.5
+    """Chance of a horizontal flip."""
+    vflip: Fraction = 0.0
+    """Chance of a vertical flip."""
+    degrees: Annotated[float, Field(strict=True, ge=0, le=180)] = 0.0
+    """Turned by so much at most, to either side; what comes into view is white."""
+    brightness: Fraction = 0.0
+    """Strength of the brightness jitter."""
+    contrast: Fraction = 0.0
+    """Strength of the contrast jitter, about a middle gray."""
+    saturation: Fraction = 0.0
+    """Strength of the saturation jitter."""
+    invert: Fraction = 0.0
+    """Chance of inverted colours."""
+    erase: Fraction = 0.0
+    """Chance of a gray rectangle, of 2 to 33% of the area."""
+
+
+Constant = Annotated[NoAugment | TimmAugment | Steps | Batched, Field(discriminator="kind")]
 
 
 class Stage(Spec):
@@ -72,13 +101,15 @@ class Curriculum(Spec):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     """From the first epoch to the last."""
 
-    def at(self, epoch: int) -> NoAugment | TimmAugment | Steps:
+    def at(self, epoch: int) -> NoAugment | TimmAugment | Steps | Batched:
         """What is done in an epoch, counted from 0."""
         now = (stage.augment for stage in self.stages if not stage.until or epoch < stage.until)
         return next(now, self.stages[-1].augment)
 
 
-Augment = Annotated[NoAugment | TimmAugment | Steps | Curriculum, Field(discriminator="kind")]
+Augment = Annotated[
+    NoAugment | TimmAugment | Steps | Batched | Curriculum, Field(discriminator="kind")
+]
 
 
 class Mix(Spec):

@@ -91,6 +91,16 @@ class Ordinal(Spec):
     kind: Literal["ordinal"] = "ordinal"
 
 
+class ArcFace(Spec):
+    """Cross entropy whose true class must be ahead by an angle; needs model.head.kind: cosine."""
+
+    kind: Literal["arcface"] = "arcface"
+    margin: Annotated[Positive, Field(lt=3.1415)] = 0.5
+    """The angle, in radians."""
+    scale: Positive = 30.0
+    """That of the model's head."""
+
+
 Single = Annotated[
     CrossEntropy
     | Focal
@@ -99,7 +109,8 @@ Single = Annotated[
     | SymmetricCrossEntropy
     | BinaryCrossEntropy
     | MeanSquares
-    | Ordinal,
+    | Ordinal
+    | ArcFace,
     Field(discriminator="kind"),
 ]
 
@@ -151,6 +162,7 @@ Loss = Annotated[
     | BinaryCrossEntropy
     | MeanSquares
     | Ordinal
+    | ArcFace
     | Sum
     | Heads,
     Field(discriminator="kind"),

@@ -11,6 +11,7 @@ from schemas.components.spec import (
     Count,
     Fraction,
     Portion,
+    Positive,
     RelativePath,
     Spec,
     Switch,
@@ -74,7 +75,16 @@ class Mlp(Spec):
     """Dropout behind each of them."""
 
 
-Head = Annotated[LastLayer | Mlp, Field(discriminator="kind")]
+class Directional(Spec):
+    """A last layer that only looks at directions: `scale` times the cosine between the features and
+    each class. ArcFace wants it."""
+
+    kind: Literal["cosine"] = "cosine"
+    scale: Positive = 30.0
+    """What a cosine of 1 counts."""
+
+
+Head = Annotated[LastLayer | Mlp | Directional, Field(discriminator="kind")]
 
 # arguments of constructors that a config says elsewhere, or that would read files of the host
 OURS = {
@@ -116,6 +126,9 @@ class Net(Spec):
     """What the model is called."""
     weights: RelativePath | None = None
     """Start from a local .safetensors or .pth file below the data root."""
+    copy_head: Switch = False
+    """The head begins with the rows that the first weights have for classes of the same name:
+    WordNet ids, such as n01440764."""
     head: Head = Field(default_factory=LastLayer)
     """From features to classes."""
     answers: Literal["classes", "parts"] = "classes"

@@ -70,7 +70,7 @@ def result_of(order: Order) -> Result:
 def judged(weights: Path, config: TrainConfig, data: Path) -> tuple[list[float], int]:
     """The loss on every validation image, one by one, and how many were guessed right."""
     images = sources.read(config.data, data)
-    net = model.build(config.model, len(images.classes), config.data.img_size, data, config.seed)
+    net = model.build(config.model, images.classes, config.data.img_size, data, config.seed)
     net.load_state_dict(checkpoint.read(weights).weights)
     net.eval()
     size = (3, config.data.img_size, config.data.img_size)

@@ -3,24 +3,30 @@
 It follows from the config and the epoch alone, so a resumed run goes on as it was.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from schemas.components.augment import Augment, Curriculum
+from torch import Tensor
+
+from schemas.components.augment import Augment, Batched, Curriculum
 from schemas.config import TrainConfig
 from trainer.data import pixels, transforms
+from trainer.data.batched import Recipe
+from trainer.data.cache import Cache
 from trainer.data.images import Images
-from trainer.data.pixels import Alive, PictureOf
-from trainer.data.transforms import Look, Transform
+from trainer.data.pixels import Alive, Kept, PictureOf
+from trainer.data.transforms import Look
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """From an image's number to what the model sees."""
 
-    picture: PictureOf
-    transform: Transform
+    picture: Callable[[int], Any]  # a picture, or where in the cache it is
+    transform: Callable[[Any], Tensor]  # to bytes [3,S,S], or to the recipe for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Course:
 
     validating: Way
     training: tuple[Way, ...] = ()
+    caches: Mapping[int, Cache] = field(default_factory=dict)  # by size, of recipes
 
 
 def sources(
@@ -46,6 +53,8 @@ def course(config: TrainConfig, pictures: dict[int, PictureOf], look: Look) -> C
 
     @cache
     def way(augment: Augment, size: int) -> Way:
+        if isinstance(augment, Batched):
+            return Way(kept(pictures[size]).frame, Recipe(augment, size))
         return Way(pictures[size], transforms.training(augment, size, look))
 
     return Course(
@@ -54,7 +63,14 @@ def course(config: TrainConfig, pictures: dict[int, PictureOf], look: Look) -> C
             way(augment_at(config.augment, epoch), data.size_at(epoch))
             for epoch in range(config.train.epochs)
         ),
+        {size: each.cache for size, each in pictures.items() if isinstance(each, Kept)},
     )
+
+
+def kept(pictures: PictureOf) -> Kept:
+    """Batches are made only from a cache, which the config has been asked for."""
+    assert isinstance(pictures, Kept)
+    return pictures
 
 
 def augment_at(augment: Augment, epoch: int) -> Augment:

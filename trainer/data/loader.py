@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainer import lifeline, randomness
+from trainer.data.batched import SIZE, Kitchen
 from trainer.data.course import Course
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION, Place, Plan
@@ -80,10 +81,33 @@ def stream(
         pin_memory=device.type == "cuda",
         worker_init_fn=partial(tie_to_trainer, os.getpid()),
     )
-    for batch in loader:
-        if isinstance(batch, Unreadable):
-            raise batch.fault()
-        yield batch
+    kitchens, coming = Kitchens(pictures.course, device), iter(loader)
+    while True:
+        # A batch to learn from may arrive while the one before it is evaluated.
+        with torch.inference_mode(False):
+            batch = next(coming, None)
+            if batch is None:
+                return
+            if isinstance(batch, Unreadable):
+                raise batch.fault()
+            images, targets = kitchens.cooked(batch[0]), batch[1]
+        yield images, targets
+
+
+class Kitchens:
+    """Bytes of a batch, whether a loader process made them or only wrote down how."""
+
+    def __init__(self, course: Course, device: torch.device) -> None:
+        self.course, self.device = course, device
+        self.by_size: dict[int, Kitchen] = {}
+
+    def cooked(self, images: Tensor) -> Tensor:
+        if images.dim() == 4:
+            return images
+        size = int(images[0, SIZE])
+        if size not in self.by_size:
+            self.by_size[size] = Kitchen(self.course.caches[size], self.device)
+        return self.by_size[size](images)
 
 
 def tie_to_trainer(trainer: int, number: int) -> None:

@@ -1,6 +1,7 @@
 """From an image's number to a picture: out of the host's cache, or out of its file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
 
@@ -11,6 +12,32 @@ from schemas.components.pixels import Cached, Files
 from trainer.data import cache
 from trainer.data.images import Images
 from trainer.data.unreadable import Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where an image lies in its cache, and how large it is there."""
+
+    slot: int
+    height: int
+    width: int
+
+
+class Kept:
+    """Pictures out of a cache, by the numbers of the images."""
+
+    def __init__(self, cache: cache.Cache, slots: Mapping[int, int]) -> None:
+        self.cache, self.slots = cache, slots
+
+    def __call__(self, number: int) -> Image.Image:
+        return self.cache.picture(self.slots[number])
+
+    def frame(self, number: int) -> Frame:
+        """The same without its pixels."""
+        slot = self.slots[number]
+        _, height, width, _ = self.cache.index[slot].tolist()
+        return Frame(slot, height, width)
+
 
 PictureOf = Callable[[int], Image.Image | Unreadable]
 Alive = Callable[[str], None]
@@ -46,7 +73,4 @@ def _(spec: Cached, img_size: int, images: Images, cache_root: Path, alive: Aliv
     good = [number for number in range(len(images.names)) if number not in images.bad]
     names, paths = [images.names[n] for n in good], [images.paths[n] for n in good]
     kept = cache.ready(cache_root / "pixels", names, paths, side, alive)
-    if not images.bad:
-        return kept.picture
-    slot = {number: position for position, number in enumerate(good)}
-    return lambda number: kept.picture(slot[number])
+    return Kept(kept, {number: position for position, number in enumerate(good)})
