@@ -92,7 +92,7 @@ class TrainConfig(Spec):
         return [
             *contradictions.of_the_data(self.data, self.mix),
             *contradictions.of_the_steps(self.train, self.data.batch_size),
-            *contradictions.of_the_momentum(self.optim),
+            *contradictions.of_the_optimizer(self.optim),
             *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),

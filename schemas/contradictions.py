@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from schemas import timm_models
+from schemas import timm_models, timm_optimizers
 from schemas.components.augment import Augment, Batched, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
-from schemas.components.optim import Optim, Sgd
+from schemas.components.optim import Named, Optim, Sgd
 from schemas.components.pixels import Files
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
@@ -121,8 +121,13 @@ def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
         yield Contradiction(f"train.{key}", text, (f"train.{limits[0]}",), "keep one of them")
 
 
-def of_the_momentum(optim: Optim) -> Iterator[Contradiction]:
-    """A look ahead along nothing."""
+def of_the_optimizer(optim: Optim) -> Iterator[Contradiction]:
+    """A look ahead along nothing, options that an optimizer does not have."""
+    if isinstance(optim, Named):
+        for option, value in optim.options.items():
+            if refusal := timm_optimizers.refusal_of_option(optim.name, option, value):
+                key = f"optim.options.{option}"
+                yield Contradiction(key, refusal[0], ("optim.name",), refusal[1])
     if isinstance(optim, Sgd) and optim.nesterov and not optim.momentum:
         text = "nesterov needs a momentum"
         yield Contradiction("optim.nesterov", text, ("optim.momentum",), "write momentum: 0.9")
