@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import typer
 
-from publisher import console, verbs
+from publisher.desk import console, verbs
 
 # Verbs, and the module and function of publisher/commands that do it.
 VERBS = {
@@ -16,6 +16,7 @@ VERBS = {
     "import": "import_.import_configs",
     "init": "init.init",
     "retry": "retry.retry",
+    "search": "search.search",
     "edit": "edit.edit",
     "schema": "schema.schema",
 }

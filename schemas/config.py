@@ -19,6 +19,7 @@ from schemas.components.model import Model
 from schemas.components.optim import AdamW, Optim
 from schemas.components.predict import Predict
 from schemas.components.schedule import Cosine, Schedule
+from schemas.components.search import Search
 from schemas.components.spec import Spec, Whole
 from schemas.components.track import Track
 from schemas.contradictions import Contradiction
@@ -30,7 +31,7 @@ Notify = Annotated[str, StringConstraints(pattern=NOTIFY)]
 
 
 # what no result of an experiment hangs on, luck apart
-SAID = ("seed", "name", "note", "notify", "track")
+SAID = ("seed", "name", "note", "notify", "track", "search")
 
 
 class TrainConfig(Spec):
@@ -66,6 +67,8 @@ class TrainConfig(Spec):
     """How the test set is answered."""
     track: Track = Track()
     """Where the run is shown beside its own folder."""
+    search: Search = Search()
+    """What `publisher search` and `trainer search` try; a run by itself is the config as it is."""
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:
@@ -100,10 +103,12 @@ class TrainConfig(Spec):
             *contradictions.of_the_stages(self.augment, self.train.epochs),
             *contradictions.of_the_sizes(self.data, self.model, self.train.epochs),
             *contradictions.of_the_loss(self.loss, self.data.source),
+            *contradictions.of_the_features(self.model, self.augment, self.mix, self.data),
             *contradictions.of_the_margin(self.loss, self.model, self.mix),
             *contradictions.of_the_answers(self.model, self.loss, self.data.source),
             *contradictions.of_the_vote(self.predict),
             *contradictions.of_the_tracking(self.track),
+            *contradictions.of_the_search(self.search, self.train.epochs),
         ]
 
 

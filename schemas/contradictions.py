@@ -13,10 +13,13 @@ from schemas.components.optim import Named, Optim, Sgd
 from schemas.components.pixels import Files
 from schemas.components.predict import Predict
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
+from schemas.components.search import Choice, Range, Search
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
 from schemas.components.track import Track
 from schemas.errors import count
+
+FROZEN = "write freeze: [{parts: [backbone]}]"
 
 
 class Contradiction(NamedTuple):
@@ -185,6 +188,21 @@ def of_copied_heads(model: Model) -> Iterator[Contradiction]:
     if not isinstance(model.head, LastLayer) or model.answers == "parts":
         text = "only a single last layer can have rows of another"
         yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
+
+
+def of_the_features(
+    model: Model, augment: Augment, mix: Mix, data: Data
+) -> Iterator[Contradiction]:
+    """Views that would not stay what they are."""
+    frozen = any(not each.until and "backbone" in each.parts for each in model.freeze)
+    for text, wrong, other, help in (
+        ("a backbone that learns has no features to keep", not frozen, "model.freeze", FROZEN),
+        ("features cannot be mixed as images are", mix.on, "mix", "mixup: 0, cutmix: 0"),
+        ("these features are of one size", bool(data.smaller), "data.smaller", "leave it out"),
+        ("views come round again", isinstance(augment, Curriculum), "augment.kind", "one stage"),
+    ):
+        if model.feature_views and wrong:
+            yield Contradiction("model.feature_views", text, (other,), help)
 
 
 def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:
@@ -360,3 +378,31 @@ def of_the_tracking(track: Track) -> Iterator[Contradiction]:
         yield Contradiction("track.weights", text, ("track.to",), "write to: [wandb]")
     if len(set(track.to)) < len(track.to):
         yield Contradiction("track.to", "each may be named once")
+
+
+FIXED = ("name", "note", "notify", "evaluate", "track", "search")
+
+
+def of_the_search(search: Search, epochs: int) -> Iterator[Contradiction]:
+    """Ranges without anything in them, and keys that tell no trials apart."""
+    for number, axis in enumerate(search.space):
+        place = f"search.space.{number}"
+        if axis.key in {other.key for other in search.space[:number]}:
+            yield Contradiction(f"{place}.key", f"{axis.key} varies twice", (), "leave one out")
+        if axis.key.split(".")[0] in FIXED:
+            text = f"trials that differ in {axis.key} cannot be compared by what they learn"
+            yield Contradiction(f"{place}.key", text)
+        if isinstance(axis, Choice):
+            if len(axis.of) < 2:
+                yield Contradiction(f"{place}.of", "a choice is between two or more")
+        elif axis.low >= axis.high:
+            text = f"the range must go from low to high, got {axis.low:g} to {axis.high:g}"
+            yield Contradiction(f"{place}.high", text, (f"{place}.low",))
+        elif axis.log and axis.low <= 0:
+            yield Contradiction(f"{place}.low", "log is for numbers above 0", (f"{place}.log",))
+        elif isinstance(axis, Range) and axis.log and axis.step:
+            text = "log and step exclude each other"
+            yield Contradiction(f"{place}.step", text, (f"{place}.log",), "leave one out")
+    if search.prune_from >= epochs and search.space:
+        text = f"trials of {epochs} epochs end before they could be given up"
+        yield Contradiction("search.prune_from", text, ("train.epochs",))

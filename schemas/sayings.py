@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas.components.augment import AUTO_AUGMENT
 from schemas.components.model import DOTTED, PART
+from schemas.components.search import KEY
 from schemas.components.sources import COLUMN, ORIGIN
 from schemas.components.spec import PATH
 from schemas.components.steps import EITHER
@@ -116,6 +117,7 @@ SHAPES = {
     PART: "a part of a model by its name, such as stem, stages.0 or backbone",
     DOTTED: "a path to your own module, such as package.module:function",
     PATH: "a path is not empty and holds no control characters",
+    KEY: "a key of the config, such as optim.lr",
     PROJECT: "W&B takes up to 128 characters, none of / \\ # ? % :",
     WORDS: "W&B takes up to 64 characters, on one line",
     AUTO_AUGMENT: "write a timm policy such as rand-m9-mstd0.5, 3a or augmix-m3-w3",

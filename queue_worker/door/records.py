@@ -136,7 +136,7 @@ class BatchCard(Record):
     id: Annotated[LanePart, StringConstraints(min_length=1)]
     name: Annotated[str, StringConstraints(min_length=1)]
     user: Annotated[LanePart, StringConstraints(min_length=1)]
-    kind: Literal["files", "sweep", "folds", "seeds"] = "files"
+    kind: Literal["files", "sweep", "folds", "seeds", "search"] = "files"
     total: Annotated[int, Field(ge=1)]
     axes: dict[str, list[Any]] = Field(default_factory=dict)  # what differs between its runs
     max_parallel: Annotated[int, Field(ge=0)] = 0  # 0: no limit
