@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas import contradictions
+from schemas import contradictions, stepping
 from schemas.components.augment import Augment, Mix, TimmAugment
 from schemas.components.data import Data
 from schemas.components.loop import Evaluate, Loop
@@ -95,8 +95,8 @@ class TrainConfig(Spec):
         return [
             *contradictions.of_the_data(self.data, self.mix),
             *contradictions.of_the_steps(self.train, self.data.batch_size),
-            *contradictions.of_the_optimizer(self.optim),
-            *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
+            *stepping.of_the_optimizer(self.optim),
+            *stepping.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *contradictions.of_the_model(self.model, self.data.img_size),
             *contradictions.of_the_crops(self.augment),
             *contradictions.of_the_batches(self.augment, self.data),

@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from schemas import timm_models, timm_optimizers
+from schemas import timm_models
 from schemas.components.augment import Augment, Batched, Curriculum, Mix, Steps, TimmAugment
 from schemas.components.data import Data, KFold, Weighted
 from schemas.components.loop import Loop
 from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
-from schemas.components.optim import Named, Optim, Sgd
 from schemas.components.pixels import Files
 from schemas.components.predict import Predict
-from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.search import Choice, Range, Search
 from schemas.components.sources import Csv, Extra, Mask, Source, knows_people
 from schemas.components.steps import RandAugment
@@ -122,40 +120,6 @@ def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
     for key in limits[1:]:
         text = f"{limits[0]} and {key} exclude each other"
         yield Contradiction(f"train.{key}", text, (f"train.{limits[0]}",), "keep one of them")
-
-
-def of_the_optimizer(optim: Optim) -> Iterator[Contradiction]:
-    """A look ahead along nothing, options that an optimizer does not have."""
-    if isinstance(optim, Named):
-        for option, value in optim.options.items():
-            if refusal := timm_optimizers.refusal_of_option(optim.name, option, value):
-                key = f"optim.options.{option}"
-                yield Contradiction(key, refusal[0], ("optim.name",), refusal[1])
-    if isinstance(optim, Sgd) and optim.nesterov and not optim.momentum:
-        text = "nesterov needs a momentum"
-        yield Contradiction("optim.nesterov", text, ("optim.momentum",), "write momentum: 0.9")
-
-
-def of_the_rates(schedule: Schedule, epochs: int, peak: float) -> Iterator[Contradiction]:
-    """A schedule that does not fit into the run, or goes up where it should go down."""
-    if isinstance(schedule, OneCycle):
-        return
-    warmup = schedule.warmup_epochs
-    if warmup >= epochs:
-        text = f"the warm-up must be shorter than the run of {epochs} epochs"
-        yield Contradiction("schedule.warmup_epochs", text, ("train.epochs",))
-    if isinstance(schedule, Restarts) and warmup >= schedule.first:
-        text = f"the warm-up must be shorter than the first cosine, of {schedule.first:g} epochs"
-        yield Contradiction("schedule.warmup_epochs", text, ("schedule.first",))
-    if warmup > 0 and schedule.warmup_lr > peak:
-        text = f"the warm-up must start at or below optim.lr, which is {peak:g}"
-        others = ("optim.lr", "schedule.warmup_epochs")
-        yield Contradiction("schedule.warmup_lr", text, others)
-    if getattr(schedule, "min_lr", 0.0) > peak:
-        text = f"the {schedule.kind} must end at or below optim.lr, which is {peak:g}"
-        yield Contradiction("schedule.min_lr", text, ("optim.lr",))
-    if isinstance(schedule, MultiStep) and list(schedule.at) != sorted(set(schedule.at)):
-        yield Contradiction("schedule.at", f"epochs must go up, got {list(schedule.at)}")
 
 
 def of_the_model(model: Model, size: int) -> Iterator[Contradiction]:

@@ -49,8 +49,8 @@ def _(spec: RMSprop | Lion, model: nn.Module) -> torch.optim.Optimizer:
 
 @optimizer.register
 def _(spec: Named, model: nn.Module) -> torch.optim.Optimizer:
-    rates = {"lr": spec.lr, "weight_decay": spec.weight_decay}
-    made: torch.optim.Optimizer = create_optimizer_v2(model, spec.name, **rates, **spec.options)
+    keys: dict[str, Any] = {"lr": spec.lr, "weight_decay": spec.weight_decay, **spec.options}
+    made: torch.optim.Optimizer = create_optimizer_v2(model, spec.name, **keys)
     return made
 
 
