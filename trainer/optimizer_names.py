@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 
 import timm
-from timm.optim import get_optimizer_info, list_optimizers
+from timm.optim import get_optimizer_class, get_optimizer_info, list_optimizers
 
 from schemas.timm_optimizers import FILE, HEADER
 
@@ -22,7 +22,8 @@ MOMENTUM = 0.9  # timm's, whatever a constructor says
 def taken(name: str) -> Iterator[str]:
     """`option=default` for what is a number, a yes or no, or some numbers."""
     info = get_optimizer_info(name)
-    for option, parameter in inspect.signature(info.opt_class).parameters.items():
+    constructor = get_optimizer_class(name, bind_defaults=False)
+    for option, parameter in inspect.signature(constructor).parameters.items():
         value = (info.defaults or {}).get(option, parameter.default)
         value = MOMENTUM if option == "momentum" and info.has_momentum else value
         plain = value if isinstance(value, tuple) else (value,)
