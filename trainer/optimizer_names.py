@@ -34,7 +34,7 @@ def taken(name: str) -> Iterator[str]:
 def lines() -> Iterator[str]:
     """Those that come with timm and torch, need one look at the gradient, and can go on exactly."""
     yield HEADER.format(version=timm.__version__)
-    for name in list_optimizers():
+    for name in map(str, list_optimizers()):  # pairs only where descriptions are asked for
         info = get_optimizer_info(name)
         if not (isinstance(info.opt_class, str) or info.second_order or UNKNOWN in name):
             yield " ".join([name, *taken(name)])
