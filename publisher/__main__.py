@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import typer
 
-from publisher import console, verbs
+from publisher.desk import console, verbs
 
 # Verbs, and the module and function of publisher/commands that do it.
 VERBS = {

@@ -9,11 +9,8 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from publisher import card, console
-from publisher.frames import frame
-from publisher.gathered import run_rows
-from publisher.given import override_texts, read_config
-from publisher.options import (
+from publisher.desk import console
+from publisher.desk.options import (
     MOST_FOLDS,
     MOST_GPUS,
     MOST_SEEDS,
@@ -23,10 +20,14 @@ from publisher.options import (
     seconds_of,
     states_of,
 )
-from publisher.plan import Needs, Planned, Wishes, new_runs
-from publisher.selectors import find_batch
-from publisher.sending import notify_of, place
-from publisher.watching import last_state_of_line, until_ended, verdict
+from publisher.desk.selectors import find_batch
+from publisher.pages import card
+from publisher.pages.watching import last_state_of_line, until_ended, verdict
+from publisher.plans.given import override_texts, read_config
+from publisher.plans.plan import Needs, Planned, Wishes, new_runs
+from publisher.plans.sending import notify_of, place
+from publisher.results.frames import frame
+from publisher.results.gathered import run_rows
 from schemas import code
 from schemas.amounts import megabytes_of
 from schemas.errors import TrainqError, UsageError

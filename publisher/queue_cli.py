@@ -5,7 +5,7 @@ from importlib import import_module
 
 import typer
 
-from publisher import console, verbs
+from publisher.desk import console, verbs
 
 # Verbs, and the module and function of publisher/commands that do it.
 VERBS = {

@@ -103,6 +103,7 @@ class TrainConfig(Spec):
             *contradictions.of_the_stages(self.augment, self.train.epochs),
             *contradictions.of_the_sizes(self.data, self.model, self.train.epochs),
             *contradictions.of_the_loss(self.loss, self.data.source),
+            *contradictions.of_the_features(self.model, self.augment, self.mix, self.data),
             *contradictions.of_the_margin(self.loss, self.model, self.mix),
             *contradictions.of_the_answers(self.model, self.loss, self.data.source),
             *contradictions.of_the_vote(self.predict),

@@ -19,6 +19,8 @@ from schemas.components.steps import RandAugment
 from schemas.components.track import Track
 from schemas.errors import count
 
+FROZEN = "write freeze: [{parts: [backbone]}]"
+
 
 class Contradiction(NamedTuple):
     """Two keys that are right alone and wrong together."""
@@ -181,6 +183,21 @@ def of_copied_heads(model: Model) -> Iterator[Contradiction]:
     if not isinstance(model.head, LastLayer) or model.answers == "parts":
         text = "only a single last layer can have rows of another"
         yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
+
+
+def of_the_features(
+    model: Model, augment: Augment, mix: Mix, data: Data
+) -> Iterator[Contradiction]:
+    """Views that would not stay what they are."""
+    frozen = any(not each.until and "backbone" in each.parts for each in model.freeze)
+    for text, wrong, other, help in (
+        ("a backbone that learns has no features to keep", not frozen, "model.freeze", FROZEN),
+        ("features cannot be mixed as images are", mix.on, "mix", "mixup: 0, cutmix: 0"),
+        ("these features are of one size", bool(data.smaller), "data.smaller", "leave it out"),
+        ("views come round again", isinstance(augment, Curriculum), "augment.kind", "one stage"),
+    ):
+        if model.feature_views and wrong:
+            yield Contradiction("model.feature_views", text, (other,), help)
 
 
 def of_timms(model: Timm, size: int) -> Iterator[Contradiction]:

@@ -64,7 +64,7 @@ def test_a_laptop_without_pandas_is_told_what_to_install(tmp_path: Path) -> None
     code = """
 import sys
 sys.modules["pandas"] = None
-from publisher.frames import frame
+from publisher.results.frames import frame
 from schemas.errors import TrainqError
 try:
     frame([])

@@ -6,7 +6,7 @@ import pytest
 import redis
 from support.runs import a_run, a_worker, submit
 
-from publisher.sending import distinct
+from publisher.plans.sending import distinct
 from queue_worker.queue import BatchCard, Queue
 from schemas.run import new_id, new_nonce
 

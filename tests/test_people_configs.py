@@ -11,11 +11,11 @@ from support.golden import golden, screen
 from support.runs import claim
 from support.servers import TestServer
 
-from publisher.difference import between, changes, difference_lines, difference_record
-from publisher.dotted import flat
-from publisher.draft import draft
-from publisher.sides import Side, of_run
-from publisher.templates import TEMPLATES
+from publisher.desk.dotted import flat
+from publisher.drafts.draft import draft
+from publisher.drafts.templates import TEMPLATES
+from publisher.results.difference import between, changes, difference_lines, difference_record
+from publisher.results.sides import Side, of_run
 from schemas.config import TrainConfig
 from schemas.nearest import known_keys, sections
 from schemas.said import said

@@ -14,8 +14,8 @@ from support.runs import a_worker, claim
 from support.servers import TestServer
 from support.waiting import wait_until
 
-from publisher.editing import Edit, planned_of, with_needs
-from publisher.worksheet import read_sheet, sheet
+from publisher.plans.editing import Edit, planned_of, with_needs
+from publisher.plans.worksheet import read_sheet, sheet
 from queue_worker.queue import Ending
 from schemas.errors import ConfigError
 from schemas.preflight import Preflight

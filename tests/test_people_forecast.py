@@ -13,9 +13,9 @@ from support.runs import a_worker as card_of
 from support.servers import TestServer
 from test_people_render import CAP, DRAIN, HOLD_ALL, NOW, RUNNING, SEEN, a_row, a_worker
 
-from publisher.forecast import Eta, forecast
-from publisher.lengths import History, Span, in_words, left, to_come
-from publisher.snapshot import why
+from publisher.outlook.forecast import forecast
+from publisher.outlook.lengths import Eta, History, Span, in_words, left, to_come
+from publisher.outlook.standing import why
 from queue_worker.queue import Row
 from schemas.run import Parent, Progress, State
 

@@ -12,8 +12,8 @@ from support.golden import golden, screen
 from support.servers import TestServer
 
 from publisher.commands.import_ import imported, note_lines
-from publisher.legacy import read_old
-from publisher.translation import translated
+from publisher.drafts.legacy import read_old
+from publisher.drafts.translation import translated
 from schemas.errors import UsageError
 from schemas.source import read
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from publisher.plan import (
+from publisher.plans.plan import (
     Needs,
     Start,
     Wishes,
@@ -18,7 +18,7 @@ from publisher.plan import (
     slug,
     start_of,
 )
-from publisher.sending import distinct
+from publisher.plans.sending import distinct
 from publisher.trainq import command
 from schemas.config import TrainConfig
 from schemas.errors import TransitionRefused, UsageError

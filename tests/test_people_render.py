@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from publisher import records, render
-from publisher.page import Page, mend, page_lines
-from publisher.ranking import ranked, result_of
-from publisher.snapshot import Snapshot, why
-from publisher.text import Line, plain
+from publisher.desk.text import Line, plain
+from publisher.outlook.snapshot import Snapshot
+from publisher.outlook.standing import why
+from publisher.pages import records, render
+from publisher.pages.page import Page, mend, page_lines
+from publisher.results.ranking import ranked, result_of
 from queue_worker.queue import Control, Row, WorkerCard, WorkerView
 from schemas.events import Event, EventKind
 from schemas.run import Best, Cause, Parent, Progress, Run, State, Wish

@@ -29,15 +29,14 @@ from test_people_render import (
     a_worker,
 )
 
-from publisher.batchpage import BatchPage, batch_lines
-from publisher.consent import hit_lines
-from publisher.folding import Folded
-from publisher.forecast import Eta
-from publisher.lengths import Span
-from publisher.page import page_lines
-from publisher.reasons import reason_lines, reasons_of
-from publisher.render import list_lines
-from publisher.watched import Watched, run_lines
+from publisher.outlook.lengths import Eta, Span
+from publisher.pages.batchpage import BatchPage, batch_lines
+from publisher.pages.consent import hit_lines
+from publisher.pages.folding import Folded
+from publisher.pages.page import page_lines
+from publisher.pages.reasons import reason_lines, reasons_of
+from publisher.pages.render import list_lines
+from publisher.pages.watched import Watched, run_lines
 from queue_worker.queue import BatchCard, BatchView, Row, Share
 from schemas.events import Event, EventKind
 from schemas.run import Cause, Run, State

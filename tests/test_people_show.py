@@ -12,8 +12,8 @@ from support.desk import Desk, fail, finish, lines, save
 from support.runs import a_worker, claim
 from support.servers import TestServer
 
-from publisher.attempts import Attempt, attempts_of
-from publisher.records import CSV_KEYS
+from publisher.pages.attempts import Attempt, attempts_of
+from publisher.pages.records import CSV_KEYS
 from queue_worker.queue import Ending
 from schemas.events import Event, EventKind
 from schemas.run import Cause, State

@@ -9,8 +9,8 @@ from support.desk import Desk, claim_when_there, fail, finish, lines, save
 from support.runs import claim
 from support.servers import TestServer
 
-from publisher.plan import Planned
-from publisher.sending import send
+from publisher.plans.plan import Planned
+from publisher.plans.sending import send
 from schemas.run import State
 
 pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)

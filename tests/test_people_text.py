@@ -2,9 +2,9 @@
 
 import pytest
 
-from publisher.clock import brief, exact, parse_duration
-from publisher.columns import Column, layout
-from publisher.text import clean, fit, piece, plain
+from publisher.desk.clock import brief, exact, parse_duration
+from publisher.desk.columns import Column, layout
+from publisher.desk.text import clean, fit, piece, plain
 from schemas.errors import UsageError
 
 

@@ -12,8 +12,8 @@ from support.runs import a_worker as card_of
 from support.servers import TestServer
 from test_people_render import CAP, DRAIN, HOLD_ALL, NOW, QUEUED, RUNNING, SEEN, a_row, a_worker
 
-from publisher.reasons import reason, reason_lines, reasons_of
-from publisher.text import plain
+from publisher.desk.text import plain
+from publisher.pages.reasons import reason, reason_lines, reasons_of
 from queue_worker.queue import Control, Row, Share, WorkerView
 from schemas.run import Run, State
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from support.runs import a_worker
 
-from publisher import preflight
-from publisher.fitting import fitted
-from publisher.plan import Needs, Planned
-from publisher.preflight import Cache, missing
+from publisher.plans import preflight
+from publisher.plans.fitting import fitted
+from publisher.plans.plan import Needs, Planned
+from publisher.plans.preflight import Cache, missing
 from schemas.errors import UsageError
 from schemas.preflight import Answer, Ask, Preflight
 

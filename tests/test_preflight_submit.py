@@ -10,7 +10,7 @@ from support.desk import Desk, fail
 from support.runs import a_worker, claim
 from support.servers import TestServer
 
-from publisher import preflight
+from publisher.plans import preflight
 from schemas import code
 from schemas.preflight import Answer, Preflight, key_of
 from schemas.source import load

@@ -12,10 +12,10 @@ from support.runs import a_worker
 from support.servers import TestServer
 from support.waiting import wait_until
 
-from publisher import searching
-from publisher.plan import Batch, Wishes
-from publisher.searching import Leader
-from publisher.trials import trial_id
+from publisher.plans.plan import Batch, Wishes
+from publisher.search import searching
+from publisher.search.searching import Leader
+from publisher.search.trials import trial_id
 from queue_worker.queue import Claim, Ending, Queue, Report
 from schemas.run import ENDED, Best, Cause, Run, State, Wish, new_nonce
 from schemas.settings import Settings

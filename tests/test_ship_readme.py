@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher import render
+from publisher.pages import render
 from schemas.errors import EXIT_CODES
 from schemas.events import ExitCode
 from schemas.settings import Settings

@@ -25,17 +25,12 @@ LEVELS: dict[str, tuple[dict[str, Any], ...]] = {
     "accumulate": ({}, {"train__accumulate": 2}),
     "thaw": ({}, {"model__freeze": [{"until": 1}, {"parts": ["conv1", "bn1"], "until": 2}]}),
     "decay": ({}, {"model__lr_scale_min": 0.1}),
+    "plateau": ({}, {"schedule": {"kind": "plateau", "patience": 0, "threshold": 0.5}}),
+    "smaller": ({}, {"data__smaller": [{"size": 24, "until": 1}]}),
 }
-TABLE = (
-    (0, 0, 0, 0, 0, 0),
-    (0, 1, 1, 1, 1, 0),
-    (1, 0, 1, 1, 0, 1),
-    (1, 1, 0, 0, 1, 1),
-    (1, 1, 1, 0, 0, 0),
-    (0, 0, 0, 1, 1, 1),
-    (1, 0, 1, 0, 1, 0),
-    (0, 1, 0, 1, 0, 1),
-)
+# Plackett and Burman's twelve rows: of any two columns every pair of levels is there, three times
+FIRST = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
+TABLE = (*(FIRST[turn:] + FIRST[:turn] for turn in range(11)), (0,) * 11)
 LAST = 11  # the last step after which all of a run can be seen: it has 12
 
 
@@ -96,14 +91,23 @@ def test_every_tensor_is_that_of_a_run_that_never_was_interrupted(
     row: int, data: Path, tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {"model__name": "test_resnet", "model__drop_rate": 0.1}
-    for levels, level in zip(LEVELS.values(), TABLE[row], strict=True):
+    for levels, level in zip(LEVELS.values(), TABLE[row], strict=False):  # it has room for more
         changes |= levels[level]
-    config = tiny(**changes, train__save_every_steps=LAST)
-    chance = random.Random(row)
-    whole = order_for(tmp_path / "whole", data, config)
+    insist_on_every_tensor(tiny(**changes, train__save_every_steps=LAST), row, data, tmp_path)
+
+
+def test_cached_features_are_found_again_to_the_bit(data: Path, tmp_path: Path) -> None:
+    frozen = {"name": "test_resnet", "freeze": [{"parts": ["backbone"]}], "drop_rate": 0.1}
+    config = tiny(model={**frozen, "feature_views": 2}, train__save_every_steps=LAST)
+    insist_on_every_tensor(config, 1, data, tmp_path)
+
+
+def insist_on_every_tensor(config: TrainConfig, seed: int, data: Path, folder: Path) -> None:
+    """Interrupted twice at random steps, a run is what it is without."""
+    whole = order_for(folder / "whole", data, config)
     expected = train(whole)
-    steps = sorted(chance.sample(range(1, LAST), 2))
-    order = interrupted(tmp_path / "run", data, config, steps)
+    steps = sorted(random.Random(seed).sample(range(1, LAST), 2))
+    order = interrupted(folder / "run", data, config, steps)
     result = train(order)
     theirs = everything(whole)
     assert {name for name, value in everything(order).items() if not value.equal(theirs[name])} == (

@@ -9,7 +9,7 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, evidence, foresee, layers, machine, model, start
+from trainer import checkpoint, evidence, features, foresee, layers, machine, model, start
 from trainer.crew import Crew, Solo
 from trainer.data import check, course, loader, sources, split, transforms
 from trainer.data.plan import Plan
@@ -38,8 +38,10 @@ def run(
     machine.settle_kernels(config.train.deterministic)
     device = machine.device()
     precision = machine.precision(config.train.precision, order.precision, device)
-    micro_batch = order.micro_batch or config.data.batch_size // config.train.accumulate
-    micro_batch = min(micro_batch, config.data.batch_size // crew.size)
+    micro_batch = min(
+        order.micro_batch or config.data.batch_size // config.train.accumulate,
+        config.data.batch_size // crew.size,
+    )
     if crew.leads:
         machine.record(attempt, shared, device)
 
@@ -121,8 +123,9 @@ def run(
 
     # learn
     pictures = loader.Pictures(images, course.course(config, by_size, look), config.seed)
+    shown = features.instead(config, pictures, plan, learner, lambda what: alive(doing=what))
     batches = loader.read(
-        pictures, plan, config.data.workers, device, epoch=state.epoch, step=state.step
+        shown, plan, config.data.workers, device, epoch=state.epoch, step=state.step
     )
     facts = {
         "config": config.canonical(),

@@ -1,7 +1,7 @@
 """`queue admin`: what looks after the queue itself."""
 
-from publisher import console
 from publisher.commands import cap, prune, rebuild, share
+from publisher.desk import console
 
 app = console.desk(
     "Look after the queue itself.",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
-from publisher.consent import agree
-from publisher.options import All, Batches, MaybeRuns, Mine, Reason, States, Yes
-from publisher.selectors import ALL, choice, selected
-from publisher.watching import ending, until_ended
+from publisher.desk import console
+from publisher.desk.options import All, Batches, MaybeRuns, Mine, Reason, States, Yes
+from publisher.desk.selectors import ALL, choice, selected
+from publisher.pages.consent import agree
+from publisher.pages.watching import ending, until_ended
 from schemas.run import ENDED, Run, State, Wish
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from publisher import console
-from publisher.fairness import cap_of
-from publisher.options import Reason
+from publisher.desk import console
+from publisher.desk.options import Reason
+from publisher.outlook.fairness import cap_of
 from schemas.errors import UsageError
 
 HELP = console.help_text(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from publisher import console, records
-from publisher.compared import compared_lines, compared_row
-from publisher.options import AsJson, AsSheet, Batches, MaybeRuns, Sheet, Sort
-from publisher.selectors import find_batch
-from publisher.spread import Cell, Group, cells_of, groups_of, metrics_of, ranked_groups
-from publisher.tables import as_markdown, columns_of
+from publisher.desk import console
+from publisher.desk.options import AsJson, AsSheet, Batches, MaybeRuns, Sheet, Sort
+from publisher.desk.selectors import find_batch
+from publisher.pages import records
+from publisher.results.compared import compared_lines, compared_row
+from publisher.results.spread import Cell, Group, cells_of, groups_of, metrics_of, ranked_groups
+from publisher.results.tables import as_markdown, columns_of
 from schemas.errors import NotFound, UsageError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import completion, console
-from publisher.options import AsJson
+from publisher.desk import completion, console
+from publisher.desk.options import AsJson
 from schemas import code
 
 if TYPE_CHECKING:
-    from publisher.sides import Side
+    from publisher.results.sides import Side
     from queue_worker.queue import Queue
 
 HELP = console.help_text(
@@ -37,7 +37,7 @@ def diff(
     b: Annotated[str, typer.Argument(metavar="B", help=THING, autocompletion=_offers)],
     as_json: AsJson = False,
 ) -> None:
-    from publisher.difference import between, difference_lines, difference_record
+    from publisher.results.difference import between, difference_lines, difference_record
 
     runs = [each for each in (a, b) if not is_file(each)]
     queue = console.open_queue() if runs else None  # two files need no Redis
@@ -55,7 +55,7 @@ def is_file(word: str) -> bool:
 
 
 def _side(queue: Queue | None, word: str) -> Side:
-    from publisher.sides import environment_of, of_file, of_run
+    from publisher.results.sides import environment_of, of_file, of_run
 
     if queue is None or is_file(word):
         return of_file(Path(word))

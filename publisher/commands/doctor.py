@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from publisher import console
-from publisher.options import AsJson
-from publisher.text import Line, Piece, line
+from publisher.desk import console
+from publisher.desk.options import AsJson
+from publisher.desk.text import Line, Piece, line
 from schemas import diagnosis
 from schemas.diagnosis import Finding, Level, fail, ok, warn
 from schemas.errors import QueueUnreachable

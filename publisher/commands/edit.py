@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from publisher import completion, console
 from publisher.commands.move import stands
-from publisher.consent import agree
-from publisher.options import (
+from publisher.desk import completion, console
+from publisher.desk.options import (
     After,
     All,
     Batches,
@@ -22,13 +21,14 @@ from publisher.options import (
     parent_of,
     seconds_of,
 )
-from publisher.selectors import choice, selected
+from publisher.desk.selectors import choice, selected
+from publisher.pages.consent import agree
 from schemas.errors import TransitionRefused, UsageError
 from schemas.overrides import split_arguments
 from schemas.run import PENDING, Parent
 
 if TYPE_CHECKING:
-    from publisher.editing import Edit
+    from publisher.plans.editing import Edit
     from queue_worker.queue import Queue
 
 HELP = console.help_text(
@@ -96,7 +96,7 @@ def edit(
     if not asked:
         _in_an_editor(queue, ids, user, yes=yes)
         return
-    from publisher.handwork import foreseen  # with the pre-flight
+    from publisher.plans.handwork import foreseen  # with the pre-flight
 
     agree(queue, ids, user, "edit", yes=yes)
     edits = {each.run.id: each for each in foreseen(queue, _edits(queue, ids, overrides, wanted))}
@@ -108,7 +108,7 @@ def _edits(
     queue: Queue, ids: Sequence[str], overrides: Sequence[str], wanted: dict[str, Any]
 ) -> list[Edit]:
     """All of them are checked before the first is made."""
-    from publisher.editing import edit_of
+    from publisher.plans.editing import edit_of
     from schemas.source import read  # with all models of a config
 
     runs = [queue.get(run_id) for run_id in ids]
@@ -120,7 +120,7 @@ def _edits(
 
 
 def _apply(queue: Queue, change: Edit, user: str) -> Edit:
-    from publisher.editing import demand_unchanged
+    from publisher.plans.editing import demand_unchanged
 
     now = queue.get(change.run.id)
     demand_unchanged(change.run, now)
@@ -141,8 +141,8 @@ def _look(ids: Sequence[str]) -> list[str]:
 
 
 def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> None:
-    from publisher.handwork import agreed, edits_by_hand, held
-    from publisher.worksheet import MOST
+    from publisher.plans.handwork import agreed, edits_by_hand, held
+    from publisher.plans.worksheet import MOST
 
     if len(ids) > MOST:
         fix = "key=value changes any number of runs"

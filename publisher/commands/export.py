@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from publisher import console, records
-from publisher.options import Batches, MaybeRuns, Mine, States
-from publisher.selectors import choice, selected
-from publisher.tables import as_markdown, columns_of
+from publisher.desk import console
+from publisher.desk.options import Batches, MaybeRuns, Mine, States
+from publisher.desk.selectors import choice, selected
+from publisher.pages import records
+from publisher.results.tables import as_markdown, columns_of
 from schemas.errors import UsageError, count
 from schemas.rundir import write_atomic
 
@@ -42,7 +43,7 @@ def export(
     ] = None,
     output: Annotated[Export | None, typer.Option("-o", "--output", help="The format.")] = None,
 ) -> None:
-    from publisher.gathered import run_rows  # reads configs' environments: 0.1 s of imports
+    from publisher.results.gathered import run_rows  # reads configs' environments: 0.1 s of imports
 
     form = _format(to, output)
     named = choice(runs, batches, states, mine=mine)
@@ -50,7 +51,7 @@ def export(
     meant = named if named.words or named.wide else choice((), everything=True)
     rows = run_rows(queue, selected(queue, meant, settings.user), settings.runs)
     if form is Export.PARQUET:
-        from publisher.frames import parquet
+        from publisher.results.frames import parquet
 
         data = parquet(rows)
     else:

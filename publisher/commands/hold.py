@@ -1,8 +1,7 @@
 """`queue hold`: keep runs from starting: some, a batch, a person's, a worker's, or all."""
 
-from publisher import console
-from publisher.consent import agree
-from publisher.controls import (
+from publisher.desk import console
+from publisher.desk.controls import (
     Everything,
     Lane,
     User,
@@ -11,8 +10,9 @@ from publisher.controls import (
     question_of,
     scopes_of,
 )
-from publisher.options import Batches, MaybeRuns, Mine, Reason, States, Yes
-from publisher.selectors import choice, selected
+from publisher.desk.options import Batches, MaybeRuns, Mine, Reason, States, Yes
+from publisher.desk.selectors import choice, selected
+from publisher.pages.consent import agree
 from schemas.run import PENDING, State
 
 HELP = console.help_text(

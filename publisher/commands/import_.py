@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
 from publisher.commands.init import check, refuse_to_overwrite, schema_beside
-from publisher.text import Line, Piece, clean, line
+from publisher.desk import console
+from publisher.desk.text import Line, Piece, clean, line
 from schemas.errors import ConfigError, UsageError, count
 from schemas.overrides import split_arguments
 
 if TYPE_CHECKING:
-    from publisher.translation import Note
+    from publisher.drafts.translation import Note
 
 HELP = console.help_text(
     "Turn old configs into ours, and say what became of every key.\n"
@@ -62,9 +62,9 @@ def target_of(file: str, output: Path | None) -> Path | None:
 
 def imported(file: str, overrides: Sequence[str]) -> tuple[str, list[Note]]:
     """The text of our config, and what became of every key."""
-    from publisher.draft import draft
-    from publisher.legacy import read_old
-    from publisher.translation import translated
+    from publisher.drafts.draft import draft
+    from publisher.drafts.legacy import read_old
+    from publisher.drafts.translation import translated
     from schemas.document import read_text
     from schemas.said import said
     from schemas.secrecy import masked

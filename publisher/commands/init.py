@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from publisher import console
-from publisher.templates import TEMPLATES
+from publisher.desk import console
+from publisher.drafts.templates import TEMPLATES
 from schemas.errors import UsageError
 
 HELP = console.help_text(
@@ -31,7 +31,9 @@ def init(
     ] = "sketch",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    from publisher.draft import draft  # the models of a config take a while, --help needs none
+    from publisher.drafts.draft import (
+        draft,  # the models of a config take a while, --help needs none
+    )
     from schemas.rundir import write_atomic
 
     if template not in TEMPLATES:
@@ -71,7 +73,7 @@ def check(text: str, file: str) -> None:
 def schema_beside(file: Path) -> None:
     """The schema that the first line of a config names, for the editor; an older one stays."""
     from publisher.commands.schema import json_schema
-    from publisher.draft import SCHEMA_FILE
+    from publisher.drafts.draft import SCHEMA_FILE
     from schemas.rundir import write_atomic
 
     schema, text = file.with_name(SCHEMA_FILE), json_schema()

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from publisher import completion, console, records, render
-from publisher.listing import View, listing
-from publisher.options import AsJson, Batches, Format, MaybeRuns, Output, chosen, states_of
-from publisher.selectors import ALL, find_batch, select
-from publisher.snapshot import Snapshot
+from publisher.desk import completion, console
+from publisher.desk.options import AsJson, Batches, Format, MaybeRuns, Output, chosen, states_of
+from publisher.desk.selectors import ALL, find_batch, select
+from publisher.outlook.snapshot import Snapshot
+from publisher.pages import records, render
+from publisher.pages.listing import View, listing
 from schemas.errors import UsageError
 
 HELP = console.help_text(

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from publisher import console
-from publisher.options import OneRun
-from publisher.watching import follow, last_state_of_line, where_it_stands
+from publisher.desk import console
+from publisher.desk.options import OneRun
+from publisher.pages.watching import follow, last_state_of_line, where_it_stands
 from schemas.errors import UsageError
 
 HELP = console.help_text(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import completion, console
-from publisher.consent import agree
-from publisher.options import All, Batches, MaybeRuns, Mine, States, Yes
-from publisher.selectors import choice, selected
+from publisher.desk import completion, console
+from publisher.desk.options import All, Batches, MaybeRuns, Mine, States, Yes
+from publisher.desk.selectors import choice, selected
+from publisher.pages.consent import agree
 from schemas.errors import UsageError
 from schemas.run import PENDING, Run, State
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from publisher import console
-from publisher.options import MOST_GPUS, AsJson
-from publisher.preflight import TRAINER, libraries
+from publisher.desk import console
+from publisher.desk.options import MOST_GPUS, AsJson
+from publisher.plans.preflight import TRAINER, libraries
 from schemas.errors import UsageError
 
 HELP = console.help_text(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
-from publisher.options import AsJson, Yes, seconds_of
+from publisher.desk import console
+from publisher.desk.options import AsJson, Yes, seconds_of
 from schemas.errors import UsageError, count
 from schemas.run import PENDING, Run, State
 from schemas.rundir import RunsRoot

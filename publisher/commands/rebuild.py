@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console
-from publisher.options import AsJson
+from publisher.desk import console
+from publisher.desk.options import AsJson
 from schemas.errors import QueueUnreachable, TrainqError, UsageError, count
 from schemas.rundir import RunsRoot
 from schemas.salvage import Found, Unreadable, search

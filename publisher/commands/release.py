@@ -1,10 +1,10 @@
 """`queue release`: let held runs go on; lift the hold of a batch, a person, a worker, or all."""
 
-from publisher import console
-from publisher.consent import agree
-from publisher.controls import Everything, Lane, User, one_kind, released_line, scopes_of
-from publisher.options import Batches, MaybeRuns, Mine, States, Yes
-from publisher.selectors import choice, selected
+from publisher.desk import console
+from publisher.desk.controls import Everything, Lane, User, one_kind, released_line, scopes_of
+from publisher.desk.options import Batches, MaybeRuns, Mine, States, Yes
+from publisher.desk.selectors import choice, selected
+from publisher.pages.consent import agree
 from schemas.run import State
 
 HELP = console.help_text(

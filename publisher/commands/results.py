@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import console, records, render
-from publisher.options import AsJson, AsSheet, Batches, MaybeRuns, Mine, Sheet, Sort
-from publisher.ranking import Result, ranked, result_of
-from publisher.selectors import find_batch, select
-from publisher.spread import (
+from publisher.desk import console
+from publisher.desk.options import AsJson, AsSheet, Batches, MaybeRuns, Mine, Sheet, Sort
+from publisher.desk.selectors import find_batch, select
+from publisher.pages import records, render
+from publisher.results.ranking import Result, ranked, result_of
+from publisher.results.spread import (
     SPREAD_KEYS,
     cells_of,
     group_record,
@@ -20,7 +21,7 @@ from publisher.spread import (
     metrics_of,
     spread_lines,
 )
-from publisher.tables import as_markdown
+from publisher.results.tables import as_markdown
 from schemas.errors import UsageError
 from schemas.run import Run, State
 

@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import completion, console
-from publisher.consent import agree
-from publisher.options import All, AsJson, PrintId, States, TimeLimit, Yes, seconds_of
-from publisher.plan import Planned, Start, again, check_ended, start_of, to_retry, wired, within
-from publisher.preflight import foresee
-from publisher.selectors import choice, find_batch, select, selected
-from publisher.sending import alive, send, tell
+from publisher.desk import completion, console
+from publisher.desk.options import All, AsJson, PrintId, States, TimeLimit, Yes, seconds_of
+from publisher.desk.selectors import choice, find_batch, select, selected
+from publisher.pages.consent import agree
+from publisher.plans.plan import (
+    Planned,
+    Start,
+    again,
+    check_ended,
+    start_of,
+    to_retry,
+    wired,
+    within,
+)
+from publisher.plans.preflight import foresee
+from publisher.plans.sending import alive, send, tell
 from schemas import code
 from schemas.errors import TransitionRefused, UsageError
 from schemas.overrides import split_arguments

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from publisher import console
+from publisher.desk import console
 from schemas.config import TrainConfig
 from schemas.document import SWEEP
 from schemas.nearest import sections

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import completion, console
-from publisher.given import read_config
-from publisher.options import PRIORITIES
-from publisher.plan import Batch, Wishes, run_name, slug
-from publisher.searching import Leader
-from publisher.selectors import find_batch
-from publisher.sending import notify_of
+from publisher.desk import completion, console
+from publisher.desk.options import PRIORITIES
+from publisher.desk.selectors import find_batch
+from publisher.plans.given import read_config
+from publisher.plans.plan import Batch, Wishes, run_name, slug
+from publisher.plans.sending import notify_of
+from publisher.search.searching import Leader
 from schemas.components.search import Axis, Choice
 from schemas.errors import NotFound, UsageError
 from schemas.overrides import split_arguments

@@ -1,9 +1,9 @@
 """`queue admin share`: who used how much lately, and what that does to their place in line."""
 
-from publisher import console
-from publisher.dossier import share_record
-from publisher.fairness import share_lines
-from publisher.options import AsJson
+from publisher.desk import console
+from publisher.desk.options import AsJson
+from publisher.outlook.fairness import share_lines
+from publisher.pages.dossier import share_record
 
 HELP = console.help_text(
     "Show what everybody used lately, what they run, and what moves their place in line.",

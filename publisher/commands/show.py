@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from publisher import completion, console
-from publisher.batchpage import BatchPage, batch_lines, next_of
-from publisher.dossier import batch_page_record, run_record
-from publisher.folding import best_of
-from publisher.options import ONE, AsJson
-from publisher.page import Page, page_lines
-from publisher.reasons import next_commands
-from publisher.scene import scene_of
-from publisher.selectors import batch_at, find_batch
-from publisher.snapshot import why
+from publisher.desk import completion, console
+from publisher.desk.options import ONE, AsJson
+from publisher.desk.selectors import batch_at, find_batch
+from publisher.outlook.scene import scene_of
+from publisher.outlook.standing import why
+from publisher.pages.batchpage import BatchPage, batch_lines, next_of
+from publisher.pages.dossier import batch_page_record, run_record
+from publisher.pages.folding import best_of
+from publisher.pages.page import Page, page_lines
+from publisher.pages.reasons import next_commands
 from schemas.errors import NotFound
 from schemas.run import Run, State
 

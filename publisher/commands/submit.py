@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from publisher import console
-from publisher.configs import all_problems, load_all
-from publisher.options import (
+from publisher.desk import console
+from publisher.desk.options import (
     MOST_GPUS,
     PRIORITIES,
     After,
@@ -25,10 +24,11 @@ from publisher.options import (
     parent_of,
     seconds_of,
 )
-from publisher.plan import Needs, Planned, Wishes, new_runs
-from publisher.preflight import foresee
-from publisher.receipts import nothing_queued, would_lines
-from publisher.sending import notify_of, place, stay, tell
+from publisher.plans.configs import all_problems, load_all
+from publisher.plans.plan import Needs, Planned, Wishes, new_runs
+from publisher.plans.preflight import foresee
+from publisher.plans.receipts import nothing_queued, would_lines
+from publisher.plans.sending import notify_of, place, stay, tell
 from schemas import code
 from schemas.amounts import megabytes_of
 from schemas.errors import UsageError, count

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from publisher import console
-from publisher.configs import all_problems, load_all
-from publisher.options import Folds, Lists, Seeds
+from publisher.desk import console
+from publisher.desk.options import Folds, Lists, Seeds
+from publisher.plans.configs import all_problems, load_all
 from schemas.errors import ConfigError, UsageError
 from schemas.overrides import split_arguments
 from schemas.source import Loaded, dump

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from publisher import console
-from publisher.clock import parse_duration
-from publisher.options import All, Batches, MaybeRuns, Mine, States
-from publisher.selectors import ALL, choice, selected
-from publisher.watching import ending, until_ended, verdict
+from publisher.desk import console
+from publisher.desk.clock import parse_duration
+from publisher.desk.options import All, Batches, MaybeRuns, Mine, States
+from publisher.desk.selectors import ALL, choice, selected
+from publisher.pages.watching import ending, until_ended, verdict
 from schemas.run import ENDED
 
 HELP = console.help_text(

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher import completion, console, render, screen
-from publisher.listing import View, listing
-from publisher.options import ONE, Batches, Mine
-from publisher.reasons import reasons_of
-from publisher.scene import scene_of
-from publisher.selectors import ALL, find_batch
-from publisher.text import Line, Piece, line
-from publisher.watched import Watched, change_line, run_lines, standing_line
-from publisher.watching import ending, patiently
+from publisher.desk import completion, console, screen
+from publisher.desk.options import ONE, Batches, Mine
+from publisher.desk.selectors import ALL, find_batch
+from publisher.desk.text import Line, Piece, line
+from publisher.outlook.scene import scene_of
+from publisher.pages import render
+from publisher.pages.listing import View, listing
+from publisher.pages.reasons import reasons_of
+from publisher.pages.watched import Watched, change_line, run_lines, standing_line
+from publisher.pages.watching import ending, patiently
 from schemas.errors import QueueUnreachable, UsageError
 from schemas.events import EventKind
 from schemas.run import ENDED, State
 
 if TYPE_CHECKING:
-    from publisher.snapshot import Snapshot
+    from publisher.outlook.snapshot import Snapshot
     from queue_worker.queue import Queue, Row
 
 HELP = console.help_text(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from publisher import console
-from publisher.dossier import why_record
-from publisher.options import AsJson, OneRun
-from publisher.reasons import reason_lines, reasons_of
-from publisher.scene import scene_of
+from publisher.desk import console
+from publisher.desk.options import AsJson, OneRun
+from publisher.outlook.scene import scene_of
+from publisher.pages.dossier import why_record
+from publisher.pages.reasons import reason_lines, reasons_of
 
 HELP = console.help_text(
     "Say why a run stands where it stands, with a sentence for each worker.",

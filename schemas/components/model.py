@@ -140,6 +140,9 @@ class Net(Spec):
     """More keyword arguments of its constructor."""
     freeze: tuple[Freeze, ...] = ()
     """What does not learn, and until when: several entries unfreeze part after part."""
+    feature_views: Whole = 0
+    """Of a backbone that is frozen for the whole run: run it once over so many augmented views of
+    each training image, then train only the head; 0: run it in every step."""
     lr_scale_min: Portion = 1.0
     """Layer-wise decay: the first layer's learning rate as a part of the head's; 1 is off."""
     grad_checkpointing: Switch = False

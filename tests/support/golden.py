@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from publisher.text import Line, plain
+from publisher.desk.text import Line, plain
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 

@@ -17,16 +17,17 @@ from trainer.data.images import Images
 from trainer.data.plan import VALIDATION, Place, Plan
 from trainer.data.unreadable import Unreadable
 
+Sample = tuple[Tensor, int] | Unreadable
 Batch = tuple[Tensor, Tensor]  # images [B,3,H,W], targets [B]
 
 
-class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
+class Pictures(Dataset[Sample]):
     """One sample by its place: looked up, transformed under its own seed."""
 
     def __init__(self, images: Images, course: Course, seed: int) -> None:
         self.images, self.course, self.seed = images, course, seed
 
-    def __getitem__(self, place: Place) -> tuple[Tensor, int] | Unreadable:
+    def __getitem__(self, place: Place) -> Sample:
         epoch, index = place
         validates = epoch == VALIDATION
         way = self.course.validating if validates else self.course.training[epoch]
@@ -46,7 +47,7 @@ class Pictures(Dataset[tuple[Tensor, int] | Unreadable]):
         return self.images.targets[index]
 
 
-def collate(samples: list[tuple[Tensor, int] | Unreadable]) -> Batch | Unreadable:
+def collate(samples: list[Sample]) -> Batch | Unreadable:
     """A batch, or the first file that spoils it."""
     for sample in samples:
         if isinstance(sample, Unreadable):
@@ -56,7 +57,13 @@ def collate(samples: list[tuple[Tensor, int] | Unreadable]) -> Batch | Unreadabl
 
 
 def read(
-    pictures: Pictures, plan: Plan, workers: int, device: torch.device, *, epoch: int, step: int
+    pictures: Pictures,
+    plan: Plan,
+    workers: int,
+    device: torch.device,
+    *,
+    epoch: int,
+    step: int,
 ) -> Generator[Batch, None, None]:
     """All batches from a position to the end of the run, from one set of loader processes."""
     return stream(pictures, plan.batches(epoch, step), workers, device, plan.ranks)
