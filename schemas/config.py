@@ -10,7 +10,6 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas import contradictions
 from schemas.components.augment import Augment, Mix, TimmAugment
 from schemas.components.data import Data
 from schemas.components.loop import Evaluate, Loop
@@ -22,7 +21,8 @@ from schemas.components.schedule import Cosine, Schedule
 from schemas.components.search import Search
 from schemas.components.spec import Spec, Whole
 from schemas.components.track import Track
-from schemas.contradictions import Contradiction
+from schemas.contradictions import augmenting, images, learning, models, using
+from schemas.contradictions.contradiction import Contradiction
 
 SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
@@ -93,22 +93,22 @@ class TrainConfig(Spec):
     def contradictions(self) -> list[Contradiction]:
         """What no single key can know to be wrong."""
         return [
-            *contradictions.of_the_data(self.data, self.mix),
-            *contradictions.of_the_steps(self.train, self.data.batch_size),
-            *contradictions.of_the_momentum(self.optim),
-            *contradictions.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
-            *contradictions.of_the_model(self.model, self.data.img_size),
-            *contradictions.of_the_crops(self.augment),
-            *contradictions.of_the_batches(self.augment, self.data),
-            *contradictions.of_the_stages(self.augment, self.train.epochs),
-            *contradictions.of_the_sizes(self.data, self.model, self.train.epochs),
-            *contradictions.of_the_loss(self.loss, self.data.source),
-            *contradictions.of_the_features(self.model, self.augment, self.mix, self.data),
-            *contradictions.of_the_margin(self.loss, self.model, self.mix),
-            *contradictions.of_the_answers(self.model, self.loss, self.data.source),
-            *contradictions.of_the_vote(self.predict),
-            *contradictions.of_the_tracking(self.track),
-            *contradictions.of_the_search(self.search, self.train.epochs),
+            *images.of_the_data(self.data, self.mix),
+            *learning.of_the_steps(self.train, self.data.batch_size),
+            *learning.of_the_momentum(self.optim),
+            *learning.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
+            *models.of_the_model(self.model, self.data.img_size),
+            *augmenting.of_the_crops(self.augment),
+            *augmenting.of_the_batches(self.augment, self.data),
+            *augmenting.of_the_stages(self.augment, self.train.epochs),
+            *augmenting.of_the_sizes(self.data, self.model, self.train.epochs),
+            *learning.of_the_loss(self.loss, self.data.source),
+            *models.of_the_features(self.model, self.augment, self.mix, self.data),
+            *learning.of_the_margin(self.loss, self.model, self.mix),
+            *models.of_the_answers(self.model, self.loss, self.data.source),
+            *using.of_the_vote(self.predict),
+            *using.of_the_tracking(self.track),
+            *using.of_the_search(self.search, self.train.epochs),
         ]
 
 

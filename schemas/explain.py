@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from schemas.config import TrainConfig
-from schemas.contradictions import Contradiction
+from schemas.contradictions.contradiction import Contradiction
 from schemas.keys import Key, dotted
 from schemas.nearest import Section, did_you_mean, hint_for_key, sections
 from schemas.sayings import SAYINGS, got, one_of

@@ -74,7 +74,7 @@ def test_an_untouched_image_is_the_one_that_pil_makes(kept: Kept) -> None:
     ours = numbers(made(kept))
     assert set(kept.cache.index[:, 3].tolist()) == {1, 3}
     for number in range(len(kept.slots)):
-        picture = kept(number)
+        picture = kept(number).convert("RGB")
         left, top = (picture.width - 48) // 2, (picture.height - 48) // 2
         square = picture.crop((left, top, left + 48, top + 48))
         wanted = np.asarray(square.resize((32, 32), Image.Resampling.BILINEAR), int)

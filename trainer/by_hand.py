@@ -15,8 +15,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from schemas import contradictions
 from schemas.config import TrainConfig
+from schemas.contradictions import learning
 from schemas.errors import TrainqError, UsageError
 from schemas.events import ExitCode, Order
 from schemas.result import Result
@@ -158,7 +158,7 @@ def refuse_another(run_dir: RunDir, config: TrainConfig) -> None:
 
 def refuse_gpus(config: TrainConfig, gpus: int) -> None:
     """A batch that they cannot share, or GPUs that are not here; torch is asked only for several"""
-    for found in contradictions.of_the_gpus(config.data.batch_size, config.mix, gpus):
+    for found in learning.of_the_gpus(config.data.batch_size, config.mix, gpus):
         raise UsageError(found.text, fix=found.help)
     if gpus > 1:
         from trainer import ranks

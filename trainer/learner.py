@@ -145,9 +145,10 @@ class Learner:
     def place(self, batch: Batch) -> Batch:
         """The batch on the device; a pinned one travels while the host goes on, as bytes."""
         images, targets = batch
-        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        images = images.to(self.device, non_blocking=True)
         if self.normal:
-            images = self.normal(images)
+            images = self.normal(images)  # twice as fast while a channel lies in one piece
+        images = images.to(memory_format=torch.channels_last)
         return images, targets.to(self.device, non_blocking=True)
 
     def autocast(self) -> torch.autocast:

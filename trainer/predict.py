@@ -115,9 +115,10 @@ def answers_of(
         for start in range(0, len(which), size)
     )
     for batch, _ in loader.stream(pictures, places, data.workers, device):
-        shown = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
+        shown = normal(batch.to(device, non_blocking=True))
+        shown = shown.to(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-            logits = net(normal(shown))
+            logits = net(shown)
         yield said.joint(logits.float()).softmax(1).cpu().numpy()
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas import contradictions
 from schemas.components.data import KFold
 from schemas.config import Scribe
+from schemas.contradictions import learning
 from schemas.errors import TransitionRefused, UsageError
 from schemas.preflight import key_of
 from schemas.run import ENDED, Kind, Parent, Run, State
@@ -147,7 +147,7 @@ def _new_run(loaded: Loaded, wishes: Wishes, code: str, scribe: Scribe) -> Plann
 def refuse_uneven(loaded: Loaded, gpus: int) -> None:
     """Its trainer would refuse a batch that these GPUs cannot share; better now than then."""
     config = loaded.config
-    for found in contradictions.of_the_gpus(config.data.batch_size, config.mix, gpus):
+    for found in learning.of_the_gpus(config.data.batch_size, config.mix, gpus):
         origin = loaded.origins[found.key]
         raise UsageError(found.text, where="" if origin == "default" else origin, fix=found.help)
 

@@ -67,10 +67,11 @@ class Cache:
             os.utime(folder)  # when it was last of use: what `prune` looks at
 
     def picture(self, number: int) -> Image.Image:
+        """Gray or RGB, as it is kept."""
         offset, height, width, channels = self.index[number]
         flat = self.pixels[offset : offset + height * width * channels]
         if channels == 1:
-            return Image.fromarray(flat.reshape(height, width)).convert("RGB")
+            return Image.fromarray(flat.reshape(height, width))
         return Image.fromarray(flat.reshape(height, width, channels))
 
 

@@ -6,9 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from schemas import contradictions
 from schemas.components.data import Sampler, Shuffle
 from schemas.config import TrainConfig
+from schemas.contradictions import learning
 from trainer import randomness
 from trainer.crew import Crew, share
 from trainer.data.sampler import chances
@@ -39,7 +39,7 @@ class Plan:
     def of(cls, config: TrainConfig, parts: Parts, crew: Crew) -> Self:
         """The plan of a config, refused when not even one whole batch comes together."""
         size = config.data.batch_size
-        for found in contradictions.of_the_gpus(size, config.mix, crew.size):
+        for found in learning.of_the_gpus(size, config.mix, crew.size):
             raise ConfigFault(found.text, fix=found.help)
         epochs, every = config.train.epochs, config.evaluate.every
         who, sampler = (crew.rank, crew.size), config.data.sampler

@@ -55,9 +55,17 @@ class Erased:
         return self.normal.back(erased)
 
 
+def coloured(made: Any, at: int) -> Transform:
+    """The same with three channels from this step on: gray pictures are sized as what they are,
+    for a third of the work.
+    """
+    whole: Transform = v2.Compose([*made.transforms[:at], v2.RGB(), *made.transforms[at:]])
+    return whole
+
+
 def validating(size: int, look: Look) -> Transform:
     """Resize and centre crop, as the model's own pretraining did."""
-    transform: Transform = create_transform(
+    made = create_transform(
         input_size=(3, size, size),
         is_training=False,
         interpolation=look["interpolation"],
@@ -65,7 +73,7 @@ def validating(size: int, look: Look) -> Transform:
         crop_mode=look["crop_mode"],
         normalize=False,
     )
-    return transform
+    return coloured(made, -1)
 
 
 @singledispatch
@@ -81,7 +89,7 @@ def _(augment: NoAugment, size: int, look: Look) -> Transform:
 
 @training.register
 def _(augment: TimmAugment, size: int, look: Look) -> Transform:
-    transform: Transform = create_transform(
+    made = create_transform(
         input_size=(3, size, size),
         is_training=True,
         scale=augment.scale,
@@ -94,6 +102,7 @@ def _(augment: TimmAugment, size: int, look: Look) -> Transform:
         mean=look["mean"],  # what timm's policies fill corners with
         normalize=False,
     )
+    transform = coloured(made, 1)
     return Erased(transform, augment.erase, look) if augment.erase else transform
 
 
@@ -102,7 +111,7 @@ def _(augment: Steps, size: int, look: Look) -> Transform:
     if augment.scale == (1, 1):
         shaped = validating(size, look)
     else:
-        shaped = create_transform(
+        made = create_transform(
             input_size=(3, size, size),
             is_training=True,
             scale=augment.scale,
@@ -112,6 +121,7 @@ def _(augment: Steps, size: int, look: Look) -> Transform:
             interpolation=look["interpolation"],
             normalize=False,
         )
+        shaped = coloured(made, 1)
     *to_size, to_tensor = shaped.transforms  # type: ignore[attr-defined]
-    made: Transform = v2.Compose([*to_size, InOrder(augment.steps), to_tensor])
-    return made
+    whole: Transform = v2.Compose([*to_size, InOrder(augment.steps), to_tensor])
+    return whole
