@@ -69,12 +69,15 @@ def drain(
     queue, user = _door()
     scope = _scope(queue, target)
     if not queue.set_control("drain", scope, by=user, reason=reason):
-        print(f"{target}: drained already; worker resume {target}")
-        return
-    print(f"{target}: drained, it takes nothing new.  Let it go on: worker resume {target}")
-    for worker in _of(scope, queue.workers()):
-        if worker.run:
-            print(f"  {worker.card.lane}: {worker.run} saves a checkpoint and goes back in line")
+        print(f"{target}: drained already")
+    else:
+        print(f"{target}: drained, it takes nothing new")
+        for worker in _of(scope, queue.workers()):
+            if worker.run:
+                print(
+                    f"  {worker.card.lane}: {worker.run} saves a checkpoint and goes back in line"
+                )
+    _talk(f"Let it go on: worker resume {target}    Look: worker list")
 
 
 @app.command()
@@ -98,6 +101,7 @@ def resume(target: Target) -> None:
     for worker in _of(scope, queue.workers()):
         if left := _standing(worker, queue.controls()):
             print(f"  {worker.card.lane} still takes nothing: {_signed(left)}")
+    _talk("Look: worker list    What is next: queue list")
 
 
 @app.command()
@@ -118,6 +122,11 @@ def doctor(
         settings_told = diagnosis.setting_lines(named, width)
         print("\n".join([*settings_told, "", *diagnosis.lines(findings, width)]))
     raise typer.Exit(diagnosis.worst(findings))
+
+
+def _talk(text: str) -> None:
+    """What to type next; stdout is data."""
+    print(text, file=sys.stderr)
 
 
 # ---- who is meant --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
   attempts/<token>/best/ best-2/ last/               of a finished run, as many as it was to keep
   attempts/<token>/told.jsonl wandb/ tensorboard/    of a run that is shown elsewhere too
   attempts/<token>/diverged/                         the first batch whose loss was no number
+  report/                                            a page and pictures, by `trainer report`
 runs/root-id               the id of the runs root
      code/<sha256>         what no commit has of the source that ran; named by environment.json
      splits/<sha256>.csv   which image validates in which fold; the folds of a batch share one
@@ -75,6 +76,7 @@ class RunDir:
         self.last = path / "last"
         self.best = path / "best"
         self.attempts = path / "attempts"
+        self.report = path / "report"
 
     def attempt(self, token: str) -> "AttemptDir":
         return AttemptDir(self.attempts / token)

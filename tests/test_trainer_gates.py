@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from support.sketches import draw_sketches
 from support.trainers import order_for, tiny, train
 
 from schemas.result import Result
@@ -48,3 +49,13 @@ def test_handwritten_digits_are_read_with_97_percent(digits: Path, tmp_path: Pat
 def test_labels_that_mean_nothing_give_chance(digits: Path, tmp_path: Path) -> None:
     accuracy = learnt(digits, "dealt.csv", tmp_path / "run").metrics["accuracy"]
     assert 0.04 < accuracy < 0.16  # of ten classes, 359 images: nearly four deviations
+
+
+def test_the_weights_follow_from_the_config_and_from_nothing_else(tmp_path: Path) -> None:
+    data = draw_sketches(tmp_path / "data")
+    configs = (tiny(), tiny(), tiny(seed=7), tiny(optim__lr=2e-3))
+    found = [
+        train(order_for(tmp_path / f"run{number}", data, config)).facts["final_weights_sha256"]
+        for number, config in enumerate(configs)
+    ]
+    assert found[0] == found[1] and len(set(found)) == 3

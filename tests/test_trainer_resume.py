@@ -31,6 +31,14 @@ LEVELS: dict[str, tuple[dict[str, Any], ...]] = {
 # Plackett and Burman's twelve rows: of any two columns every pair of levels is there, three times
 FIRST = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
 TABLE = (*(FIRST[turn:] + FIRST[:turn] for turn in range(11)), (0,) * 11)
+SPECIAL: dict[str, dict[str, Any]] = {
+    "features": {"model__freeze": [{"parts": ["backbone"]}], "model__feature_views": 2},
+    "arcface": {
+        "model__head": {"kind": "cosine", "scale": 30.0},
+        "loss": {"kind": "arcface", "margin": 0.5, "scale": 30.0},
+        "train__average": {"kind": "ema", "decay": 0.9},
+    },
+}
 LAST = 11  # the last step after which all of a run can be seen: it has 12
 
 
@@ -96,10 +104,10 @@ def test_every_tensor_is_that_of_a_run_that_never_was_interrupted(
     insist_on_every_tensor(tiny(**changes, train__save_every_steps=LAST), row, data, tmp_path)
 
 
-def test_cached_features_are_found_again_to_the_bit(data: Path, tmp_path: Path) -> None:
-    frozen = {"name": "test_resnet", "freeze": [{"parts": ["backbone"]}], "drop_rate": 0.1}
-    config = tiny(model={**frozen, "feature_views": 2}, train__save_every_steps=LAST)
-    insist_on_every_tensor(config, 1, data, tmp_path)
+@pytest.mark.parametrize("special", SPECIAL)
+def test_so_are_those_that_go_with_few_others(special: str, data: Path, tmp_path: Path) -> None:
+    changes = {"model__name": "test_resnet", "model__drop_rate": 0.1, **SPECIAL[special]}
+    insist_on_every_tensor(tiny(**changes, train__save_every_steps=LAST), 1, data, tmp_path)
 
 
 def insist_on_every_tensor(config: TrainConfig, seed: int, data: Path, folder: Path) -> None:

@@ -65,8 +65,41 @@ def stats(
 
         config, root, settings = opened(file, overrides, data)
         images, parts = divided(config, root, settings, look=True)
-        found = statistics.statistics(images, parts, track)
+        looks = statistics.looked_at(images, parts, track)
+        found = statistics.statistics(images, parts, looks)
         say(found, as_json, statistics.page(found))
+
+
+@app.command(epilog=EPILOG)
+def report(
+    file: File,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A folder for it.  [default: FILE-data]")
+    ] = None,
+    classes: Annotated[
+        int, typer.Option(min=1, max=40, help="The rarest classes get contact sheets.")
+    ] = 20,
+    data: DataRoot = None,
+) -> None:
+    """Write the same as a page with pictures.
+
+    Classes, sizes, colours, contact sheets, and what looks the same in train and
+    validation. One HTML file that needs no network, light enough to mail; PNGs beside it.
+
+    \b
+    trainer data report birds.yaml
+    trainer data report birds.yaml -o eda --classes 40
+    """
+    with one_line():
+        from trainer.data import stats as statistics
+        from trainer.look import data_report
+
+        config, root, settings = opened(file, overrides, data)
+        images, parts = divided(config, root, settings, look=True)
+        looks = statistics.looked_at(images, parts, track)
+        place = out or Path(f"{file.stem}-data")
+        typer.echo(data_report.make(file.stem, images, parts, looks, place, classes))
 
 
 @app.command(epilog=EPILOG)

@@ -1,7 +1,7 @@
 """What a data set is like: counts, sizes, colours, and what looks the same on both sides."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +44,16 @@ def look(path: Path) -> Look:
     return Look(picture.size, gray, flat.mean(0), (flat**2).mean(0), likeness(picture))
 
 
-def statistics(images: Images, parts: Parts, track: Track) -> dict[str, Any]:
-    """Everything that `trainer data stats` says, as plain values."""
+def looked_at(images: Images, parts: Parts, track: Track) -> dict[int, Look]:
+    """Every image that trains or validates, measured."""
     used = sorted({*parts.train.tolist(), *parts.validate.tolist()})
     with ThreadPoolExecutor() as pool:
         seen = pool.map(look, [images.paths[index] for index in used])
-        looks = dict(zip(used, track(seen, "looking at images", len(used)), strict=True))
+        return dict(zip(used, track(seen, "looking at images", len(used)), strict=True))
+
+
+def statistics(images: Images, parts: Parts, looks: Mapping[int, Look]) -> dict[str, Any]:
+    """Everything that `trainer data stats` says, as plain values."""
     train, validate = ([looks[index] for index in part] for part in (parts.train, parts.validate))
     pairs = alike([each.likeness for each in train], [each.likeness for each in validate])
     sizes = sorted((each.size for each in looks.values()), key=lambda size: size[0] * size[1])

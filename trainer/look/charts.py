@@ -19,7 +19,7 @@ FEW = 30  # points of a curve get dots
 WRITTEN = 26  # classes: more than that are pixels without numbers
 CELL = 26.0
 BINS = 20
-MOST_LABEL = 180.0  # of a row of the matrix
+MOST_LABEL = 180.0  # the room of a row's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,12 @@ class Curve:
 
 
 def curves(
-    name: str, says: str, given: Sequence[Curve], under: str = "epoch", best: int | None = None
+    name: str,
+    says: str,
+    given: Sequence[Curve],
+    under: str = "epoch",
+    best: int | None = None,
+    whole: bool = False,
 ) -> Chart:
     """Several curves on one field, with the epoch that was best."""
     legend, top = names([curve.name for curve in given] if len(given) > 1 else [])
@@ -42,7 +47,7 @@ def curves(
     place = Axes(axes.LEFT, top, WIDTH - axes.LEFT - axes.RIGHT, FIELD, (min(x), last), y)
     found: list[Mark] = [
         *legend,
-        *place.drawn(under, epochs(min(x), last), steps(*y)),
+        *place.drawn(under, epochs(min(x), last), steps(*y, whole=whole)),
     ]
     if best is not None and min(x) <= best <= last:
         foot = place.at(best, y[0])
@@ -78,8 +83,8 @@ def dashes(number: int) -> tuple[float, ...]:
     return marks.DASHES[number % len(marks.DASHES)]
 
 
-def names(given: Sequence[str]) -> tuple[list[Mark], float]:
-    """A legend above the field, and where the field begins."""
+def names(given: Sequence[str], solid: bool = False) -> tuple[list[Mark], float]:
+    """A legend above the field, of lines or of bars, and where the field begins."""
     found: list[Mark] = []
     left, row = axes.LEFT, 0
     for number, name in enumerate(given):
@@ -88,7 +93,8 @@ def names(given: Sequence[str]) -> tuple[list[Mark], float]:
             left, row = axes.LEFT, row + 1
         height = ROW * row + 9
         ends = [(left, height), (left + 22, height)]
-        found.append(Line(ends, series(number), 2, dashes(number)))
+        line = Line(ends, series(number), 2, dashes(number))
+        found.append(Box(left + 10, height - 6, 12, 12, series(number)) if solid else line)
         found.append(Words((left + 26, height + 4), name))
         left += wide
     return found, ROW * (row + 1) + 4 if given else 12.0
@@ -137,13 +143,18 @@ def histogram(
     values: Sequence[float],
     under: str,
     ends: tuple[float, float] | None = None,
+    whole: bool = False,
 ) -> Chart:
-    """How many images have which value."""
+    """How many images have which value; of whole numbers no half is written."""
+    if whole and min(values) == max(values):
+        ends = values[0] - BINS / 2, values[0] + BINS / 2
     counts, edges = np.histogram(np.asarray(values, np.float64), bins=BINS, range=ends)
     top, high = 12.0, float(max(int(counts.max(initial=0)), 1))
     across = float(edges[0]), float(edges[-1])
     place = Axes(axes.LEFT, top, WIDTH - axes.LEFT - axes.RIGHT, FIELD, across, (0, high * 1.05))
-    found: list[Mark] = [*place.drawn(under, steps(*across), steps(0, high * 1.05, 4, whole=True))]
+    found: list[Mark] = [
+        *place.drawn(under, steps(*across, whole=whole), steps(0, high * 1.05, 4, whole=True))
+    ]
     for number, images in enumerate(counts.tolist()):
         if images:
             left, up = place.at(float(edges[number]), images)
@@ -166,8 +177,9 @@ class Bar:
 
 def bars(name: str, says: str, given: Sequence[Bar], kinds: Sequence[str]) -> Chart:
     """Rows of stacked bars with the name of each and its numbers."""
-    legend, top = names(kinds if len(kinds) > 1 else [])
-    label, tail = 120.0, 74.0
+    legend, top = names(kinds if len(kinds) > 1 else [], solid=True)
+    longest = max((len(bar.name) for bar in given), default=0) * marks.SMALL * marks.LETTER
+    label, tail = min(longest + 12, MOST_LABEL), 74.0
     most = max((sum(bar.values) for bar in given), default=0) or 1
     unit = (WIDTH - label - tail) / most
     found: list[Mark] = list(legend)

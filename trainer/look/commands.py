@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from schemas.errors import TrainqError, UsageError
+from schemas.rundir import RunDir
 from schemas.settings import Settings
 
 EPILOG = "Exit codes: 0 written; 2 usage; 3 a run is not there."
@@ -44,7 +45,7 @@ def report(
         root = (data or Settings.read(os.environ, Path(".env")).data).resolve()
         console = Console(stderr=True)
         for folder, name in zip(runs, names, strict=True):
-            place = out if out and len(runs) == 1 else out / name if out else folder / "report"
+            place = out if out and len(runs) == 1 else out / name if out else RunDir(folder).report
             with console.status("reading") as status:
                 made = run_report.make(folder, place, root, classes, status.update)
             if made.note:

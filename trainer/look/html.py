@@ -113,10 +113,10 @@ p{margin:.4em 0;max-width:75ch;overflow-wrap:anywhere}
 .says,figcaption,.faint,dt{color:var(--faint);font-size:.9rem}
 .warn{border-left:4px solid var(--bad);padding:.2em .8em;background:var(--card)}
 .grid{display:grid;gap:16px;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr))}
-.grid.large{grid-template-columns:repeat(auto-fill,minmax(min(100%,520px),1fr))}
+.sheets .cells{grid-template-columns:repeat(3,minmax(0,1fr))}
 .cells{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(100px,1fr));
 align-items:start}
-.cells img{width:100%}
+.cells img{width:100%;aspect-ratio:1;object-fit:contain}
 h3+.grid{margin-top:8px}
 .grid+h3,.card+h3{margin-top:20px}
 .card{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px;margin:0;

@@ -306,7 +306,7 @@ def sheets(judged: Judged, views: Views) -> Html | None:
     there = int((each.support > 0).sum())
     some = f"The {len(shown)} worst of {there} classes" if len(shown) < there else "Every class"
     says = f"{some}: the worst mistakes, framed, and the surest right answers."
-    return html.section("Contact sheets", tag("div", *shown, class_="grid large"), says=says)
+    return html.section("Contact sheets", tag("div", *shown, class_="grid sheets"), says=says)
 
 
 def cells(answers: Sequence[Answer], views: Views, names: Sequence[str] = ()) -> Iterator[Html]:
