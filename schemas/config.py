@@ -95,7 +95,7 @@ class TrainConfig(Spec):
         return [
             *images.of_the_data(self.data, self.mix),
             *learning.of_the_steps(self.train, self.data.batch_size),
-            *learning.of_the_momentum(self.optim),
+            *learning.of_the_optimizer(self.optim),
             *learning.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *models.of_the_model(self.model, self.data.img_size),
             *augmenting.of_the_crops(self.augment),

@@ -8,8 +8,10 @@ import torch
 from support.learners import IMAGES, TARGETS, learner, same
 from support.trainers import tiny
 
+from schemas import timm_optimizers
 from schemas.components.optim import Optim
 from trainer import optim
+from trainer.optimizer_names import lines
 from trainer.shadow import Shadow
 
 Keys = dict[str, Any]
@@ -22,6 +24,15 @@ CASES: list[Keys] = [
     {"kind": "rmsprop", "momentum": 0.8, "alpha": 0.95, "eps": 1e-6, "centered": True},
     {"kind": "lion", "betas": (0.8, 0.95)},
     {"kind": "muon", "momentum": 0.8, "nesterov": False, "ns_steps": 3, "betas": (0.8, 0.99)},
+]
+CASES += [
+    {"kind": "timm", "name": name, **({"options": options} if options else {})}
+    for name, options in (
+        ("nadamw", {"caution": True}),
+        ("lamb", {"betas": [0.8, 0.99]}),
+        ("adan", {}),
+        ("mars", {}),
+    )
 ]
 KINDS = {case["kind"]: case for case in CASES}.values()
 
@@ -41,8 +52,8 @@ def test_every_optimizer_has_a_builder_and_a_case() -> None:
 def test_every_key_of_an_optimizer_reaches_it(case: Keys) -> None:
     made = learner(optim={**case, "lr": 0.003, "weight_decay": 0.02})
     groups = made.optimizer.param_groups
-    for key, value in case.items():
-        assert key == "kind" or all(group[key] == value for group in groups)
+    for key, value in {**case, **case.get("options", {})}.items():
+        assert key in ("kind", "name", "options") or all(group[key] == value for group in groups)
     assert {group["lr"] for group in groups} == {0.003}
     decays = {name: group["weight_decay"] for group in groups for name in names(made, group)}
     assert decays["blocks.0.mlp.fc1.weight"] == 0.02
@@ -91,8 +102,8 @@ def test_a_batch_that_gives_no_number_at_any_time_hurts_no_weight(case: Keys) ->
         before = hurt.weights()
         hurt.step(images, TARGETS, number)
     after = hurt.weights()  # raises when one is no number
-    fused = case["kind"] in ("adamw", "adam", "sgd")
-    assert fused == all(torch.equal(before[name], value) for name, value in after.items())
+    if case["kind"] in ("adamw", "adam", "sgd"):  # others step with a gradient of 0
+        assert all(torch.equal(before[name], value) for name, value in after.items())
 
 
 @pytest.mark.parametrize("case", KINDS, ids=named)
@@ -120,6 +131,27 @@ def test_another_optimizer_has_no_use_for_the_memory_of_the_first() -> None:
 def test_the_preflight_can_take_a_step_with_every_optimizer(case: Keys) -> None:
     config = tiny(optim=case)
     assert Shadow(config, learner().model, 3, amp=False).peak_mb(2) > 1
+
+
+def test_the_list_of_timms_optimizers_is_what_timm_has() -> None:
+    assert timm_optimizers.FILE.read_text().splitlines() == "\n".join(lines()).splitlines()
+    assert len(timm_optimizers.optimizers()) > 80
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"name": "nadam_w"}, "timm has no optimizer 'nadam_w'"),
+        ({"name": "adahessian"}, "timm has no optimizer 'adahessian' that a run could go on with"),
+        ({"name": "lamb", "options": {"beta": [0.9, 0.99]}}, "lamb has no option 'beta'"),
+        ({"name": "lamb", "options": {"betas": [0.9]}}, "betas is no value for it"),
+        ({"name": "lamb", "options": {"trust_clip": 1}}, "trust_clip is no value for it"),
+    ],
+    ids=["name", "second-order", "option", "numbers", "switch"],
+)
+def test_an_optimizer_or_an_option_that_timm_lacks_is_refused(keys: Keys, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        tiny(optim={"kind": "timm", **keys})
 
 
 def test_looking_ahead_along_no_momentum_is_refused() -> None:

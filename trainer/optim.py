@@ -11,10 +11,11 @@ from timm.utils import adaptive_clip_grad
 from torch import Tensor, nn
 
 from schemas.components.loop import Loop
-from schemas.components.optim import Adam, AdamW, Lion, Muon, Optim, RMSprop, Sgd
+from schemas.components.optim import Adam, AdamW, Lion, Muon, Named, Optim, RMSprop, Sgd
 from trainer.nets import classifiers
 
 Memory = dict[str, dict[str, Any]]  # by parameter name: steps and momenta
+OF_GROUP = "step of its group"
 RATES = {"lr", "weight_decay", "betas", "eps", "alpha"}  # they mean the same to any memory
 
 
@@ -44,6 +45,13 @@ def _(spec: Sgd, model: nn.Module) -> torch.optim.Optimizer:
 @optimizer.register
 def _(spec: RMSprop | Lion, model: nn.Module) -> torch.optim.Optimizer:
     return built(spec, model)
+
+
+@optimizer.register
+def _(spec: Named, model: nn.Module) -> torch.optim.Optimizer:
+    keys: dict[str, Any] = {"lr": spec.lr, "weight_decay": spec.weight_decay, **spec.options}
+    made: torch.optim.Optimizer = create_optimizer_v2(model, spec.name, **keys)
+    return made
 
 
 @optimizer.register
@@ -95,8 +103,15 @@ def spare(made: torch.optim.Optimizer, healthy: Tensor) -> None:
 
 def memory(made: torch.optim.Optimizer, model: nn.Module) -> Memory:
     """What the optimizer remembers of each parameter."""
+    steps = {  # some count them for a group
+        parameter: {OF_GROUP: kept(group["step"])}
+        for group in made.param_groups
+        if "step" in group
+        for parameter in group["params"]
+    }
     return {
         name: {key: kept(value) for key, value in made.state[parameter].items()}
+        | steps.get(parameter, {})
         for name, parameter in model.named_parameters()
         if parameter in made.state
     }
@@ -115,10 +130,14 @@ def remember(made: torch.optim.Optimizer, model: nn.Module, saved: Memory) -> No
         for group, plain in zip(made.param_groups, fresh["param_groups"], strict=True)
         for parameter, index in zip(group["params"], plain["params"], strict=True)
     }
+    own = {parameter: saved[name] for name, parameter in model.named_parameters() if name in saved}
+    for group, plain in zip(made.param_groups, fresh["param_groups"], strict=True):
+        for parameter in group["params"]:
+            if OF_GROUP in own.get(parameter, {}):
+                plain["step"] = own[parameter][OF_GROUP]
     fresh["state"] = {
-        position[id(parameter)]: saved[name]
-        for name, parameter in model.named_parameters()
-        if name in saved
+        position[id(parameter)]: {key: values[key] for key in values if key != OF_GROUP}
+        for parameter, values in own.items()
     }
     made.load_state_dict(fresh)
 

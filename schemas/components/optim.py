@@ -1,9 +1,11 @@
 """How weights step. No decay on biases and norms, in any of them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from schemas import timm_optimizers
 from schemas.components.spec import BelowOne, Count, NonNegative, Positive, Spec, Switch
 
 
@@ -101,7 +103,29 @@ class Muon(Spec):
     """The two momenta of the AdamW for all else."""
 
 
+def known_to_timm(name: str) -> str:
+    """An optimizer that timm has; read from a list, without torch."""
+    if refusal := timm_optimizers.refusal(name):
+        message, help = refusal
+        raise PydanticCustomError("unknown_model", "{what}", {"what": message, "help": help})
+    return name
+
+
+class Named(Spec):
+    """Any other optimizer of timm, by its name."""
+
+    kind: Literal["timm"] = "timm"
+    name: Annotated[str, AfterValidator(known_to_timm)]
+    """A name of `timm.optim.list_optimizers()`: nadamw, lamb, adan, adopt, mars, ..."""
+    lr: Positive = 1e-3
+    """The peak learning rate."""
+    weight_decay: NonNegative = 0.0
+    """As this optimizer takes it."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """More keyword arguments of it, by timm's names."""
+
+
 Optim = Annotated[
-    AdamW | Adam | Sgd | RMSprop | Lion | Muon,
+    AdamW | Adam | Sgd | RMSprop | Lion | Muon | Named,
     Field(discriminator="kind"),
 ]

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from schemas import timm_optimizers
 from schemas.components.augment import Mix
 from schemas.components.loop import Loop
 from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
 from schemas.components.model import Directional, Model
-from schemas.components.optim import Optim, Sgd
+from schemas.components.optim import Named, Optim, Sgd
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
 from schemas.components.sources import Mask, Source
 from schemas.contradictions.contradiction import Contradiction
@@ -36,8 +37,13 @@ def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
         yield Contradiction(f"train.{key}", text, (f"train.{limits[0]}",), "keep one of them")
 
 
-def of_the_momentum(optim: Optim) -> Iterator[Contradiction]:
-    """A look ahead along nothing."""
+def of_the_optimizer(optim: Optim) -> Iterator[Contradiction]:
+    """A look ahead along nothing, options that an optimizer does not have."""
+    if isinstance(optim, Named):
+        for option, value in optim.options.items():
+            if refusal := timm_optimizers.refusal_of_option(optim.name, option, value):
+                key = f"optim.options.{option}"
+                yield Contradiction(key, refusal[0], ("optim.name",), refusal[1])
     if isinstance(optim, Sgd) and optim.nesterov and not optim.momentum:
         text = "nesterov needs a momentum"
         yield Contradiction("optim.nesterov", text, ("optim.momentum",), "write momentum: 0.9")
