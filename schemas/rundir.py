@@ -9,6 +9,7 @@ runs/<id>/config.yaml run.log result.json last/ best/   for people, from the rec
   attempts/<token>/told.jsonl wandb/ tensorboard/    of a run that is shown elsewhere too
   attempts/<token>/diverged/                         the first batch whose loss was no number
   report/                                            a page and pictures, by `trainer report`
+runs/<search>/config.yaml trials.jsonl trial-<n>/  of a search by hand; each trial is a run folder
 runs/root-id               the id of the runs root
      code/<sha256>         what no commit has of the source that ran; named by environment.json
      splits/<sha256>.csv   which image validates in which fold; the folds of a batch share one
@@ -109,6 +110,18 @@ class RunDir:
     def relative(self, path: Path) -> str:
         """How a path inside this folder is named in records and events."""
         return path.relative_to(self.path).as_posix()
+
+
+class SearchDir:
+    """A search by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.trials = path / "trials.jsonl"
+
+    def trial(self, number: int) -> RunDir:
+        return RunDir(self.path / f"trial-{number:03}")
 
 
 class AttemptDir:

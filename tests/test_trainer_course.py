@@ -14,12 +14,13 @@ from schemas.errors import ConfigError
 from schemas.events import Line, Saved
 from schemas.rundir import RunDir
 from schemas.source import read
-from trainer import foresee
+from trainer import foresee, randomness
 from trainer.crew import Solo
 from trainer.data import course, loader, sources, split
 from trainer.data.plan import VALIDATION, Plan
 from trainer.faults import Leave
-from trainer.learner import Learner
+from trainer.learner import Learner, mixer
+from trainer.outputs import PARTED
 
 LOOK = {
     "interpolation": "bicubic",
@@ -161,6 +162,21 @@ def test_mixing_ends_with_its_epochs() -> None:
     assert Learner(config, nn.Linear(1, 2), plan, 2, **HERE).mixed_steps == 2 * plan.steps_per_epoch
     endless = tiny(mix={"mixup": 1.0}, train__epochs=4)
     assert Learner(endless, nn.Linear(1, 2), plan, 2, **HERE).mixed_steps == plan.steps
+
+
+@pytest.mark.parametrize("way", ["mixup", "cutmix"])
+def test_mixed_images_tell_each_head_the_share_of_both(way: str) -> None:
+    mix = mixer(tiny(mix={way: 1.0}), 18)
+    assert mix
+    randomness.settle(5, devices=False)
+    _, targets = mix(torch.rand(4, 3, 32, 32), torch.tensor([0, 5, 11, 17]))
+    first, last = targets[0, 0].item(), targets[0, 17].item()
+    assert first + last == pytest.approx(1) and 0 < first < 1
+    # class 0: worn, male, young; class 17: not worn, female, old
+    for head, size in zip(PARTED.targets(targets), (3, 2, 3), strict=True):
+        wanted = torch.zeros(size)
+        wanted[0], wanted[-1] = first, last
+        assert torch.allclose(head[0], wanted) and torch.allclose(head.sum(1), torch.ones(4))
 
 
 HERE: dict[str, Any] = {"device": CPU, "precision": "fp32", "micro_batch": 4}

@@ -39,6 +39,7 @@ from trainer import (
 )
 from trainer.data import commands as data_commands
 from trainer.look import commands as look_commands
+from trainer.search import by_hand as searching
 
 LOG = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -110,6 +111,7 @@ app.command(epilog=exporting.EPILOG)(exporting.export)
 app.command(epilog=pseudo.EPILOG)(pseudo.pseudo)
 app.command(epilog=doubting.EPILOG)(doubting.suspects)
 app.command(epilog=preview.EPILOG)(preview.preview)
+app.command(epilog=searching.EPILOG)(searching.search)
 app.command("lr-find", epilog=lr_find.EPILOG)(lr_find.lr_find)
 app.command(epilog=look_commands.EPILOG)(look_commands.report)
 app.add_typer(data_commands.app, name="data")

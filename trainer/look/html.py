@@ -118,7 +118,7 @@ p{margin:.4em 0;max-width:75ch;overflow-wrap:anywhere}
 align-items:start}
 .cells img{width:100%;aspect-ratio:1;object-fit:contain}
 h3+.grid{margin-top:8px}
-.grid+h3,.card+h3{margin-top:20px}
+.grid+h3,.card+h3,.wide+h3{margin-top:20px}
 .card{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px;margin:0;
 min-width:0;break-inside:avoid}
 .tiles{display:flex;flex-wrap:wrap;gap:12px;margin:12px 0}
@@ -126,11 +126,11 @@ min-width:0;break-inside:avoid}
 .tile b{display:block;font-size:1.5rem;line-height:1.3;font-variant-numeric:tabular-nums}
 figure{margin:0;break-inside:avoid;min-width:0}
 figcaption{overflow-wrap:anywhere;line-height:1.35;margin-top:4px}
-img{display:block;max-width:100%;height:auto;background:#fff;border:1px solid var(--grid)}
+img{display:block;max-width:100%;height:auto;border:1px solid var(--grid)}
 .wrong img{border:3px solid var(--bad)}
 .pair{display:flex;gap:8px;margin:6px 0}
 .pair figure{flex:1}
-.pair img{width:100%}
+.pair img{width:100%;aspect-ratio:1;object-fit:contain}
 svg{display:block;width:100%;height:auto;max-width:540px}
 svg text{font-family:inherit}
 svg .pixels{image-rendering:pixelated}

@@ -1,0 +1,68 @@
+"""docs/tracking.md: its configs are valid and say something, its commands run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.sketches import draw_sketches
+
+from schemas.components.search import Search
+from schemas.components.track import Track
+from schemas.search import load_search
+from schemas.source import read
+
+PAGE = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
+CONFIGS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
+LINES = [line for block in BLOCKS for line in block.splitlines()]
+SKETCHES = """\
+model: {name: test_vit}
+data: {img_size: 32, batch_size: 4, workers: 0}
+train: {epochs: 1}
+search: {space: [{kind: range, key: optim.lr, low: 0.0001, high: 0.01, log: true}]}
+"""
+
+
+def test_every_config_of_the_page_is_valid_and_says_something(tmp_path: Path) -> None:
+    track, search = (read(text, "docs/tracking.md").config for text in CONFIGS)
+    said = track.track.model_dump()
+    assert {key for key, value in Track().model_dump().items() if said[key] == value} == {
+        "group",
+        "job_type",
+    }
+    assert search.search.model_dump() != Search().model_dump()
+    file = tmp_path / "birds.yaml"
+    file.write_text(CONFIGS[1])
+    load_search(file)
+
+
+def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
+    draw_sketches(tmp_path)
+    (tmp_path / "sketches.yaml").write_text(SKETCHES)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TRAINQ_CACHE": "cache"}
+    assert len(LINES) == 3
+    for line in LINES:
+        tool, *words = shlex.split(line)
+        done = subprocess.run(
+            [sys.executable, "-m", tool, *words],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+    assert len(list(tmp_path.glob("runs/rates/trial-*"))) == 3
+    assert list(tmp_path.glob("runs/shown/attempts/1-*/wandb/offline-run-*"))
+    assert list(tmp_path.glob("runs/shown/attempts/1-*/tensorboard/events*"))
+
+
+@pytest.mark.parametrize("tool", ["publisher search", "trainer search", "trainer train"])
+def test_every_command_that_the_page_names_has_help(tool: str) -> None:
+    help = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
+    assert tool in PAGE
+    assert f"Usage: {tool} " in help
