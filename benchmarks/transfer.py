@@ -22,7 +22,7 @@ from schemas.config import TrainConfig
 from schemas.events import ExitCode, Order
 from schemas.rundir import RunDir
 from schemas.source import dump
-from trainer.attempt import execute
+from trainer.entry.attempt import execute
 from trainer.faults import Leave
 from trainer.report import Report
 

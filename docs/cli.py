@@ -11,7 +11,7 @@ from publisher import __main__ as publisher
 from publisher import queue_cli, trainq
 from queue_worker import __main__ as worker
 from queue_worker import steer
-from trainer import by_hand
+from trainer.entry import by_hand
 
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = """\

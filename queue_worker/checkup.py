@@ -120,7 +120,7 @@ def _gpu(index: int, mine: Lane, env: Mapping[str, str]) -> Iterator[Finding]:
 
 def _probe(indices: tuple[int, ...]) -> Probe:
     env = without_secrets(start.visible(indices))
-    return gpu.probe([sys.executable, "-m", "trainer.probe"], env)
+    return gpu.probe([sys.executable, "-m", "trainer.entry.probe"], env)
 
 
 def device_findings(device: Gpu, probe: Probe) -> Iterator[Finding]:

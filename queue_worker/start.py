@@ -125,7 +125,7 @@ def _work(
 def _probe(index: int) -> gpu.Probe:
     """One kernel on this GPU, or a refusal."""
     env = without_secrets(visible((index,)))
-    found = gpu.probe([sys.executable, "-m", "trainer.probe"], env)
+    found = gpu.probe([sys.executable, "-m", "trainer.entry.probe"], env)
     gpu.demand_kernels(found)
     return found
 

@@ -1,6 +1,6 @@
 """What is known of a run before it runs: how large it is, and which GPU can hold it.
 
-Pure: `trainer.foresee` fills these values in, whoever queues or runs decides by them.
+Pure: `trainer.foresight.foresee` fills these values in, whoever queues or runs decides by them.
 """
 
 import hashlib

@@ -13,8 +13,8 @@ from support.people import draw_people
 from support.sketches import draw_sketches
 from typer.testing import CliRunner, Result
 
-from trainer.by_hand import app
 from trainer.data import likeness
+from trainer.entry.by_hand import app
 
 SKETCHES = "model: {name: test_vit}\ndata: {img_size: 32, batch_size: 4, workers: 0}\n"
 PEOPLE = "model: {name: test_vit}\ndata: {source: {kind: mask}, test: {root: eval}, img_size: 32}\n"

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from schemas.rundir import RunsRoot
 from schemas.source import load, read
-from trainer.by_hand import app
 from trainer.crew import Solo
 from trainer.data import check, prepare, sources, split
 from trainer.data.plan import Plan
+from trainer.entry.by_hand import app
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "data.md").read_text()

@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 
 from schemas.components.data import Data
 from schemas.components.pixels import Cached
-from trainer.by_hand import app
 from trainer.data import cache, pixels, pruning, sources
 from trainer.data.images import Images
+from trainer.entry.by_hand import app
 
 FORK = multiprocessing.get_context("fork")
 

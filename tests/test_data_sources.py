@@ -21,13 +21,13 @@ from schemas.components.data import Data
 from schemas.components.loss import CrossEntropy
 from schemas.events import ExitCode
 from schemas.rundir import RunsRoot
-from trainer import loss
 from trainer.crew import Solo
 from trainer.data import cache, check, loader, sources, split
 from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import Plan
 from trainer.faults import ConfigFault, DataFault
+from trainer.learn import loss
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from schemas.components.predict import Predict
 from schemas.source import read
-from trainer.by_hand import app
+from trainer.entry.by_hand import app
 
 PAGE = (Path(__file__).parents[1] / "docs" / "judging.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)

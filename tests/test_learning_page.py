@@ -9,7 +9,7 @@ from support.learners import IMAGES, TARGETS, learner
 
 from schemas.components.model import Own
 from schemas.source import read
-from trainer import layers, nets
+from trainer.learn import layers, nets
 from trainer.start import bare
 
 PAGE = (Path(__file__).parents[1] / "docs" / "learning.md").read_text()

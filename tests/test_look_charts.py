@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from trainer import scores
+from trainer.judge import scores
 from trainer.look import axes, charts, html, marks, palette, raster
 from trainer.look.charts import Bar, Curve
 from trainer.look.marks import Words

@@ -12,7 +12,7 @@ from support.people import draw_people
 from support.sketches import draw_sketches
 from typer.testing import CliRunner, Result
 
-from trainer.by_hand import app
+from trainer.entry.by_hand import app
 from trainer.look import run_report
 
 CONFIG = """

@@ -13,10 +13,10 @@ from support.pages import insist_it_stands_alone, read
 from typer.testing import CliRunner, Result
 
 from schemas.rundir import RunDir
-from trainer import predictions, scores
-from trainer.by_hand import app
+from trainer.entry.by_hand import app
+from trainer.judge import predictions, scores
+from trainer.judge.predictions import Predictions
 from trainer.look import run_report
-from trainer.predictions import Predictions
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from trainer import by_hand
+from trainer.entry import by_hand
 
 
 def told(*words: str, tool: str = "trainer") -> subprocess.CompletedProcess[str]:

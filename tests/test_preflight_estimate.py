@@ -10,11 +10,11 @@ from torch.profiler import ProfilerActivity, profile
 from schemas.config import TrainConfig
 from schemas.preflight import Ask
 from trainer import machine
-from trainer import model as models
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
-from trainer.foresee import Refusal, answer, foresee, tried
-from trainer.learner import Learner
+from trainer.foresight.foresee import Refusal, answer, foresee, tried
+from trainer.learn import model as models
+from trainer.learn.learner import Learner
 
 TOLERANCE = 0.05  # of the measured peak; on the CPU, in fp32
 

@@ -13,13 +13,15 @@ from typer.testing import CliRunner, Result
 
 from schemas.config import TrainConfig
 from schemas.source import load
-from trainer import drawing, foresee, randomness
-from trainer.by_hand import app
-from trainer.contact_sheet import spread
+from trainer import randomness
 from trainer.crew import Solo
 from trainer.data import course, loader, sources, split, transforms
 from trainer.data.plan import Plan
-from trainer.learner import mixer
+from trainer.entry.by_hand import app
+from trainer.foresight import foresee
+from trainer.learn.learner import mixer
+from trainer.look import drawing
+from trainer.look.contact_sheet import spread
 
 # as large as a cell of the sheet: what is pasted is what was seen, pixel by pixel
 CONFIG = f"""

@@ -12,8 +12,9 @@ from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
 
 from schemas.events import Epoch, ExitCode, Line
-from trainer import checkpoint, model
+from trainer import checkpoint
 from trainer.faults import Leave
+from trainer.learn import model
 
 ARC: dict[str, Any] = {"model__head": {"kind": "cosine"}, "loss": {"kind": "arcface"}}
 

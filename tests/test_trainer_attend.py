@@ -20,7 +20,7 @@ from schemas.events import Alive, Epoch, ExitCode, Order, Saved, parse_line
 from schemas.run import Cause, Progress
 from schemas.settings import Settings
 from trainer import checkpoint
-from trainer.attend import GONE
+from trainer.entry.attend import GONE
 from trainer.report import EventPipe
 
 Start = Callable[..., Attendant]

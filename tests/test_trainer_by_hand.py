@@ -19,7 +19,7 @@ from schemas.events import ExitCode
 from schemas.result import Result
 from schemas.rundir import RunDir
 from schemas.source import load
-from trainer.by_hand import app
+from trainer.entry.by_hand import app
 
 CONFIG = """
 name: tiny

@@ -14,13 +14,14 @@ from schemas.errors import ConfigError
 from schemas.events import Line, Saved
 from schemas.rundir import RunDir
 from schemas.source import read
-from trainer import foresee, randomness
+from trainer import randomness
 from trainer.crew import Solo
 from trainer.data import course, loader, sources, split
 from trainer.data.plan import VALIDATION, Plan
 from trainer.faults import Leave
-from trainer.learner import Learner, mixer
-from trainer.outputs import PARTED
+from trainer.foresight import foresee
+from trainer.learn.learner import Learner, mixer
+from trainer.learn.outputs import PARTED
 
 LOOK = {
     "interpolation": "bicubic",

@@ -11,10 +11,11 @@ from support.judged import draw_place, gather, small, train_folds, train_run
 from typer.testing import CliRunner, Result
 
 from schemas.components.predict import Predict
-from trainer import fitting, jury, members, predictions, scores
-from trainer.by_hand import app
-from trainer.folders import spread_out
-from trainer.members import Heard
+from trainer.answer import fitting, jury, members
+from trainer.answer.members import Heard
+from trainer.entry.by_hand import app
+from trainer.judge import predictions, scores
+from trainer.judge.folders import spread_out
 
 
 @pytest.fixture(scope="module")

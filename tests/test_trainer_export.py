@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from schemas.components.model import Timm
 from schemas.errors import ConfigError
 from schemas.source import read
-from trainer import finished, model
-from trainer.by_hand import app
+from trainer.answer import finished
 from trainer.checkpoint import WEIGHTS
+from trainer.entry.by_hand import app
 from trainer.faults import DataFault
+from trainer.learn import model
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 WNIDS = ImageNetInfo("imagenet-1k").label_names()

@@ -13,7 +13,8 @@ from torch import nn
 from schemas.errors import ConfigError
 from schemas.run import Cause
 from schemas.source import read
-from trainer import checkpoint, finished
+from trainer import checkpoint
+from trainer.answer import finished
 
 FROZEN = {"name": "test_resnet", "freeze": [{"parts": ["backbone"]}]}
 CACHED = {**FROZEN, "feature_views": 2}

@@ -15,10 +15,10 @@ from schemas.events import ExitCode, Part
 from schemas.result import Result
 from schemas.run import Cause, State
 from schemas.rundir import AttemptDir
-from trainer import predictions
-from trainer.by_hand import app
+from trainer.answer.gather import sum_up
+from trainer.entry.by_hand import app
 from trainer.faults import DataFault, Leave
-from trainer.gather import sum_up
+from trainer.judge import predictions
 
 TINY_DATA = {"img_size": 32, "batch_size": 4, "workers": 0}
 

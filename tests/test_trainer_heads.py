@@ -15,8 +15,10 @@ from schemas.components.model import Timm
 from schemas.components.sources import GENDERS, MASKS
 from schemas.errors import ConfigError
 from schemas.source import read
-from trainer import finished, loss, nets, outputs, predictions
-from trainer.outputs import PARTED
+from trainer.answer import finished
+from trainer.judge import predictions
+from trainer.learn import loss, nets, outputs
+from trainer.learn.outputs import PARTED
 
 CPU = torch.device("cpu")
 CLASSES = list(product(range(len(MASKS)), range(len(GENDERS)), range(3)))

@@ -21,9 +21,9 @@ from schemas.events import Chosen, Epoch, ExitCode, Line
 from schemas.run import Best, Cause
 from trainer import checkpoint
 from trainer.faults import Leave
+from trainer.judge.metrics import ranked
 from trainer.loop import Tally
 from trainer.machine import Precision
-from trainer.metrics import ranked
 
 PRECISIONS: list[Precision] = ["fp32", "bf16", "fp16"]
 

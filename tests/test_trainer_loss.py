@@ -27,7 +27,7 @@ from schemas.components.loss import (
     SymmetricCrossEntropy,
 )
 from schemas.components.spec import Spec
-from trainer import loss
+from trainer.learn import loss
 
 CPU = torch.device("cpu")
 COUNTS = (40, 20, 5, 0, 1)

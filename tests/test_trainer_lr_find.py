@@ -8,8 +8,8 @@ import pytest
 from support.sketches import draw_sketches
 from typer.testing import CliRunner, Result
 
-from trainer.by_hand import app
-from trainer.rates import Range, Tried, exploded, steepest
+from trainer.entry.by_hand import app
+from trainer.learn.rates import Range, Tried, exploded, steepest
 
 CONFIG = """
 model: {name: test_vit}

@@ -8,8 +8,8 @@ from sklearn.metrics import f1_score
 from support.judged import draw_place, small, train_run
 from typer.testing import CliRunner, Result
 
-from trainer import predictions
-from trainer.by_hand import app
+from trainer.entry.by_hand import app
+from trainer.judge import predictions
 
 TRUTH = "ImageID,ans,person\n" + "".join(f"{n}.jpg,{n % 3},p{n // 2}\n" for n in range(12))
 

@@ -12,8 +12,9 @@ from timm.loss import SoftTargetCrossEntropy
 
 from schemas.components.loss import CrossEntropy
 from schemas.components.model import Timm
-from trainer import loss, machine, model
+from trainer import machine
 from trainer.faults import ConfigFault, DataFault
+from trainer.learn import loss, model
 
 CPU = torch.device("cpu")
 

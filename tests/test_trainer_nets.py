@@ -18,10 +18,11 @@ from schemas.components.model import Model, Net
 from schemas.errors import ConfigError
 from schemas.run import Cause
 from schemas.source import read
-from trainer import finished, layers, model, nets
+from trainer.answer import finished
 from trainer.data.transforms import Normal
 from trainer.faults import ConfigFault, DataFault
-from trainer.foresee import foresee
+from trainer.foresight.foresee import foresee
+from trainer.learn import layers, model, nets
 
 SEEDS = ("squeezenet1_1", "shufflenet_v2_x1_0", "efficientnet_b3", "efficientnet_v2_s", "vit_b_32")
 

@@ -10,9 +10,9 @@ from support.trainers import tiny
 
 from schemas import timm_optimizers
 from schemas.components.optim import Optim
-from trainer import optim
+from trainer.foresight.shadow import Shadow
+from trainer.learn import optim
 from trainer.optimizer_names import lines
-from trainer.shadow import Shadow
 
 Keys = dict[str, Any]
 CASES: list[Keys] = [

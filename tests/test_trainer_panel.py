@@ -12,8 +12,8 @@ from support.judged import draw_place, small, train_folds, train_run
 from typer.testing import CliRunner, Result
 
 from schemas.components.sources import Mask
-from trainer.by_hand import app
 from trainer.data.mask import class_names
+from trainer.entry.by_hand import app
 
 FACES = {"root": "mask/eval"}
 

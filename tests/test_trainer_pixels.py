@@ -21,8 +21,8 @@ from schemas.events import Alive
 from schemas.run import Progress
 from trainer.data import cache, pixels, sources
 from trainer.data.images import Images
+from trainer.entry.terminal import Bar
 from trainer.faults import DataFault, DiskFault
-from trainer.terminal import Bar
 
 FORK = multiprocessing.get_context("fork")
 CACHED = {"kind": "cache", "side": 4096}

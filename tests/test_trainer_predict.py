@@ -11,9 +11,10 @@ from support.trainers import folder_of, order_for, tiny, train
 from typer.testing import CliRunner, Result
 
 from schemas.errors import UsageError
-from trainer import finished, predictions, views, votes
-from trainer.by_hand import app
-from trainer.votes import Rule
+from trainer.answer import finished, views, votes
+from trainer.answer.votes import Rule
+from trainer.entry.by_hand import app
+from trainer.judge import predictions
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_more_looks_are_averaged_and_the_plain_one_is_among_them(place: Path) ->
 def test_a_pass_that_was_made_is_not_made_again(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import predict as work
+    from trainer.answer import predict as work
 
     whole = probabilities(place, "one", "other")
     made = work.batches_said

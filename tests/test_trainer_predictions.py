@@ -7,9 +7,10 @@ import pytest
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, result_of, tiny, train
 
-from trainer import checkpoint, predictions
+from trainer import checkpoint
 from trainer.faults import DataFault
-from trainer.predictions import Predictions
+from trainer.judge import predictions
+from trainer.judge.predictions import Predictions
 
 
 def some(names: str, classes: str = "ab") -> Predictions:

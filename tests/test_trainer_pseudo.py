@@ -12,8 +12,10 @@ from typer.testing import CliRunner, Result
 
 from schemas.rundir import RunsRoot
 from schemas.source import read
-from trainer import checkpoint, finished, pseudo
-from trainer.by_hand import app
+from trainer import checkpoint
+from trainer.answer import finished
+from trainer.entry.by_hand import app
+from trainer.labels import pseudo
 
 
 @pytest.fixture(scope="module")

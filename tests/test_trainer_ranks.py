@@ -30,12 +30,14 @@ from schemas.events import FENCED, Chosen, Epoch, ExitCode, Order, parse_line
 from schemas.result import Result
 from schemas.run import Cause
 from schemas.rundir import AttemptDir, RunDir
-from trainer import checkpoint, crew, predictions, ranks
-from trainer.attempt import judge
+from trainer import checkpoint, crew
 from trainer.data import sources, split
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
+from trainer.entry import ranks
+from trainer.entry.attempt import judge
 from trainer.faults import ConfigFault, Fault
+from trainer.judge import predictions
 
 Start = Callable[[], Attendant]
 PATIENCE_S = 90.0  # two processes import torch, on a machine that has other tests to run

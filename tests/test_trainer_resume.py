@@ -14,7 +14,7 @@ from support.trainers import folder_of, order_for, result_of, tiny, train
 from schemas.config import TrainConfig
 from schemas.events import ExitCode, Order
 from trainer import checkpoint
-from trainer.attempt import execute
+from trainer.entry.attempt import execute
 from trainer.faults import Leave
 from trainer.report import Report
 

@@ -19,7 +19,7 @@ from schemas.result import Result
 from schemas.run import Cause
 from schemas.source import dump, load
 from trainer import checkpoint
-from trainer.attempt import judge
+from trainer.entry.attempt import judge
 from trainer.faults import Leave
 
 FILES = {"kind": "files"}

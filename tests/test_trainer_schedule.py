@@ -14,9 +14,10 @@ from torch.optim import lr_scheduler as torchs
 
 from schemas.components.schedule import Plateau, Schedule
 from schemas.events import Epoch, ExitCode, Line
-from trainer import checkpoint, schedule
+from trainer import checkpoint
 from trainer.faults import Leave
-from trainer.schedule import Length
+from trainer.learn import schedule
+from trainer.learn.schedule import Length
 
 PEAK, EPOCHS = 0.01, 3  # of 8 steps each
 Keys = dict[str, Any]

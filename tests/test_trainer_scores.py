@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from trainer import scores
+from trainer.judge import scores
 
 CLASSES = 7
 

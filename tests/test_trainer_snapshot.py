@@ -85,8 +85,8 @@ def test_a_version_changes_with_the_files_and_with_nothing_else(tmp_path: Path) 
         env = {**os.environ, "PYTHONPATH": str(tmp_path)}
         return subprocess.check_output(words, env=env, text=True, cwd=tmp_path).strip()
 
-    (tmp_path / "trainer/loss.py").touch()
+    (tmp_path / "trainer/learn/loss.py").touch()
     assert version() == code.version(), "the same files elsewhere, only younger"
-    with (tmp_path / "trainer/loss.py").open("a") as file:
+    with (tmp_path / "trainer/learn/loss.py").open("a") as file:
         file.write("# changed\n")
     assert version() != code.version()

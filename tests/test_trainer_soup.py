@@ -11,8 +11,10 @@ from typer.testing import CliRunner, Result
 
 from schemas.rundir import RunDir
 from schemas.source import load
-from trainer import checkpoint, finished, predictions, soup
-from trainer.by_hand import app
+from trainer import checkpoint
+from trainer.answer import finished, soup
+from trainer.entry.by_hand import app
+from trainer.judge import predictions
 
 RESNET = {"name": "resnet10t"}
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner, Result
 
 from schemas.components.sources import Mask
 from schemas.source import read
-from trainer import corrections, suspects
-from trainer.by_hand import app
+from trainer.answer.members import Heard
 from trainer.data import mask, sources
-from trainer.members import Heard
+from trainer.entry.by_hand import app
+from trainer.labels import corrections, suspects
 
 
 def heard(wrong: int, images: int = 300, seed: int = 1) -> tuple[Heard, set[str]]:

@@ -4,7 +4,7 @@ import pytest
 
 from schemas.components.sources import Mask
 from trainer.data.mask import class_names
-from trainer.tasks import combined, tasks
+from trainer.judge.tasks import combined, tasks
 
 
 def test_the_eighteen_classes_are_three_tasks() -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from trainer import votes
-from trainer.predictions import Probabilities
-from trainer.votes import Rule
+from trainer.answer import votes
+from trainer.answer.votes import Rule
+from trainer.judge.predictions import Probabilities
 
 CLASSES = 4
 

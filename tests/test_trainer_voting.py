@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from trainer.by_hand import app
+from trainer.entry.by_hand import app
 
 
 def vote(folder: Path, *answers: str, flags: tuple[str, ...] = ()) -> Result:

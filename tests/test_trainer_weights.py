@@ -16,13 +16,14 @@ from torch import nn
 from schemas.components.loop import Ema, Evaluate, Swa
 from schemas.components.model import Freeze
 from schemas.run import Cause
-from trainer import average, checkpoint, layers, nets
+from trainer import checkpoint
 from trainer.crew import Solo
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
 from trainer.ending import enough
-from trainer.learner import Learner
-from trainer.shadow import Shadow
+from trainer.foresight.shadow import Shadow
+from trainer.learn import average, layers, nets
+from trainer.learn.learner import Learner
 
 CPU = torch.device("cpu")
 IMAGES, TARGETS = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])

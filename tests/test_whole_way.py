@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 from schemas.run import Run, State
 from schemas.rundir import RunDir
 from schemas.source import load
-from trainer import by_hand
-from trainer.attempt import execute
-from trainer.by_hand import app
+from trainer.entry import by_hand
+from trainer.entry.attempt import execute
+from trainer.entry.by_hand import app
 from trainer.faults import Leave
 from trainer.report import Report
 

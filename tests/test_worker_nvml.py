@@ -1,6 +1,6 @@
 """Real workers on GPUs that only the driver's library knows: nvidia-ml-py over a library of ours.
 
-What no test here can show is a GPU that computes; `trainer.probe` is a script that says it does.
+What no test here can show is a GPU that computes: a script stands in for `trainer.entry.probe`.
 """
 
 import json
@@ -47,7 +47,7 @@ class Host:
         self.say()
         driver = {"LD_LIBRARY_PATH": str(library), "NVML_SAYS": str(self.says)}
         self.site = Site(folder, NVML_UUID=self.uuid, TRAINQ_HOST="vm", **driver)
-        probe = folder / "trainer" / "probe.py"
+        probe = folder / "trainer" / "entry" / "probe.py"
         probe.parent.mkdir()
         probe.with_name("__init__.py").touch()
         probe.write_text(f"print({json.dumps(PROBE)!r})")

@@ -23,7 +23,7 @@ def main() -> None:
         attend(int(sys.argv[3]))
     if sys.argv[1:2] == ["rank"]:
         rank(*sys.argv[2:])
-    from trainer.by_hand import app
+    from trainer.entry.by_hand import app
 
     app()
 
@@ -33,7 +33,7 @@ def attend(parent: int) -> None:
     if not lifeline.die_with(parent):
         os._exit(75)
     lifeline.adopt_orphans()
-    from trainer import attend as warm
+    from trainer.entry import attend as warm
 
     leave(warm.attend())
 
@@ -43,7 +43,7 @@ def rank(leader: str, events: str, wishes: str, order: str) -> None:
     if not lifeline.die_with(int(leader)):
         os._exit(75)
     from schemas.events import Order
-    from trainer import ranks
+    from trainer.entry import ranks
 
     pipes = int(leader), int(events), int(wishes)
     leave(ranks.work(*pipes, Order.model_validate_json(order)))

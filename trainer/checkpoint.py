@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save, save_file
 
 from schemas.rundir import MANIFEST, AttemptDir, RunDir, sync_folder
 from trainer.faults import DiskFault, Fault
-from trainer.model import Weights
+from trainer.learn.model import Weights
 
 WEIGHTS, STATE, META = "weights.safetensors", "state.pt", "meta.json"
 KNOWN_BY = 1024  # values of a tensor

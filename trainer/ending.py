@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.components.loop import Evaluate
-from trainer.metrics import better
+from trainer.judge.metrics import better
 
 
 def enough(

@@ -14,16 +14,17 @@ from schemas.config import TrainConfig
 from schemas.events import Chosen, Epoch, Saved
 from schemas.run import Best
 from schemas.rundir import RunDir
-from trainer import checkpoint, predictions
+from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, Shelf
 from trainer.data.images import Images
 from trainer.data.loader import Batch
 from trainer.data.plan import Plan
 from trainer.ending import enough
 from trainer.faults import Diverged, Leave, Leaving
-from trainer.learner import Learner
-from trainer.metrics import Evaluation, evaluate, ranked
-from trainer.predictions import Predictions
+from trainer.judge import predictions
+from trainer.judge.metrics import Evaluation, evaluate, ranked
+from trainer.judge.predictions import Predictions
+from trainer.learn.learner import Learner
 from trainer.report import Report, write_metrics
 from trainer.tracking import choosing
 

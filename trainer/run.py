@@ -9,12 +9,14 @@ from schemas.config import TrainConfig
 from schemas.errors import count
 from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
-from trainer import checkpoint, evidence, features, foresee, layers, machine, model, start
+from trainer import checkpoint, machine, start
 from trainer.crew import Crew, Solo
 from trainer.data import check, course, loader, sources, split, transforms
 from trainer.data.plan import Plan
 from trainer.faults import Leave
-from trainer.learner import Learner
+from trainer.foresight import foresee
+from trainer.learn import evidence, features, layers, model
+from trainer.learn.learner import Learner
 from trainer.loop import Loop, State, Tally
 from trainer.report import Report
 

@@ -12,11 +12,12 @@ from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.run import Best
 from schemas.rundir import RunDir
-from trainer import checkpoint, model
+from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, Shelf
 from trainer.data.plan import Plan
 from trainer.faults import DataFault
-from trainer.learner import Learner
+from trainer.learn import model
+from trainer.learn.learner import Learner
 from trainer.loop import State
 
 LOG = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from torch import nn
 from schemas.components.model import Timm
 from schemas.timm_models import FILE, HEADER
 from trainer.faults import ConfigFault
-from trainer.nets import create
+from trainer.learn.nets import create
 
 CLASSES = 10
 SMALLEST = 16  # of data.img_size

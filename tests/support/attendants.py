@@ -15,7 +15,7 @@ from support.waiting import wait_until
 from trainer.__main__ import attend, main
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["trainer.attempt", "trainer.attend", "support.attendants"])
+FORK.set_forkserver_preload(["trainer.entry.attempt", "trainer.entry.attend", "support.attendants"])
 
 L = TypeVar("L", bound=Line)
 

@@ -10,7 +10,7 @@ from support.trainers import tiny
 from trainer.crew import Solo
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
-from trainer.learner import Learner
+from trainer.learn.learner import Learner
 from trainer.machine import Precision
 
 CPU = torch.device("cpu")

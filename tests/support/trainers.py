@@ -14,10 +14,11 @@ from schemas.events import Order
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
 from schemas.source import dump
-from trainer import checkpoint, model
-from trainer.attempt import execute
+from trainer import checkpoint
 from trainer.data import sources, split
+from trainer.entry.attempt import execute
 from trainer.faults import Leave
+from trainer.learn import model
 from trainer.report import EventFile, Report, Sink
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors gain nothing from threads that wait for a core

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from trainer.judge.scores import Calibration, Counts
 from trainer.look import axes, marks, palette
 from trainer.look.axes import Axes, plain, span, steps
 from trainer.look.marks import Box, Chart, Dot, Line, Mark, Pixels, Point, Words, cut
-from trainer.scores import Calibration, Counts
 
 WIDTH, FIELD = 360.0, 170.0  # of every chart, and how high the field of most is
 ROW = 18.0  # of a legend, and of a bar

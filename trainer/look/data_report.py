@@ -7,13 +7,12 @@ import numpy as np
 from PIL import Image
 
 from schemas.rundir import write_atomic
-from trainer import drawing
 from trainer.data.images import Images
 from trainer.data.split import Parts
 from trainer.data.stats import Look, statistics
-from trainer.drawing import Cell, Strip
-from trainer.look import data_page, raster
+from trainer.look import data_page, drawing, raster
 from trainer.look.data_page import Sample
+from trainer.look.drawing import Cell, Strip
 from trainer.look.pictures import photo_uri
 
 EACH = 6  # pictures of a class

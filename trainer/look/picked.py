@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer import scores
-from trainer.predictions import Predictions
-from trainer.scores import Counts, PerClass
+from trainer.judge import scores
+from trainer.judge.predictions import Predictions
+from trainer.judge.scores import Counts, PerClass
 
 TOP = 5
 WORST, PAIRS, EACH, HALF = (

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from schemas.errors import count
 from schemas.source import dump
-from trainer import marking
+from trainer.judge import marking
+from trainer.judge.marking import Answers, Marks
+from trainer.judge.scores import Interval
 from trainer.look import charts, html
 from trainer.look.html import Html, tag
 from trainer.look.marks import Chart
 from trainer.look.picked import Answer, Picked
 from trainer.look.subject import Subject
 from trainer.look.svg import svg
-from trainer.marking import Answers, Marks
 from trainer.report import duration
-from trainer.scores import Interval
 
 WORST_CLASSES = 20  # of more the rest is folded
 

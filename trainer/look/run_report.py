@@ -8,9 +8,9 @@ from PIL import Image
 
 from schemas.errors import TrainqError
 from schemas.rundir import write_atomic
-from trainer import drawing, marking
-from trainer.drawing import Cell, Strip
-from trainer.look import charts, learning, picked, raster, run_page, sight, subject
+from trainer.judge import marking
+from trainer.look import charts, drawing, learning, picked, raster, run_page, sight, subject
+from trainer.look.drawing import Cell, Strip
 from trainer.look.marks import Chart
 from trainer.look.picked import Answer
 from trainer.look.pictures import photo_uri

@@ -11,14 +11,14 @@ from timm.data import resolve_model_data_config
 
 from schemas.config import TrainConfig
 from schemas.errors import count
-from trainer import foresee
-from trainer.contact_sheet import pictures_of, shown
 from trainer.data import sources
 from trainer.data.images import Images
 from trainer.data.loader import Pictures
 from trainer.data.plan import VALIDATION
 from trainer.data.unreadable import Unreadable
 from trainer.faults import DataFault
+from trainer.foresight import foresee
+from trainer.look.contact_sheet import pictures_of, shown
 
 
 @dataclass(frozen=True, slots=True)

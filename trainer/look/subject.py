@@ -13,8 +13,8 @@ from schemas.events import ExitCode
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
 from schemas.source import load
-from trainer import predictions
-from trainer.predictions import Predictions
+from trainer.judge import predictions
+from trainer.judge.predictions import Predictions
 
 Row = dict[str, float]  # of metrics.csv: what was measured; nothing where nothing was
 

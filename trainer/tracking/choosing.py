@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from schemas.components.track import Track
-from trainer import scores
 from trainer.data.images import Images
 from trainer.data.split import Indices
-from trainer.metrics import Evaluation
+from trainer.judge import scores
+from trainer.judge.metrics import Evaluation
 from trainer.tracking.told import Shown, Sight
 
 

@@ -9,7 +9,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from schemas.rundir import AttemptDir
-from trainer.drawing import png
+from trainer.look.drawing import png
 from trainer.tracking import sights
 from trainer.tracking.told import Ended, Rows, Sight, Told
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from trainer.drawing import Cell, Strip, sheet
+from trainer.look.drawing import Cell, Strip, sheet
 from trainer.tracking.told import Shown, Sight
 
 COLUMNS = 8  # of a picture of images

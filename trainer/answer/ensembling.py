@@ -1,0 +1,122 @@
+"""`trainer ensemble`: is it worth it to let runs vote, and how? Said of their validation images."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from schemas.errors import TrainqError
+from trainer.judge.folders import spread_out
+
+if TYPE_CHECKING:
+    from trainer.answer.jury import Standing
+    from trainer.answer.members import Heard, Member
+    from trainer.judge.scores import Interval
+
+EPILOG = "Exit codes: 0 said; 2 usage; 3 a run is not there, or runs do not belong together."
+SCHEMA_VERSION = 1
+ROOM = 34  # letters of a name
+
+
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")] = False,
+) -> None:
+    """Compare members with their ensemble, on images that none of them had learnt from.
+
+    The folds of one config are one member; a k-fold's gather run stands for all its folds. What is
+    fitted (weights of members, priors of classes) is scored a second time, each part of the people
+    by what was fitted to the others: the difference is how far the first score flatters.
+
+    \b
+    trainer ensemble runs/7f3k2q runs/9d2m4x
+    trainer ensemble runs/resnet runs/vit --json
+    """
+    try:
+        from trainer.answer import jury, members
+
+        found = members.members(spread_out(runs))
+        heard = members.heard(found)
+        metric = found[0].config.evaluate.metric
+        rows = jury.standings(found, heard, metric)
+        gain = jury.gain(found, heard) if len(found) > 1 else None
+    except TrainqError as error:
+        typer.echo("\n".join(error.lines()), err=True)
+        raise typer.Exit(error.exit_code) from error
+    if as_json:
+        typer.echo(record(found, heard, rows, gain))
+        return
+    typer.echo("\n".join(page(found, heard, rows, gain)))
+
+
+def page(
+    found: "Sequence[Member]",
+    heard: "Heard",
+    rows: "Sequence[Standing]",
+    gain: "tuple[str, dict[str, tuple[float, Interval]]] | None",
+) -> list[str]:
+    """A line a way to answer; what was fitted has a second one, in which it does not flatter."""
+    from trainer.answer import members
+
+    lines = [f"{'':<{ROOM}}  ACCURACY                  MACRO F1"]
+    for row in rows:
+        lines.append(f"{short(row.what):<{ROOM}}  {told(row, row.values, sure=not row.nested)}")
+        if row.nested:
+            lines.append(f"{'  on people it was not fitted to':<{ROOM}}  {told(row, row.nested)}")
+    people = int(heard.people.max()) + 1
+    drawn = "images" if people == len(heard.names) else f"{people:,} people"
+    lines += ["", f"{len(heard.names):,} images; 95% intervals by drawing {drawn}"]
+    lines += [f"incomplete: {text}" for text in members.lacking(found)]
+    if gain:
+        best, by = gain
+        for name, (value, likely) in by.items():
+            lines.append(
+                f"all alike against the best member, {short(best)}: {title(name)} {value:+.4f} "
+                f"({likely.low:+.4f} .. {likely.high:+.4f})"
+            )
+    return lines
+
+
+def told(row: "Standing", values: dict[str, float], *, sure: bool = True) -> str:
+    """Both scores; their intervals, unless they flatter anyway."""
+    words = []
+    for name in ("accuracy", "macro_f1"):
+        likely = row.likely[name]
+        interval = f" {likely.low:.4f} .. {likely.high:.4f}" if sure else " " * 17
+        words.append(f"{values[name]:.4f} {interval}")
+    return "  ".join(words).rstrip()
+
+
+def title(name: str) -> str:
+    return name.replace("macro_f1", "macro F1")
+
+
+def short(name: str) -> str:
+    return name if len(name) <= ROOM else f"{name[: ROOM - 3]}..."
+
+
+def record(
+    found: "Sequence[Member]",
+    heard: "Heard",
+    rows: "Sequence[Standing]",
+    gain: "tuple[str, dict[str, tuple[float, Interval]]] | None",
+) -> str:
+    """All of it for programs."""
+    facts: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "images": len(heard.names),
+        "members": [
+            {"runs": [folder.name for folder in each.folders], "missing_folds": each.missing}
+            for each in found
+        ],
+        "ways": [asdict(row) for row in rows],
+    }
+    if gain:
+        best, by = gain
+        facts["gain"] = {"over": best} | {
+            name: {"value": value, **asdict(likely)} for name, (value, likely) in by.items()
+        }
+    return json.dumps(facts, indent=2)

@@ -1,0 +1,97 @@
+"""`trainer suspects`: images whose labels the models doubt that have not learnt from them."""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas.errors import TrainqError, UsageError, count
+from schemas.rundir import write_atomic
+from schemas.settings import Settings
+from trainer.judge.folders import spread_out
+
+if TYPE_CHECKING:
+    from trainer.labels.suspects import Suspect
+
+EPILOG = "Exit codes: 0 written; 2 usage; 3 a run, or data, are not there."
+SHOWN = 10
+
+
+def suspects(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The table to look through.")],
+    at_least: Annotated[
+        float, typer.Option(min=0, max=1, help="Only where they are so sure of another class.")
+    ] = 0.0,
+    relabel: Annotated[
+        Path | None, typer.Option(help="Also write the corrected table for data.source.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data root.  [default: TRAINQ_DATA]")
+    ] = None,
+) -> None:
+    """List images whose labels may be wrong, by models that had not learnt from them.
+
+    A k-fold has such a model for every image; another run only for its validation images. A class
+    is suspected where it is said as surely as of its own images, and more surely than the label.
+    Look at them before you believe it. --relabel writes what data.source takes: relabel of the
+    mask layout, a corrected copy of the table of others.
+
+    \b
+    trainer suspects runs/7f3k2q -o suspects.csv
+    trainer suspects runs/fold0 runs/fold1 runs/fold2 -o suspects.csv --at-least 0.9
+    trainer suspects runs/7f3k2q -o suspects.csv --relabel data/mask/relabel.csv
+    """
+    try:
+        root = (data or Settings.read(os.environ, Path(".env")).data).resolve()
+        lines = doubt(spread_out(runs), out, at_least, relabel, root)
+    except TrainqError as error:
+        typer.echo("\n".join(error.lines()), err=True)
+        raise typer.Exit(error.exit_code) from error
+    typer.echo("\n".join(lines))
+
+
+def doubt(
+    folders: Sequence[Path], out: Path, at_least: float, relabel: Path | None, root: Path
+) -> list[str]:
+    """Write the tables; what to say of them."""
+    from trainer.answer import members
+    from trainer.labels import corrections
+    from trainer.labels import suspects as doubts
+
+    found = members.members(folders)
+    heard, source = members.heard(found), found[0].config.data.source
+    doubted = [each for each in doubts.suspects(heard) if each.confidence >= at_least]
+    for text in members.lacking(found):
+        typer.echo(f"incomplete: {text}", err=True)
+    if relabel:
+        if relabel.exists():
+            raise UsageError(f"{relabel} is there already", fix="another --relabel")
+        labels = {each.image: each.suspected for each in doubted}
+        write_atomic(relabel, corrections.corrected(source, labels, heard.classes, root))
+    write_atomic(out, table(doubted, heard.classes, len(found)))
+    lines = [
+        f"{each.confidence:.2f} {heard.classes[each.suspected]}, {each.of_label:.2f} "
+        f"{heard.classes[each.true]}: {each.image}"
+        for each in doubted[:SHOWN]
+    ]
+    lines.append(f"{out}: {len(doubted)} of {count(len(heard.names), 'image')} that were validated")
+    key = corrections.key_for(source)
+    use = f"data.source.{key}={relabel.name}, once you have looked at them" if relabel else ""
+    return [*lines, *filter(None, [use])]
+
+
+def table(doubted: "Sequence[Suspect]", classes: Sequence[str], members: int) -> bytes:
+    """For people, the most doubtful first."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("image", "label", "suspected", "confidence", "of_label", "members_agree"))
+    for each in doubted:
+        named = classes[each.true], classes[each.suspected]
+        sure = f"{each.confidence:.4f}", f"{each.of_label:.4f}"
+        rows.writerow((each.image, *named, *sure, f"{each.agree} of {members}"))
+    return text.getvalue().encode()
