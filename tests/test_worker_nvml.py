@@ -48,8 +48,9 @@ class Host:
         driver = {"LD_LIBRARY_PATH": str(library), "NVML_SAYS": str(self.says)}
         self.site = Site(folder, NVML_UUID=self.uuid, TRAINQ_HOST="vm", **driver)
         probe = folder / "trainer" / "entry" / "probe.py"
-        probe.parent.mkdir()
-        probe.with_name("__init__.py").touch()
+        probe.parent.mkdir(parents=True)
+        for package in (probe.parent, probe.parent.parent):
+            (package / "__init__.py").touch()
         probe.write_text(f"print({json.dumps(PROBE)!r})")
 
     def say(self, index: int = 0, *, error: int = 0, free: int = 32476, who: str = "-") -> None:
