@@ -25,13 +25,11 @@ from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings, for_wandb
 from schemas.source import dump, load
 from trainer.answer import cooking, ensembling, exporting, handing_in, voting
-from trainer.data import commands as data_commands
-from trainer.entry import lr_find
+from trainer.entry import data_commands, lr_find, preview
 from trainer.foresight import preflight
 from trainer.judge import marking
 from trainer.labels import doubting, pseudo
 from trainer.look import commands as look_commands
-from trainer.look import preview
 from trainer.search import by_hand as searching
 
 LOG = logging.getLogger(__name__)

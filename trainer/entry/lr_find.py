@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schemas.errors import UsageError
-from trainer.data.commands import DataRoot, File, Overrides, divided, one_line, opened
+from trainer.entry.data_commands import DataRoot, File, Overrides, divided, one_line, opened
 
 EPILOG = "Exit codes: 0 found; 1 no rate made the loss fall; 2 usage or config; 3 data."
 WIDTH, ROWS = 40, 20  # of the curve

@@ -14,7 +14,6 @@ from schemas.config import TrainConfig
 from trainer import machine
 from trainer.crew import Solo
 from trainer.data import course, loader, transforms
-from trainer.data.commands import still_alive
 from trainer.data.images import Images
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
@@ -68,7 +67,7 @@ def search(
         normal=transforms.Normal(look, device, config.model.in_chans),
     )
     learner.schedule = Ours(learner.optimizer, lambda step, peak: wanted.at(step))
-    by_size = course.sources(config, images, data_root, lambda what: still_alive())
+    by_size = course.sources(config, images, data_root, lambda what: None)
     pictures = loader.Pictures(images, course.course(config, by_size, look), config.seed)
     batches = loader.read(pictures, plan, config.data.workers, device, epoch=0, step=0)
     tried: list[Tried] = []

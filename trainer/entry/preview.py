@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schemas.rundir import write_atomic
-from trainer.data.commands import DataRoot, File, Overrides, divided, one_line, opened
+from trainer.entry.data_commands import DataRoot, File, Overrides, divided, one_line, opened
 
 EPILOG = "Exit codes: 0 written; 2 usage or config; 3 data."
 
