@@ -151,23 +151,32 @@ def test_a_run_that_fails_is_a_failed_one_there_too(tmp_path: Path) -> None:
 def children(pid: int) -> list[int]:
     """Of all its threads."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for each in lists for child in each.read_text().split()]
+    return [int(child) for each in lists for child in read(each).split()]
 
 
 def follower() -> int:
     """The process that tells W&B of a run of this process."""
     for child in children(os.getpid()):
-        if b"\0follow\0" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"\0follow\0" in command(child):
             return child
     return 0
 
 
+def command(pid: int) -> bytes:
+    """What a process was started as."""
+    return read(Path(f"/proc/{pid}/cmdline"))
+
+
+def read(path: Path) -> bytes:
+    """Of a process or a thread that has just ended: nothing."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def service() -> list[int]:
-    return [
-        each
-        for each in children(follower())
-        if b"wandb-core" in Path(f"/proc/{each}/cmdline").read_bytes()
-    ]
+    return [each for each in children(follower()) if b"wandb-core" in command(each)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
