@@ -151,7 +151,7 @@ def test_a_run_that_fails_is_a_failed_one_there_too(tmp_path: Path) -> None:
 def children(pid: int) -> list[int]:
     """Of all its threads."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for each in lists for child in read(each).split()]
+    return [int(child) for each in lists for child in bytes_of(each).split()]
 
 
 def follower() -> int:
@@ -164,10 +164,10 @@ def follower() -> int:
 
 def command(pid: int) -> bytes:
     """What a process was started as."""
-    return read(Path(f"/proc/{pid}/cmdline"))
+    return bytes_of(Path(f"/proc/{pid}/cmdline"))
 
 
-def read(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
     """Of a process or a thread that has just ended: nothing."""
     try:
         return path.read_bytes()
