@@ -10,7 +10,7 @@ import pytest
 from support.desk import Desk
 from support.runs import a_worker
 from support.servers import TestServer
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from publisher.plans.plan import Batch, Wishes
 from publisher.search import searching
@@ -87,7 +87,7 @@ def learner(desk: Desk) -> Iterator[Learner]:
     learner.start()
     yield learner
     learner.over.set()
-    learner.join(10)
+    learner.join(PATIENCE_S)
 
 
 def trials(desk: Desk) -> list[Run]:
@@ -124,7 +124,7 @@ def test_a_leader_that_is_killed_loses_no_trial_and_the_next_one_goes_on(
     leader = desk.start("publisher", "search", "birds.yaml", "search.at_once=1", "search.trials=3")
     wait_until(lambda: any(run.state in ENDED for run in trials(desk)), what="a trial's end")
     leader.send_signal(signal.SIGKILL)
-    leader.wait(10)
+    leader.wait(PATIENCE_S)
     before = {run.id: run.overrides for run in trials(desk)}
     assert 1 <= len(before) < 3
     answer = desk.publisher("search", "-b", "@last")
@@ -163,7 +163,7 @@ def test_a_person_who_cancels_a_trial_ends_the_search(desk: Desk) -> None:
     process = desk.start("publisher", "search", "birds.yaml")
     first = wait_until(lambda: trials(desk), what="a trial")[0]
     desk.door.cancel(first.id, by="bo")
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"{first.id} was cancelled by bo: no more trials are queued" in said
 
