@@ -3,17 +3,19 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
+from support.costs import least_cpu_s
 from support.desk import Desk, fail, finish, lines
 from support.runs import a_run, claim
 from support.servers import TestServer
+from support.terminal import Terminal
 from support.waiting import PATIENCE_S
 
 from queue_worker.queue import Ending
@@ -81,15 +83,15 @@ def test_a_verb_loads_no_other_verb(desk: Desk) -> None:
         assert commands == {f"publisher.commands.{words[1]}"}
 
 
-def test_a_list_of_5000_runs_costs_less_than_half_a_second(desk: Desk) -> None:
+def test_a_list_of_5000_runs_costs_little_more_than_one_of_five(desk: Desk) -> None:
+    desk.door.submit([a_run() for _ in range(5)])
+    few = least_cpu_s(lambda: desk.run("queue", "list"))
     ids = [f"{number:06d}" for number in range(5000)]  # of random ones two may be alike
     for start in range(0, 5000, 500):
         desk.door.submit([a_run(id=run_id) for run_id in ids[start : start + 500]])
-    before = getrusage(RUSAGE_CHILDREN)
     answer = desk.run("queue", "list")
-    after = getrusage(RUSAGE_CHILDREN)  # of the processor: the clock also counts our neighbours
-    assert answer.code == 0 and "5000 queued" in answer.out
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    assert answer.code == 0 and "5005 queued" in answer.out
+    assert least_cpu_s(lambda: desk.run("queue", "list")) < 2 * few
 
 
 @pytest.mark.parametrize(("end", "code"), [("finish", 0), ("fail", 1), ("cancel", 6), ("never", 5)])
@@ -228,8 +230,9 @@ def test_colour_only_on_a_terminal_and_no_color_wins(desk: Desk) -> None:
 
 def test_wait_shows_progress_on_a_terminal_only(desk: Desk) -> None:
     run_id = desk.submit()
-    said = on_a_terminal(desk, "wait", run_id, "--timeout", "0.1")
-    assert f"\r\x1b[K0 of 1 ended after 0s; {run_id} queued" in said
+    with Terminal(desk, "queue", "wait", run_id) as terminal:
+        said = terminal.until(f"; {run_id} queued")
+    assert re.search(r"\r\x1b\[K0 of 1 ended after \d+s; ", said)
     assert "\r" not in desk.queue("wait", run_id, "--timeout", "0.1").err
 
 
