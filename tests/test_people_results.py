@@ -247,7 +247,8 @@ def test_an_export_that_makes_no_sense_is_refused(
 def test_parquet_is_written_where_pyarrow_is_and_says_how_to_get_it_elsewhere(desk: Desk) -> None:
     three(desk)
     desk.door.submit([a_run(config={"seed": 1, "data": {"mean": [0.5, 0.5]}, "note": "x"})])
-    desk.door.submit([a_run(config={"seed": 1, "data": {"mean": "auto"}, "note": 3})])
+    odd = {"data": {"mean": "auto"}, "note": 3, "large": 2**70}
+    desk.door.submit([a_run(config={"seed": 1, **odd})])
     answer = desk.queue("export", "--to", "runs.parquet")
     if importlib.util.find_spec("pyarrow") is None:
         assert answer.code == 1 and "pip install 'trainq[parquet]'" in answer.err
@@ -259,6 +260,7 @@ def test_parquet_is_written_where_pyarrow_is_and_says_how_to_get_it_elsewhere(de
     table = pandas.read_parquet(desk.folder / "runs.parquet").set_index("id")
     assert len(table) == 9 and table.loc["a00000", "metrics.accuracy"] == 0.9
     assert set(table["config.data.mean"].dropna()) == {"[0.5, 0.5]", "auto"}
+    assert set(table["config.large"].dropna()) == {str(2**70)}
     assert str(table["submitted_at"].dtype).startswith("datetime64")
 
 

@@ -53,7 +53,7 @@ def test_nothing_is_drawn_while_nothing_changes(desk: Desk) -> None:
     desk.submit("--hold")
     with Terminal(desk, "queue", "watch", "@last") as terminal:
         terminal.until("queue cancel")
-        assert terminal.is_quiet_for(2.2)
+        assert terminal.becomes_quiet_for(2.2)  # two looks and more
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.to_its_end() == 130
     assert terminal.seen.rpartition(OWN_SCREEN)[2].strip().startswith("no longer watching")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,14 +12,17 @@ from pathlib import Path
 import pytest
 from support.sketches import draw_sketches
 from support.waiting import wait_until
+from typer.testing import CliRunner
 
 from schemas.components.search import Search
 from schemas.rundir import SearchDir
 from schemas.source import load
+from trainer.entry.by_hand import app
 from trainer.search.diary import Diary
 
+PAGE = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
+FIRST, MORE = (shlex.split(line) for line in re.findall(r"^trainer (search .*)$", PAGE, re.M))
 CONFIG = """
-name: tiny
 model: {name: test_vit}
 data: {img_size: 32, batch_size: 4, workers: 0}
 train: {epochs: 4, log_every: 2}
@@ -31,13 +36,13 @@ search:
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     draw_sketches(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    (tmp_path / "sketches.yaml").write_text(CONFIG)
     return tmp_path
 
 
-def start(desk: Path, *words: str) -> "subprocess.Popen[str]":
+def start(desk: Path, words: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer", "search", "tiny.yaml", "--out", "found", *words],
+        [sys.executable, "-m", "trainer", *words],
         cwd=desk,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TRAINQ_CACHE": str(desk / "cache")},
         stdout=subprocess.PIPE,
@@ -46,9 +51,11 @@ def start(desk: Path, *words: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(desk: Path) -> None:
-    folder = SearchDir(desk / "found")
-    first = start(desk)
+def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = SearchDir(desk / "runs/rates")
+    first = start(desk, FIRST)
     wait_until(
         lambda: list(folder.trial(1).attempts.glob("*/metrics.csv")) or first.poll() is not None,
         60,
@@ -57,40 +64,41 @@ def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(desk: Pat
     first.send_signal(signal.SIGKILL)
     first.communicate()
     (begun,) = folder.trials.read_text().splitlines()
-    second = start(desk)
+    second = start(desk, FIRST)
     out, said = second.communicate(timeout=100)
     assert second.returncode == 0, said
     assert folder.trials.read_text().splitlines()[0] == begun
-    one, two, best = out.splitlines()
-    assert one.startswith("trial-001 done accuracy")
-    assert two.startswith("trial-002 done accuracy")
-    assert best.startswith("best: found/trial-00")
+    *ends, best = out.splitlines()
+    assert [end.split()[:3] for end in ends] == [
+        [f"trial-{number:03}", "done", "accuracy"] for number in (1, 2)
+    ]
+    assert best.startswith("best: runs/rates/trial-00")
     trials = Diary(folder, Search(), "accuracy").trials()
     assert [len(trial.values) for trial in trials] == [4, 4]
     for number, trial in enumerate(trials, start=1):
         rate = load(folder.trial(number).config).config.optim.lr
         assert trial.over == (f"optim.lr={rate:.4g}",)
-    refused = start(desk, "optim.weight_decay=0.1")
-    _, said = refused.communicate(timeout=30)
-    assert refused.returncode == 2
-    assert "found holds another search" in said
+    monkeypatch.chdir(desk)
+    refused = CliRunner().invoke(app, [*MORE, "optim.weight_decay=0.1"])
+    assert refused.exit_code == 2
+    assert "runs/rates holds another search" in refused.stderr
 
 
 def test_a_bad_trial_is_given_up_after_an_epoch_and_stays_so(desk: Path) -> None:
-    folder = SearchDir(desk / "found")
-    folder.path.mkdir()
+    folder = SearchDir(desk / "runs/rates")
+    folder.path.mkdir(parents=True)
     for number, accuracy in ((1, 2.0), (2, 2.0)):  # better than any trial can be
         attempt = folder.trial(number).make_attempt("1-0000000a")
         attempt.metrics.write_text(f"epoch,step,accuracy\n1,4,{accuracy}\n2,8,{accuracy}\n")
         attempt.result.write_text('{"token": "1-0000000a", "exit_code": 0}')
     lines = [json.dumps({"over": [f"optim.lr={rate}"]}) for rate in (0.001, 0.002)]
     folder.trials.write_text("\n".join(lines) + '\n{"trial": 2, "ho')  # cut off by a power cut
-    search = start(desk, "search.trials=3", "search.prune_from=1", "train.epochs=400")
+    search = start(desk, [*MORE, "search.prune_from=1", "train.epochs=400"])
     out, said = search.communicate(timeout=100)
     assert search.returncode == 0, said
     pruned, best = out.splitlines()
     assert pruned.startswith("trial-003 pruned accuracy")
-    assert best.startswith("best: found/trial-001 accuracy 2")
+    assert best.startswith("best: runs/rates/trial-001 accuracy 2")
     assert [trial.state for trial in Diary(folder, Search(), "accuracy").trials()] == [
         "done",
         "done",

@@ -1,6 +1,7 @@
 """The wheel on a laptop: a client with only its own dependencies, and no torch anywhere."""
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 from support.servers import TestServer
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +86,12 @@ def run(laptop: Path, team_redis: TestServer, tmp_path: Path) -> Run:
         )
 
     return run
+
+
+def test_the_lock_pins_releases_only() -> None:
+    pins = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.M)
+    assert len(pins) > 50
+    assert not [pin for pin in pins if Version(pin[1]).is_prerelease]
 
 
 def test_wheel_holds_the_four_packages_with_their_lua_and_lists(wheel: Path) -> None:

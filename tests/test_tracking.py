@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import offline
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
 from support.waiting import wait_until
@@ -51,20 +52,8 @@ def shown(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Order:
     return order
 
 
-def on_wandb(order: Order) -> list[dict[str, Any]]:
-    """What W&B's own reader finds in the file of an offline run."""
-    (file,) = folder_of(order).path.glob("wandb/offline-run-*/run-*.wandb")
-    words = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    said = subprocess.check_output(words, text=True, cwd=file.parent)
-    return [json.loads(line) for line in said.splitlines()]
-
-
-def of_kind(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [record[kind] for record in records if record["type"] == kind]
-
-
-def rows_of(records: list[dict[str, Any]], names: list[str]) -> list[list[float]]:
-    return [[each["item"][name] for name in names] for each in of_kind(records, "history")]
+def rows_on_wandb(order: Order, names: list[str]) -> list[list[float]]:
+    return [[row[name] for name in names] for row in offline.history(folder_of(order).path)]
 
 
 def table(order: Order) -> tuple[list[str], list[list[float]]]:
@@ -77,24 +66,23 @@ def table(order: Order) -> tuple[list[str], list[list[float]]]:
 
 
 def test_the_file_of_an_offline_run_holds_every_row_and_says_what_run_it_is(shown: Order) -> None:
-    records = on_wandb(shown)
     head, rows = table(shown)
     assert len(rows) == 3
-    assert rows_of(records, head) == rows
-    (run,) = of_kind(records, "run")
+    assert rows_on_wandb(shown, head) == rows
+    (run,) = offline.records(folder_of(shown).path, "run")
     said = {key: run[key] for key in ("run_id", "display_name", "run_group", "job_type", "project")}
     assert list(said.values()) == ["7k3m9q", "small-birds", "first-look", "train", "birds"]
     assert run["tags"] == ["small"]
-    assert run["config"]["update"]["data"]["img_size"] == 32
-    assert of_kind(records, "exit")[0].get("exit_code", 0) == 0
+    assert offline.values(run["config"]["update"])["data"]["img_size"] == 32
+    assert offline.exit_code(folder_of(shown).path) == 0
 
 
 def test_wandb_gets_the_best_weights_the_confusion_matrix_wrong_images_and_a_grid(
     shown: Order,
 ) -> None:
-    records = on_wandb(shown)
     attempt = folder_of(shown)
-    artifacts = [each for each in of_kind(records, "artifact") if each["type"] == "model"]
+    told = offline.records(attempt.path, "artifact")
+    artifacts = [each for each in told if each["type"] == "model"]
     assert [{*each["aliases"]} for each in artifacts] == [{"latest", "best"}]
     (content,) = artifacts[0]["manifest"]["contents"]
     assert Path(content["local_path"]) == attempt.best / checkpoint.WEIGHTS
@@ -102,7 +90,7 @@ def test_wandb_gets_the_best_weights_the_confusion_matrix_wrong_images_and_a_gri
     tables = sorted(folder.glob("media/table/confusion*.json"))
     counted = [sum(cell[2] for cell in json.loads(each.read_text())["data"]) for each in tables]
     assert counted == [5, 5, 5]  # all that validate, at every evaluation
-    last = of_kind(records, "history")[-1]["item"]
+    last = offline.history(attempt.path)[-1]
     assert last["wrong.count"] == 3
     assert all(", is n0000000" in caption for caption in last["wrong.captions"])
     assert (folder / last["grid.path"]).is_file()
@@ -129,20 +117,20 @@ def test_the_file_of_a_resumed_attempt_holds_the_rows_of_all_and_a_left_one_is_n
     first = order_for(tmp_path / "run", data, config)
     leave = Leave()
     train(first, lambda line: isinstance(line, Epoch) and leave.ask("the test"), leave=leave)
-    assert of_kind(on_wandb(first), "exit")[0]["exit_code"] == 75
-    assert of_kind(on_wandb(first), "preempting")
+    assert offline.exit_code(folder_of(first).path) == 75
+    assert offline.records(folder_of(first).path, "preempting")
     (newest,) = folder_of(first).checkpoints.glob("step-*")
     second = order_for(tmp_path / "run", data, config, resume=str(newest))
     assert train(second).exit_code == 0
     head, rows = table(second)
-    assert rows_of(on_wandb(second), head) == rows
+    assert rows_on_wandb(second, head) == rows
     assert len(rows) == 3
 
 
 def test_a_run_that_fails_is_a_failed_one_there_too(tmp_path: Path) -> None:
     order = order_for(tmp_path / "run", tmp_path / "nothing", tiny(track={"to": ["wandb"]}))
     assert train(order).exit_code == 3
-    assert of_kind(on_wandb(order), "exit")[0]["exit_code"] == 3
+    assert offline.exit_code(folder_of(order).path) == 3
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------
@@ -233,7 +221,7 @@ def answering(request: pytest.FixtureRequest) -> Iterator[str]:
     """A server that answers with the parameter, and no more."""
     handler = type("Handler", (Answer,), {"number": request.param})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
@@ -293,7 +281,7 @@ def test_a_server_that_does_not_take_the_run_leaves_it_offline(
     order = order_for(tmp_path / "run", data, tiny(track={"to": ["wandb"]}))
     assert train(order).exit_code == 0
     head, rows = table(order)
-    assert rows_of(on_wandb(order), head) == rows
+    assert rows_on_wandb(order, head) == rows
 
 
 # ---- when it is off ------------------------------------------------------------------------------

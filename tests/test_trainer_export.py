@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 from support.sketches import draw_sketches
 from support.trainers import order_for, tiny, train
-from timm.data import ImageNetInfo
+from timm.data import ImageNetInfo, create_loader, resolve_data_config
+from torchvision.datasets import ImageFolder
 from typer.testing import CliRunner
 
 from schemas.components.model import Timm
@@ -18,6 +20,7 @@ from trainer.answer import finished
 from trainer.checkpoint import WEIGHTS
 from trainer.entry.by_hand import app
 from trainer.faults import DataFault
+from trainer.judge import predictions
 from trainer.learn import model
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -29,12 +32,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
 
 
-@pytest.fixture(scope="module", params=["test_vit.r160_in1k", "test_resnet"])
+@pytest.fixture(scope="module", params=["test_vit.r160_in1k", "resnet10t"])
 def run(
     request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("run") / "run"
-    config = tiny(model={"name": request.param, "drop_rate": 0.1}, train__epochs=1)
+    config = tiny(
+        model={"name": request.param, "drop_rate": 0.1},
+        data__pixels={"kind": "files"},  # as timm has them
+        train__epochs=1,
+    )
     assert train(order_for(folder, data, config)).exit_code == 0
     return folder
 
@@ -67,6 +74,28 @@ def test_an_exported_folder_is_a_model_of_timm_with_its_size_and_its_classes(
     assert plain.pretrained_cfg["input_size"] == (3, 32, 32)
     again = CliRunner().invoke(app, ["export", str(run), "-o", str(tmp_path / "birds")])
     assert again.exit_code == 2 and "is there already" in again.output
+
+
+def test_timm_alone_answers_every_validation_image_as_the_run_did(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    """As its validate.py does; resnet10t brings a crop for tests that was not ours."""
+    CliRunner().invoke(app, ["export", str(run), "-o", str(tmp_path / "birds")])
+    plain = timm.create_model(f"local-dir:{tmp_path / 'birds'}", pretrained=True).eval()
+    said = predictions.of_run(run)
+    for name in said.names:
+        (tmp_path / "shown" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shown" / name).symlink_to(data / "train" / name)
+    shown = ImageFolder(str(tmp_path / "shown"))  # timm's own leaves its files open
+    how = resolve_data_config({}, model=plain, use_test_size=True)
+    how |= {"num_workers": 0, "persistent_workers": False, "device": torch.device("cpu")}
+    batches = create_loader(shown, batch_size=3, **how)
+    with torch.inference_mode():
+        found = torch.cat([plain(images).softmax(1) for images, _ in batches]).numpy()
+    place = {path: number for number, (path, _) in enumerate(shown.samples)}
+    theirs = found[[place[str(tmp_path / "shown" / name)] for name in said.names]]
+    assert (theirs.argmax(1) == said.probabilities.argmax(1)).all()
+    np.testing.assert_allclose(theirs, said.probabilities, atol=2e-5)
 
 
 def test_what_timm_cannot_build_is_not_exported(data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
-"""A run that is interrupted anywhere ends with every tensor of one that never was."""
+"""A run that is interrupted anywhere ends with every tensor of one that never was.
+
+Every run of the table is ended twice at random: by SIGKILL, wherever it then is, after which it
+goes on from its last checkpoint, and by the wish to leave, for which it makes one.
+"""
 
 import random
+import signal
 from collections.abc import Iterator
 from itertools import combinations, product
 from pathlib import Path
@@ -8,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from support.doomed import MOMENTS, Moment, killed
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, result_of, tiny, train
 
 from schemas.config import TrainConfig
 from schemas.events import ExitCode, Order
+from schemas.rundir import RunDir
 from trainer import checkpoint
 from trainer.entry.attempt import execute
 from trainer.faults import Leave
@@ -39,7 +46,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "train__average": {"kind": "ema", "decay": 0.9},
     },
 }
-LAST = 11  # the last step after which all of a run can be seen: it has 12
+EVERY, LAST = 5, 10  # steps between checkpoints; the last one of the 12 that a run has
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +83,37 @@ def everything(order: Order) -> dict[str, torch.Tensor]:
     return dict(tensors({"weights": found.weights, "state": found.state}))
 
 
-def interrupted(run: Path, data: Path, config: TrainConfig, steps: list[int]) -> Order:
-    """Attempts of a run, each but the last one ended at a step; the order of the last one."""
-    last = ""
-    for step in steps:
-        order = order_for(run, data, config, resume=last)
-        report = Report([])
-        execute(order, report, LeaveAt(report, step))
-        assert (result_of(order).exit_code, result_of(order).step) == (ExitCode.SAVED, step)
-        last = str(folder_of(order).checkpoint(step))
-    return order_for(run, data, config, resume=last)
+def goes_on(run: Path, data: Path, config: TrainConfig) -> Order:
+    """The next attempt of a run, from the furthest checkpoint that it has."""
+    newest = next(iter(checkpoint.newest(RunDir(run))), "")
+    return order_for(run, data, config, resume=str(newest))
+
+
+def leaves(order: Order, step: int) -> None:
+    """An attempt that is asked to leave at a step."""
+    report = Report([])
+    execute(order, report, LeaveAt(report, step))
+    assert (result_of(order).exit_code, result_of(order).step) == (ExitCode.SAVED, step)
+
+
+def dies(order: Order, step: int, moment: Moment) -> None:
+    """An attempt that is killed at a step; while it saves, at the next one at which it does."""
+    saves = moment == "while it saves"
+    assert killed(order, -(-step // EVERY) * EVERY if saves else step, moment) == -signal.SIGKILL
+    assert not folder_of(order).result.exists()
+
+
+def interrupted(run: Path, data: Path, config: TrainConfig, seed: int) -> Order:
+    """A run of two attempts that were ended at random; the order of the next one."""
+    chance, moment = random.Random(seed), MOMENTS[seed % len(MOMENTS)]
+    first, second = sorted(chance.sample(range(1, LAST), 2))
+    if chance.random() < 0.5:
+        leaves(goes_on(run, data, config), first)
+        dies(goes_on(run, data, config), second, moment)
+    else:
+        dies(goes_on(run, data, config), first, moment)
+        leaves(goes_on(run, data, config), second)
+    return goes_on(run, data, config)
 
 
 def test_the_table_holds_every_pair_of_settings() -> None:
@@ -101,21 +129,20 @@ def test_every_tensor_is_that_of_a_run_that_never_was_interrupted(
     changes: dict[str, Any] = {"model__name": "test_resnet", "model__drop_rate": 0.1}
     for levels, level in zip(LEVELS.values(), TABLE[row], strict=False):  # it has room for more
         changes |= levels[level]
-    insist_on_every_tensor(tiny(**changes, train__save_every_steps=LAST), row, data, tmp_path)
+    insist_on_every_tensor(tiny(**changes, train__save_every_steps=EVERY), row, data, tmp_path)
 
 
 @pytest.mark.parametrize("special", SPECIAL)
 def test_so_are_those_that_go_with_few_others(special: str, data: Path, tmp_path: Path) -> None:
     changes = {"model__name": "test_resnet", "model__drop_rate": 0.1, **SPECIAL[special]}
-    insist_on_every_tensor(tiny(**changes, train__save_every_steps=LAST), 1, data, tmp_path)
+    insist_on_every_tensor(tiny(**changes, train__save_every_steps=EVERY), 1, data, tmp_path)
 
 
 def insist_on_every_tensor(config: TrainConfig, seed: int, data: Path, folder: Path) -> None:
-    """Interrupted twice at random steps, a run is what it is without."""
+    """Ended twice at random steps, a run is what it is without."""
     whole = order_for(folder / "whole", data, config)
     expected = train(whole)
-    steps = sorted(random.Random(seed).sample(range(1, LAST), 2))
-    order = interrupted(folder / "run", data, config, steps)
+    order = interrupted(folder / "run", data, config, seed)
     result = train(order)
     theirs = everything(whole)
     assert {name for name, value in everything(order).items() if not value.equal(theirs[name])} == (

@@ -29,12 +29,14 @@ def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> Dat
 
 
 def parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The same as a parquet file; a column of lists, or of several types, becomes text."""
+    """The same as a parquet file; a column of lists, of several types, or of numbers too large for
+    any type of the file becomes text.
+    """
     need("pyarrow", "parquet files")
     table = frame(rows)
     for name in [name for name in table if table[name].dtype == object]:
         kinds = {type(value) for value in table[name].dropna()}
-        if len(kinds) > 1 or list in kinds:
+        if len(kinds) > 1 or kinds & {list, int}:
             table[name] = table[name].map(_text, na_action="ignore")
     data: bytes = table.to_parquet(engine="pyarrow", index=False)
     return data

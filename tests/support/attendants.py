@@ -15,7 +15,9 @@ from support.waiting import wait_until
 from trainer.__main__ import attend, main
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["trainer.entry.attempt", "trainer.entry.attend", "support.attendants"])
+FORK.set_forkserver_preload(
+    ["trainer.entry.attempt", "trainer.entry.attend", "support.attendants", "support.doomed"]
+)
 
 L = TypeVar("L", bound=Line)
 

@@ -59,9 +59,14 @@ class Terminal:
             assert self._read(), f"{text!r} did not come before the end; only {self.seen!r}"
         return self.seen
 
-    def is_quiet_for(self, seconds: float) -> bool:
-        """Whether nothing is written for so long."""
-        return not select.select([self._leader], [], [], seconds)[0]
+    def becomes_quiet_for(self, seconds: float) -> bool:
+        """Whether there comes a time in which nothing is written for so long."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if not select.select([self._leader], [], [], seconds)[0]:
+                return True
+            assert self._read(), f"its end came before it was quiet; only {self.seen!r}"
+        return False
 
     def to_its_end(self) -> int:
         """The exit code; `seen` has all that was drawn."""

@@ -3,8 +3,11 @@
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any
 
+from timm.data import resolve_model_data_config
 from timm.models import save_for_hf
+from torch import nn
 
 from schemas.components.model import LastLayer, Timm
 from schemas.errors import UsageError
@@ -27,7 +30,7 @@ def write(run: Finished, out: Path) -> str:
             net,
             str(temporary),
             model_config={"label_names": labels},
-            data_config={"input_size": (spec.in_chans, size, size)},
+            data_config=judged_as(net, (spec.in_chans, size, size)),
             safe_serialization=True,
         )
         temporary.rename(out)
@@ -35,3 +38,11 @@ def write(run: Finished, out: Path) -> str:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return f"{out}: {spec.name} at {size} px, {len(run.classes)} classes"
+
+
+def judged_as(net: nn.Module, size: tuple[int, int, int]) -> dict[str, Any]:
+    """How it was judged. The crop is named, because some models bring another one for tests, by
+    which timm's validate.py would judge.
+    """
+    look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
+    return {"input_size": size, "crop_pct": look["crop_pct"]}
