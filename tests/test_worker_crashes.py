@@ -45,7 +45,7 @@ def test_the_run_of_a_killed_worker_is_resumed_by_another_and_ends_once(site: Si
     survivor.send(signal.SIGTERM)
     survivor.wait()
     assert site.worker("cpu:3", "--burst").wait() == 0  # whoever starts here sweeps
-    assert site.leftovers() == []
+    wait_until(lambda: not site.leftovers(), what="the end of what was left")
 
 
 def test_a_worker_ends_what_the_trainers_of_dead_ones_have_left(site: Site) -> None:
