@@ -154,16 +154,13 @@ def test_lost_replies_of_submit_claim_and_end_give_one_run_one_attempt_one_end(
 ) -> None:
     proxy = LossyProxy(server.socket)
     team = Team(proxy.url, tmp_path / "team")
-    draw_sketches(team.data / "sketch", classes=2, each=8)
     try:
         proxy.lose(sha("submit"), times)
-        run_id = team.submit(
-            team.config("small", CONFIG), "train.epochs=3", "train.save_every_steps=1"
-        )
+        run_id = team.submit(team.config("small", CONFIG), 'note="steps=6"')
         assert proxy.all_lost()
         proxy.lose(sha("claim"), times)
         proxy.lose(sha("end"), times)
-        team.worker()
+        team.worker("--trainer-command", FAKE)
         run = team.until(run_id, State.FINISHED)
         wait_until(proxy.all_lost, what="the last lost reply")
         assert run.attempt == 1 and len(team.door.list()) == 1

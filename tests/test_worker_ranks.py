@@ -47,7 +47,6 @@ def rank_itself(pid: int) -> bool:
     return "RANK" not in host.environment(parent)
 
 
-@pytest.mark.timeout(240)  # five starts of torch, one after the other where the cores are few
 def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(team: Team) -> None:
     config = team.config("wide", CONFIG)
     worker = team.worker("--no-warm", gpu="cpu,cpu:1")  # the cores have enough to import
