@@ -19,7 +19,7 @@ from support.sketches import draw_sketches
 from support.slack_server import TOKEN as SLACK_TOKEN
 from support.slack_server import SlackServer
 from support.team import Team, tree
-from support.waiting import PATIENCE_S, wait_until
+from support.waiting import PATIENCE_S, TORCH_S, wait_until
 from support.workers import FAKE
 
 from queue_worker import host
@@ -75,7 +75,7 @@ def weights(team: Team, run_id: str) -> str:
 def test_a_submitted_config_becomes_a_trained_run_and_a_notice(team: Team) -> None:
     run_id = team.submit(team.config("good", CONFIG), "train.epochs=2")
     worker = team.worker("--burst")
-    assert worker.wait(2 * PATIENCE_S) == 0, team.said_by_worker()
+    assert worker.wait(TORCH_S) == 0, team.said_by_worker()
     run = team.get(run_id)
     assert run.state is State.FINISHED and run.attempt == 1 and run.best
     assert run_id in team.queue("list", "--all").stdout
@@ -94,7 +94,7 @@ def test_a_killed_workers_run_is_finished_by_another_with_the_same_weights(team:
     config = team.config("long", CONFIG)
     untouched = team.submit(config)
     first = team.worker()
-    team.until(untouched, State.FINISHED, 2 * PATIENCE_S)
+    team.until(untouched, State.FINISHED)
     killed = team.frozen(lambda: team.submit(config, "--again"), first.pid, 9)
     second = team.worker(gpu="cpu:1")
     wait_until(lambda: len(team.door.workers()) == 2, what="the second worker")
@@ -108,7 +108,7 @@ def test_a_killed_workers_run_is_finished_by_another_with_the_same_weights(team:
     recovery = time.monotonic() - died
     sys.stderr.write(f"\nrecovered {recovery:.1f} s after SIGKILL at a lease of 15 s\n")
     assert run.checkpoint_step >= 9
-    team.until(killed, State.FINISHED, 60)
+    team.until(killed, State.FINISHED)
     assert weights(team, killed) == weights(team, untouched)
     wait_until(lambda: not any(map(host.start_time, family)), what="the end of the first's family")
     second.send_signal(signal.SIGTERM)

@@ -253,5 +253,5 @@ def test_threads_of_a_notebook_share_one_client(desk: Desk, client: Client) -> N
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert not errors and sum(desk.door.counts().values()) == 20

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.waiting import TORCH_S
 from typer.testing import CliRunner
 
 from trainer.entry import by_hand
@@ -16,7 +17,7 @@ def told(*words: str, tool: str = "trainer") -> subprocess.CompletedProcess[str]
         [sys.executable, "-m", tool, "preflight", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TORCH_S,
         check=False,
     )
 

@@ -9,6 +9,7 @@ import pytest
 from support.desk import Desk, fail
 from support.runs import a_worker, claim
 from support.servers import TestServer
+from support.waiting import TORCH_S
 
 from publisher.plans import preflight
 from schemas import code
@@ -28,7 +29,7 @@ def seen(peak_mb: int = 6500, **facts: Any) -> Preflight:
 def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(server, tmp_path)
     desk.config.write_text("model: {name: resnet10t}\ndata: {img_size: 64}\n")
-    desk.env["TRAINQ_PREFLIGHT_S"] = "100"
+    desk.env["TRAINQ_PREFLIGHT_S"] = f"{TORCH_S:g}"
     yield desk
     desk.close()
 

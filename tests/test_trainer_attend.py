@@ -13,7 +13,7 @@ import pytest
 from support.attendants import Attendant
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, result_of, tiny
-from support.waiting import wait_until
+from support.waiting import TORCH_S, wait_until
 
 from schemas.config import TrainConfig
 from schemas.events import Alive, Epoch, ExitCode, Order, Saved, parse_line
@@ -209,7 +209,7 @@ def test_a_reader_that_stops_reading_stops_nothing_and_loses_only_signs_of_life(
     read = tmp_path / "read"
     with read.open("wb") as file, subprocess.Popen(["cat"], stdin=reader, stdout=file):
         os.close(reader)
-        pipe.flush(20)
+        pipe.flush(TORCH_S)
         os.close(writer)
     lines = [parse_line(line) for line in read.read_bytes().splitlines()]
     assert [line.step for line in lines if isinstance(line, Saved)] == list(range(3000))
@@ -278,7 +278,7 @@ def test_when_its_worker_is_killed_the_trainer_and_its_loader_processes_are_gone
         parent.stdin.write(order.model_dump_json() + "\n")
         parent.stdin.flush()
         trainer = psutil.Process(int(parent.stdout.readline()))
-        wait_until(folder_of(order).metrics.exists, 60, what="an epoch")
+        wait_until(folder_of(order).metrics.exists, TORCH_S, what="an epoch")
         family = [trainer, *trainer.children(recursive=True)]
         parent.kill()
     assert len(family) == 2

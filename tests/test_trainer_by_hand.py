@@ -11,7 +11,7 @@ from support.attendants import ByHand
 from support.sketches import draw_sketches
 from support.team import tree
 from support.trainers import judged
-from support.waiting import overslept, wait_until
+from support.waiting import TORCH_S, overslept, wait_until
 from typer.testing import CliRunner
 
 from queue_worker import host
@@ -40,7 +40,7 @@ def desk(tmp_path: Path) -> Path:
 def typed(desk: Path, *words: str) -> ByHand:
     """A command, run to its end."""
     done = ByHand(desk, *words)
-    done.process.join(60)
+    done.process.join(TORCH_S)
     return done
 
 
@@ -87,7 +87,7 @@ def test_what_two_processes_by_hand_tell_is_true_of_the_weights_that_they_leave(
     """Also with BatchNorm, of which each has statistics of its own."""
     words = ("tiny.yaml", "model.name=test_resnet", "data.pixels.kind=files", "train.epochs=4")
     done = ByHand(desk, *words, "--gpus", "2", "--out", "run")
-    assert done.code(90) == ExitCode.FINISHED, done.talk.read_text()
+    assert done.code(TORCH_S) == ExitCode.FINISHED, done.talk.read_text()
     assert "BatchNorm sees its own part" in done.talk.read_text()
     *epochs, weights = done.out.read_text().splitlines()
     assert [line.split()[1] for line in epochs] == ["1/4", "2/4", "3/4", "4/4"]

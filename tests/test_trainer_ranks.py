@@ -19,7 +19,7 @@ from support.attendants import FORK, Attendant
 from support.sketches import draw_sketches
 from support.team import tree
 from support.trainers import folder_of, order_for, result_of, tiny, train
-from support.waiting import overslept, wait_until
+from support.waiting import TORCH_S, overslept, wait_until
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
@@ -40,7 +40,6 @@ from trainer.faults import ConfigFault, Fault
 from trainer.judge import predictions
 
 Start = Callable[[], Attendant]
-PATIENCE_S = 90.0  # two processes import torch, on a machine that has other tests to run
 # no BatchNorm and no dropout: every image's part of a step is the same wherever it is computed
 STEPS = tiny(
     model__name="test_vit",
@@ -82,7 +81,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Orde
     trainer = Attendant(folder / "trainer")
     order = give(folder / "run", data, STEPS)
     try:
-        assert trainer.take(order).code(PATIENCE_S) == ExitCode.FINISHED, folder_of(
+        assert trainer.take(order).code(TORCH_S) == ExitCode.FINISHED, folder_of(
             order
         ).log.read_text()
     finally:
@@ -128,7 +127,7 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
     slow = STEPS.model_copy(update={"train": STEPS.train.model_copy(update={"log_every": 1})})
     first = give(tmp_path / "run", data, slow)
     trainer = attend().take(first)
-    trainer.next(Chosen, limit_s=PATIENCE_S)
+    trainer.next(Chosen, limit_s=TORCH_S)
     log = folder_of(first).log
     trainer.signal(signal.SIGUSR1)  # what a worker sends when nothing moves
     wait_until(
@@ -140,14 +139,14 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
     if len(family) < 3:
         overslept()
     trainer.signal(signal.SIGTERM)
-    assert trainer.code(PATIENCE_S) == ExitCode.SAVED, log.read_text()
+    assert trainer.code(TORCH_S) == ExitCode.SAVED, log.read_text()
     assert "leaves: SIGTERM" in log.read_text() and "Traceback" not in log.read_text()
     assert not any(map(host.start_time, family))
     saved = result_of(first)
     assert saved.error == "SIGTERM" and saved.step < 60
     found = [str(folder) for folder in checkpoint.newest(RunDir(tmp_path / "run"))]
     second = give(tmp_path / "run", data, slow, resume=found[0] if found else "")
-    assert attend().take(second).code(PATIENCE_S) == ExitCode.FINISHED
+    assert attend().take(second).code(TORCH_S) == ExitCode.FINISHED
     ends = [result_of(order).facts["final_weights_sha256"] for order in (whole, second)]
     assert ends[0] == ends[1]
 
@@ -163,7 +162,7 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
     _, spoilt = next(second.batches(0, 1))[0]  # in the second step, by the second process
     images.paths[spoilt].write_bytes(b"no picture")
     order = give(tmp_path / "run", folder, config)
-    assert attend().take(order).code(PATIENCE_S) == ExitCode.DATA, folder_of(order).log.read_text()
+    assert attend().take(order).code(TORCH_S) == ExitCode.DATA, folder_of(order).log.read_text()
     result, log = result_of(order), folder_of(order).log.read_text()
     assert result.cause is Cause.DATA and images.paths[spoilt].name in result.error
     assert result.error in log and "Traceback" not in log
@@ -267,7 +266,7 @@ def test_they_take_the_statistics_of_the_first_and_notice_when_they_disagree(
     for process in crew_of:
         process.start()
     for process in crew_of:
-        process.join(60)
+        process.join(TORCH_S)
     assert [process.exitcode for process in crew_of] == [0, 0, 0]
     for rank in range(3):
         heard = json.loads((tmp_path / f"heard-{rank}").read_text())

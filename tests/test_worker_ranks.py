@@ -10,7 +10,7 @@ import pytest
 from support.servers import TestServer
 from support.sketches import draw_sketches
 from support.team import Team, signal_all, tree
-from support.waiting import PATIENCE_S, wait_until
+from support.waiting import PATIENCE_S, TORCH_S, wait_until
 
 from queue_worker import host
 from schemas.run import State
@@ -53,7 +53,7 @@ def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(team: T
     run_id = team.frozen(lambda: team.submit(config, "--gpus", "2", "--again"), worker.pid, 4)
     os.kill(ranks(team)["1"], signal.SIGKILL)
     signal_all(tree(worker.pid), signal.SIGCONT)
-    run = team.until(run_id, State.FINISHED, 2 * PATIENCE_S)
+    run = team.until(run_id, State.FINISHED, TORCH_S)
     assert run.attempt == 2 and run.best
     log = team.queue("logs", run_id).stdout
     assert "and 1 more in fp32, 4 at a time" in log and "goes on from step" in log

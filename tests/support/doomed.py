@@ -10,6 +10,7 @@ from torch import Tensor
 
 from schemas.events import ExitCode, Order
 from support.attendants import FORK
+from support.waiting import TORCH_S
 from trainer.crew import Solo
 from trainer.entry.attempt import execute
 from trainer.faults import Leave
@@ -47,7 +48,7 @@ def killed(order: Order, step: int, moment: Moment) -> int:
     """How a process of its own ends that trains until SIGKILL; it saves at `step` or never."""
     process = FORK.Process(target=live, args=(order, step, moment))
     process.start()
-    process.join(60)
+    process.join(TORCH_S)
     assert process.exitcode is not None, "it still lives"
     return process.exitcode
 

@@ -15,7 +15,7 @@ from queue_worker.queue import Queue
 from schemas.run import ENDED, Run, State
 from schemas.settings import Settings
 from support.servers import patient
-from support.waiting import PATIENCE_S, wait_until
+from support.waiting import PATIENCE_S, TORCH_S, wait_until
 from support.workers import LEASE_S, expire
 
 REPOSITORY = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ class Team:
     def get(self, run_id: str) -> Run:
         return self.door.get(run_id)
 
-    def until(self, run_id: str, state: State, limit_s: float = 60) -> Run:
+    def until(self, run_id: str, state: State, limit_s: float = TORCH_S) -> Run:
         """The run once it is in this state; fails early when it ended otherwise."""
 
         def there() -> Run | None:
@@ -115,7 +115,7 @@ class Team:
         assert found
         return found
 
-    def until_step(self, run_id: str, step: int, limit_s: float = 60) -> Run:
+    def until_step(self, run_id: str, step: int, limit_s: float = TORCH_S) -> Run:
         """The running run once it has a checkpoint at this step or later."""
         return wait_until(
             lambda: run if (run := self.get(run_id)).checkpoint_step >= step else None,

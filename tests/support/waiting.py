@@ -8,6 +8,7 @@ import pytest
 
 T = TypeVar("T")
 PATIENCE_S = 40.0  # for whatever must come: a machine that stalls a process for seconds is no fault
+TORCH_S = 5 * PATIENCE_S  # where processes import torch first, and others want the cores too
 
 
 def wait_until(condition: Callable[[], T], limit_s: float = PATIENCE_S, what: str = "") -> T:
