@@ -7,7 +7,7 @@ import pytest
 import redis
 from support.runs import a_run, a_worker, claim, submit
 from support.servers import TestServer
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from queue_worker.queue import Claim, Ending, Queue, rq_queue_name
 from schemas.events import EventKind
@@ -152,7 +152,7 @@ def test_the_bell_wakes_an_idle_worker(
 
     def listen() -> None:
         with server.client() as client:
-            heard.append(Queue(client, "trainq:").bell(3))
+            heard.append(Queue(client, "trainq:").bell(PATIENCE_S))
 
     listener = threading.Thread(target=listen)
     listener.start()
