@@ -118,9 +118,9 @@ class Updates:
     def applied(self) -> bool:
         """Whether there is newer code on the disk than in this process: begin anew then."""
         wanted = self._newer
-        if not wanted:
-            return False
         self._newer = ""
+        if not wanted or wanted == self._refused:  # looked up while it was being refused
+            return False
         try:
             with self._checkout.alone():
                 if self._checkout.head() == self._began_as:

@@ -90,7 +90,7 @@ def test_packages_are_set_up_when_their_list_has_changed_and_a_fault_leaves_all_
 ) -> None:
     worker = follower(site)
     before = git(site.folder / "host", "rev-parse", "HEAD")
-    write(upstream, SETUP, "#!/bin/sh\necho no space left on device >&2\nexit 1\n")
+    write(upstream, SETUP, "#!/bin/sh\nsleep 2; echo no space left on device >&2\nexit 1\n")
     wait_until(lambda: starts(worker) == 2, what="the new setup")  # no package changed yet
     before = git(site.folder / "host", "rev-parse", "HEAD")
     write(upstream, "requirements.lock", "torch==2\n")
@@ -100,6 +100,7 @@ def test_packages_are_set_up_when_their_list_has_changed_and_a_fault_leaves_all_
     write(upstream, SETUP, "#!/bin/sh\ntouch was-set-up\n")
     wait_until(lambda: starts(worker) == 3, what="a third start")
     assert (site.folder / "host" / "was-set-up").exists()
+    assert worker.said().count("no space left") == 1  # though it looked again meanwhile
 
 
 def test_what_cannot_be_followed_is_said_once_and_the_worker_goes_on(
