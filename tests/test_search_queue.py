@@ -35,7 +35,6 @@ search:
     - {kind: range, key: optim.lr, low: 1e-4, high: 1.0, log: true}
     - {kind: choice, key: loss, of: [{kind: focal}, {kind: cross_entropy}]}
 """
-LONGEST_S = 6.0  # that a trial waits to hear whether it is worth going on
 
 
 class Learner(threading.Thread):
@@ -45,6 +44,7 @@ class Learner(threading.Thread):
         super().__init__(daemon=True)
         self.door, self.over = Queue.connect(settings), threading.Event()
         self.most = 99  # trials that it takes
+        self.longest_s = 6.0  # that a trial waits to hear whether it is worth going on
 
     def run(self) -> None:
         while not self.over.wait(0.02):
@@ -66,7 +66,7 @@ class Learner(threading.Thread):
         self.door.end(run.id, token, Ending(state=State.FINISHED, best=best))
 
     def cancelled(self, claimed: Claim) -> bool:
-        for _ in range(int(LONGEST_S / 0.05)):
+        for _ in range(int(self.longest_s / 0.05)):
             if self.door.renew(claimed.run.id, claimed.token).wish is Wish.CANCEL:
                 return True
             if self.over.wait(0.05):
@@ -123,7 +123,7 @@ def test_every_trial_is_a_run_of_one_batch_bad_ones_end_early_and_the_best_is_na
 def test_a_leader_that_is_killed_loses_no_trial_and_the_next_one_goes_on(
     desk: Desk, learner: Learner
 ) -> None:
-    learner.most = 1
+    learner.most, learner.longest_s = 1, 0.0
     leader = desk.start("publisher", "search", "birds.yaml", "search.at_once=1", "search.trials=3")
     wait_until(lambda: any(run.state in ENDED for run in trials(desk)), what="a trial's end")
     leader.send_signal(signal.SIGKILL)
