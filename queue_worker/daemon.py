@@ -30,7 +30,7 @@ from queue_worker.door.records import Ending, Verdict, WorkerCard
 from queue_worker.gpus.lookout import Lookout
 from queue_worker.notices.notifier import Notifier
 from queue_worker.queue import Queue
-from queue_worker.rqbook import Book, rq_queue
+from queue_worker.rqbook import Book, Sealed, rq_queue
 from queue_worker.tick import AGAIN_S, Tick
 from queue_worker.update import Updates
 from schemas import code
@@ -70,7 +70,7 @@ class GpuWorker(BaseWorker):
             connection=connection,
             worker_ttl=60,
             job_monitoring_interval=3,
-            serializer="json",
+            serializer=Sealed,
         )
         self.leaving = self.outdated = False
         self._queue, self._settings, self._standby = queue, settings, standby

@@ -1,6 +1,5 @@
 """A search in the queue: trials are runs of one batch, and whoever leads it may die."""
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,8 @@ import pytest
 from support.desk import Desk
 from support.servers import TestServer
 from support.sketches import draw_sketches
-from support.team import Team
-from support.waiting import wait_until
+from support.team import REPOSITORY, Team
+from support.waiting import PATIENCE_S, wait_until
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from publisher.plans.plan import Batch, Wishes
@@ -53,6 +52,22 @@ search:
 """
 
 
+# the first follower does not begin before it is told to
+SLOW = """\
+import os, pathlib, sys, time
+here = pathlib.Path(__file__).parent
+if "follow" in sys.orig_argv:
+    try:
+        file = os.open(here / "slow", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        pass
+    else:
+        os.write(file, str(os.getpid()).encode())
+        while not (here / "go").exists():
+            time.sleep(0.05)
+"""
+
+
 @pytest.fixture
 def desk(server: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(searching, "POLL_S", 0.05)
@@ -76,30 +91,18 @@ def trials(desk: Desk) -> list[Run]:
     return sorted(desk.door.runs([row.id for row in rows]).values(), key=lambda run: run.seq)
 
 
-def followers(team: Team) -> list[int]:
-    """Processes that show its runs elsewhere."""
-    return [pid for pid in team.left_over() if b"\0follow\0" in started_as(pid)]
-
-
-def started_as(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:  # it has just ended
-        return b""
-
-
 def test_a_worker_trains_the_trials_of_a_search_whose_first_leader_is_killed(
     desk: Desk, team: Team
 ) -> None:
     """On the way: a follower that does not come to an end keeps no trial waiting."""
-    worker = team.worker()
+    (team.folder / "sitecustomize.py").write_text(SLOW)
+    worker = team.worker(PYTHONPATH=f"{team.folder}:{REPOSITORY}")
     (desk.folder / "real.yaml").write_text(REAL)
     leader = desk.start("publisher", "search", "real.yaml", "--name", "rates", "search.trials=3")
-    frozen = wait_until(lambda: followers(team), 60, "the first trial to be shown")[0]
-    os.kill(frozen, signal.SIGSTOP)
+    wait_until(lambda: trials(desk), what="the first trial")
     leader.send_signal(signal.SIGKILL)
-    leader.wait(20)
-    (first,) = trials(desk)
+    leader.wait(PATIENCE_S)
+    first = trials(desk)[0]
     answer = desk.publisher("search", "-b", first.batch)
     assert answer.code == 0, answer.err
     one, two, three = trials(desk)
@@ -121,11 +124,12 @@ def test_a_worker_trains_the_trials_of_a_search_whose_first_leader_is_killed(
     again = desk.publisher("search", "-b", "@last")  # of one that is over nothing is asked
     assert again.out.splitlines()[-1] == answer.out.splitlines()[-1]
     assert len(trials(desk)) == 3
-    assert frozen in followers(team)
-    os.kill(frozen, signal.SIGCONT)
-    wait_until(lambda: not followers(team), what="the followers' end")
+    slow = int((team.folder / "slow").read_text())
+    assert slow in team.left_over()
+    (team.folder / "go").touch()
+    wait_until(lambda: slow not in team.left_over(), what="the follower's end")
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait(PATIENCE_S) == 0
     (attempt,) = (team.runs / one.id / "attempts").iterdir()
     events = EventAccumulator(str(attempt / "tensorboard")).Reload()
     assert [each.step for each in events.Scalars("loss")] == [1, 2]
@@ -155,7 +159,7 @@ def test_a_person_who_cancels_a_trial_ends_the_search(desk: Desk) -> None:
     process = desk.start("publisher", "search", "birds.yaml")
     first = wait_until(lambda: trials(desk), what="a trial")[0]
     desk.door.cancel(first.id, by="bo")
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"{first.id} was cancelled by bo: no more trials are queued" in said
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.trainers import tiny
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from queue_worker.attempts import followers, sweep
 from queue_worker.attempts.child import Trainer
@@ -103,4 +103,4 @@ def test_a_follower_ends_with_a_trainer_that_was_cut_off(tmp_path: Path) -> None
     follower.send_signal(signal.SIGINT)  # a Ctrl-C is for the trainer
     assert follower.poll() is None
     follower.stdin.close()
-    assert follower.wait(20) == 1
+    assert follower.wait(PATIENCE_S) == 1

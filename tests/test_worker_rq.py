@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from rq import Queue, Worker
+from rq import Worker
 from rq.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
 from rq.job import Job
 from rq.registry import clean_registries
@@ -34,7 +34,11 @@ def rq(site: Site, *arguments: str) -> str:
 
 
 def test_rq_info_shows_the_worker_and_its_attempts(site: Site) -> None:
-    failed, done, running = site.submit("crash=2"), site.submit("steps=2"), site.submit("steps=999")
+    failed, done, running = (
+        site.submit("crash=2"),
+        site.submit("steps=2"),
+        site.submit("steps=9999"),
+    )
     worker = site.worker("cpu", "--no-warm")
     site.at_step(running, 3)
     client = site.server.client()
@@ -65,11 +69,11 @@ def test_a_worker_is_listed_again_after_redis_was_wiped(site: Site) -> None:
         {"data": b"\x80\x05garbage"},
         {"status": "nonsense", "created_at": "yesterday"},
         {"timeout": "long", "data": "{}"},
-        {"created_at": "2026-01-01T00:00:00Z", "data": '["os.system",null,["touch canary"],{}]'},
+        {"created_at": "2026-01-01T00:00:00Z", "data": b"cos\nsystem\n(Vtouch canary\ntR."},
     ],
 )
 def test_a_poisoned_rq_job_is_dropped_and_the_next_run_goes_on(
-    site: Site, poison: dict[str, str]
+    site: Site, poison: dict[str, str | bytes]
 ) -> None:
     worker = site.worker("cpu", "--no-warm").ready()
     client = site.server.client()
@@ -94,7 +98,7 @@ def test_a_suspended_rq_starts_nothing_until_it_is_resumed(site: Site) -> None:
 def test_every_button_of_rqs_tools_leaves_a_running_run_and_the_line_behind_it_alone(
     site: Site,
 ) -> None:
-    """What `rq info|suspend|empty|requeue`, an `rq worker` and rq-dashboard's pages would do."""
+    """What `rq info|suspend|empty|requeue`, an `rq worker` and a program with RQ's API would do."""
     failed, running = site.submit("crash=2"), site.submit("steps=9999")
     worker = site.worker("cpu", "--no-warm")
     site.at_step(running, 2)
@@ -103,13 +107,11 @@ def test_every_button_of_rqs_tools_leaves_a_running_run_and_the_line_behind_it_a
     wait_until(lambda: client.zcard(f"rq:wip:{lane}"), what="the execution")
     assert f"{lane}" in rq(site, "info") and "busy" in rq(site, "info", "-R")
     rq(site, "suspend")
-    seen = _as_a_dashboard(client, lane)
-    assert seen["busy"] == [job_id] and seen["failed"] == [f"{failed}-1"]
-    rq(site, "requeue", "--all", "--queue", lane, "-S", "json")
+    rq(site, "requeue", "--all", "--queue", lane)
     rq(site, "empty", "--all")
     rq(site, "resume")
     rqbook.rq_queue(lane, client).push_job_id(job_id)
-    rq(site, "worker", lane, "--burst", "-S", "json")  # somebody's own, on our lane
+    rq(site, "worker", lane, "--burst")  # somebody's own, on our lane
     site.at_step(running, site.steps(running)[-1]["step"] + 1)
     rq(site, "suspend")
     for press in _buttons(client, lane, job_id):
@@ -127,31 +129,16 @@ def test_every_button_of_rqs_tools_leaves_a_running_run_and_the_line_behind_it_a
     assert site.queue.get(failed).attempt == 1 and site.kinds(failed).count("failed") == 1
 
 
-def _as_a_dashboard(client: redis.Redis, lane: str) -> dict[str, list[str]]:
-    """The reads behind rq-dashboard's pages: queues, workers, jobs, registries."""
-    queue = rqbook.rq_queue(lane, client)
-    jobs = [*queue.started_job_registry.get_job_ids(), *queue.failed_job_registry.get_job_ids()]
-    for job_id in jobs:
-        job = Job.fetch(job_id, connection=client, serializer="json")
-        assert job.get_status() and job.to_dict() and job.created_at and job.description
-    workers = Worker.all(connection=client, serializer="json")
-    assert [queue.name for worker in workers for queue in worker.queues] == [lane]
-    assert lane in [queue.name for queue in Queue.all(connection=client)]
-    assert all(worker.name and worker.get_state() and worker.last_heartbeat for worker in workers)
-    busy = [str(worker.get_current_job_id()) for worker in workers]
-    return {"busy": busy, "failed": queue.failed_job_registry.get_job_ids(cleanup=True)}
-
-
 def _buttons(client: redis.Redis, lane: str, job_id: str) -> list[Callable[[], object]]:
     """Everything that can be pressed against a job, a worker or a queue."""
     queue = rqbook.rq_queue(lane, client)
     name = Worker.all(connection=client)[0].name
 
     def job() -> Job:
-        return Job.fetch(job_id, connection=client, serializer="json")
+        return Job.fetch(job_id, connection=client)
 
     return [
-        lambda: send_stop_job_command(client, job_id, serializer="json"),
+        lambda: send_stop_job_command(client, job_id),
         lambda: send_kill_horse_command(client, name),
         lambda: send_shutdown_command(client, name),
         lambda: job().cancel(),

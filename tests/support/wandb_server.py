@@ -59,6 +59,7 @@ class WandbServer:
             "name": self.run["name"],
             "displayName": self.run.get("displayName"),
             "config": "{}",
+            "wandbConfig": '{"t": {}}',  # without it W&B takes the run for one that never began
             "summaryMetrics": "{}",
             "project": _project(),
             "historyLineCount": len(self.rows),
@@ -70,8 +71,9 @@ class WandbServer:
 
     def streamed(self, told: dict[str, Any]) -> None:
         """Lines of the run's files, and its end."""
-        lines = told.get("files", {}).get(HISTORY, {}).get("content", [])
-        self.rows += map(json.loads, lines)
+        if history := told.get("files", {}).get(HISTORY):
+            first, lines = history["offset"], history["content"]
+            self.rows[first : first + len(lines)] = map(json.loads, lines)  # once, if sent again
         if told.get("complete"):
             self.ends.append(told["exitcode"])
 

@@ -97,6 +97,7 @@ def offline(place: str, file: Path) -> None:
     if place == "wandb" and not is_offline():
         lifeline.end_children()
         command = [sys.executable, "-m", "trainer", "follow", place, str(file)]
+        os.environ.pop("WANDB_SERVICE", None)  # the address of the one that is gone
         os.execve(sys.executable, command, os.environ | {"WANDB_MODE": "offline"})
 
 
@@ -106,9 +107,8 @@ def is_offline() -> bool:
 
 def last_word(file: Path) -> Ended | None:
     """The end, where the trainer came to it."""
-    lines = file.read_bytes().splitlines()
     try:
-        told = TOLD.validate_json(lines[-1])
-    except (IndexError, ValidationError):  # cut off
+        told = TOLD.validate_json(file.read_bytes().splitlines()[-1])
+    except (OSError, IndexError, ValidationError):  # cut off, or pruned
         return None
     return told if isinstance(told, Ended) else None

@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 from schemas.components.track import Track
 from schemas.run import Best, Record
 
-OFFLINE_S = 10.0  # to write down what could not be sent
+OFFLINE_S = 20.0  # to write down what could not be sent
 
 
 class Begun(Record):

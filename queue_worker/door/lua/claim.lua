@@ -187,7 +187,9 @@ local function rq(...)
 end
 local rq_job = 'rq:job:' .. job
 rq('DEL', rq_job)
-rq('HSET', rq_job, 'data', '["trainq.attempt",null,["' .. id .. '",' .. attempt .. '],{}]',
+-- trainq.attempt(id, attempt) as a pickle, in its opcodes of plain text: rq-dashboard reads nothing
+-- else. We unpickle nothing.
+rq('HSET', rq_job, 'data', '(Vtrainq.attempt\nN(V' .. id .. '\nI' .. attempt .. '\nt(dt.',
   'created_at', A.rq_now, 'enqueued_at', A.rq_now, 'last_heartbeat', A.rq_now, 'status', 'queued',
   'origin', A.rq_queue, 'description', run.name .. ' (' .. run.user .. ')', 'timeout', '-1',
   'result_ttl', A.rq_ttl, 'failure_ttl', A.rq_ttl)
