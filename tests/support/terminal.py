@@ -14,8 +14,8 @@ from typing import Self
 
 from support.desk import MODULES, Desk
 from support.transcript import ANSI
+from support.waiting import PATIENCE_S
 
-PATIENCE_S = 20
 ROWS = 24
 HOME = "\x1b[H"
 OTHER_SCREEN, OWN_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
