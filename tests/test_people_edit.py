@@ -197,7 +197,7 @@ def test_an_editor_that_is_open_longer_than_its_hold_changes_what_waits_and_lose
     answer = desk.publisher("edit", run_id, "--yes", EDITOR=str(script), VISUAL="")
     others.join()
     run = desk.door.get(run_id)
-    assert [e.by for e in desk.door.events(run_id=run_id) if e.kind == "released"] == ["trainq"]
+    assert [e.by for e in desk.door.events(run_id=run_id) if e.kind == "released"] == ["reaper"]
     if started:
         assert (answer.code, run.state) == (1, State.RUNNING)
         assert f"error: run {run_id} is running" in answer.err
