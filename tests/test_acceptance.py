@@ -22,6 +22,7 @@ from support.team import Team, tree
 from support.waiting import PATIENCE_S, wait_until
 from support.workers import FAKE
 
+from queue_worker import host
 from queue_worker.door.scripts import source
 from schemas.events import END_EVENTS, EventKind
 from schemas.run import ENDED, State
@@ -109,12 +110,12 @@ def test_a_killed_workers_run_is_finished_by_another_with_the_same_weights(team:
     assert run.checkpoint_step >= 9
     team.until(killed, State.FINISHED, 60)
     assert weights(team, killed) == weights(team, untouched)
-    assert not [pid for pid in family if Path(f"/proc/{pid}").exists() and pid != first.pid]
+    wait_until(lambda: not any(map(host.start_time, family)), what="the end of the first's family")
     second.send_signal(signal.SIGTERM)
     assert second.wait(PATIENCE_S) == 0
     promises_hold(team)
     first.wait(PATIENCE_S)
-    assert not team.left_over()
+    wait_until(lambda: not team.left_over(), what="the end of all")
 
 
 @REDIS
@@ -153,16 +154,13 @@ def test_lost_replies_of_submit_claim_and_end_give_one_run_one_attempt_one_end(
 ) -> None:
     proxy = LossyProxy(server.socket)
     team = Team(proxy.url, tmp_path / "team")
-    draw_sketches(team.data / "sketch", classes=2, each=8)
     try:
         proxy.lose(sha("submit"), times)
-        run_id = team.submit(
-            team.config("small", CONFIG), "train.epochs=3", "train.save_every_steps=1"
-        )
+        run_id = team.submit(team.config("small", CONFIG), 'note="steps=6"')
         assert proxy.all_lost()
         proxy.lose(sha("claim"), times)
         proxy.lose(sha("end"), times)
-        team.worker()
+        team.worker("--trainer-command", FAKE)
         run = team.until(run_id, State.FINISHED)
         wait_until(proxy.all_lost, what="the last lost reply")
         assert run.attempt == 1 and len(team.door.list()) == 1

@@ -16,7 +16,7 @@ from queue_worker.queue import Submission
 from schemas.events import END_EVENTS
 from schemas.run import ENDED, State, new_id, new_nonce
 
-RUNS, WORKERS, KILLS, LIMIT_S = 200, 4, 12, 100
+RUNS, WORKERS, KILLS, LIMIT_S = 200, 4, 12, 200
 SEED = 7
 
 

@@ -45,7 +45,7 @@ def test_the_run_of_a_killed_worker_is_resumed_by_another_and_ends_once(site: Si
     survivor.send(signal.SIGTERM)
     survivor.wait()
     assert site.worker("cpu:3", "--burst").wait() == 0  # whoever starts here sweeps
-    assert site.leftovers() == []
+    wait_until(lambda: not site.leftovers(), what="the end of what was left")
 
 
 def test_a_worker_ends_what_the_trainers_of_dead_ones_have_left(site: Site) -> None:
@@ -161,7 +161,7 @@ def test_a_run_that_finishes_while_redis_is_away_is_finished_when_it_is_back(sit
 
 def test_a_frozen_redis_neither_stops_training_nor_ends_the_worker(site: Site) -> None:
     run_id = site.submit("steps=200 gate=12")
-    worker = site.worker()
+    worker = site.worker(REDIS_URL=site.server.url)
     site.at_gate(run_id, 12)
     site.server.freeze()
     site.open_gate(run_id)

@@ -10,7 +10,7 @@ import pytest
 from support.servers import TestServer
 from support.sketches import draw_sketches
 from support.team import Team, signal_all, tree
-from support.waiting import PATIENCE_S
+from support.waiting import PATIENCE_S, wait_until
 
 from queue_worker import host
 from schemas.run import State
@@ -47,7 +47,6 @@ def rank_itself(pid: int) -> bool:
     return "RANK" not in host.environment(parent)
 
 
-@pytest.mark.timeout(240)  # five starts of torch, one after the other where the cores are few
 def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(team: Team) -> None:
     config = team.config("wide", CONFIG)
     worker = team.worker("--no-warm", gpu="cpu,cpu:1")  # the cores have enough to import
@@ -59,7 +58,7 @@ def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(team: T
     log = team.queue("logs", run_id).stdout
     assert "and 1 more in fp32, 4 at a time" in log and "goes on from step" in log
     assert "ended by SIGKILL" in log and "Traceback" not in log
-    assert not ranks(team)
+    wait_until(lambda: not ranks(team), what="the end of the ranks")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE_S) == 0
-    assert not team.left_over()
+    wait_until(lambda: not team.left_over(), what="the end of all")

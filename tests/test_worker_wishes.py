@@ -52,7 +52,7 @@ def test_a_trainer_that_ignores_a_cancel_is_ended_after_the_grace(site: Site) ->
     assert site.ended(run_id).state is State.CANCELLED
     assert time.monotonic() - asked > 1
     assert not trainer.is_running()
-    assert site.leftovers() == []
+    wait_until(lambda: not site.leftovers(), what="the end of what was left")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -16,7 +16,13 @@ from trainer.__main__ import attend, main
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(
-    ["trainer.entry.attempt", "trainer.entry.attend", "support.attendants", "support.doomed"]
+    [
+        "support.lean",
+        "trainer.entry.attempt",
+        "trainer.entry.attend",
+        "support.attendants",
+        "support.doomed",
+    ]
 )
 
 L = TypeVar("L", bound=Line)

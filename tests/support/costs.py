@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from resource import RUSAGE_CHILDREN, getrusage
 
-TRIES = 5  # the least of them counts: a busy neighbour makes the same work dearer
+TRIES = 3  # the least of them counts: a busy neighbour makes the same work dearer
 
 
 def least_cpu_s(command: Callable[[], object]) -> float:

@@ -16,6 +16,11 @@ DEBIAN = shutil.which("redis-server")
 KINDS = ["valkey", *(["redis"] if DEBIAN else [])]
 
 
+def patient(url: str) -> str:
+    """An address at which a worker waits for longer than its own 3 s, on a machine that stalls."""
+    return f"{url}?socket_timeout={PATIENCE_S:g}"
+
+
 class TestServer:
     """One server process on a unix socket, AOF on; may be killed, frozen and started again."""
 
@@ -25,6 +30,7 @@ class TestServer:
         self.folder, self.kind = folder, kind
         self.socket = folder / "s"
         self.url = f"unix://{self.socket}"
+        self.patient_url = patient(self.url)
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 

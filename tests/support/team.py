@@ -14,6 +14,7 @@ import redis
 from queue_worker.queue import Queue
 from schemas.run import ENDED, Run, State
 from schemas.settings import Settings
+from support.servers import patient
 from support.waiting import PATIENCE_S, wait_until
 from support.workers import LEASE_S, expire
 
@@ -31,7 +32,7 @@ class Team:
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             "PYTHONPATH": str(REPOSITORY),
             "OMP_NUM_THREADS": "1",
-            "REDIS_URL": url,
+            "REDIS_URL": patient(url) if url else "",  # without one: the private server
             "TRAINQ_RUNS": str(self.runs),
             "TRAINQ_DATA": str(self.data),
             "TRAINQ_STATE": str(folder / "state"),

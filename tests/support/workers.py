@@ -86,7 +86,7 @@ class Site:
         self.folder, self.runs = folder, folder / "runs"
         self.server = server = TestServer(folder / "srv").start()
         self.env = {
-            "REDIS_URL": server.url,
+            "REDIS_URL": server.patient_url,
             "TRAINQ_RUNS": str(self.runs),
             "TRAINQ_CACHE": str(folder / "cache"),
             "TRAINQ_LEASE_S": str(LEASE_S),
