@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.trainers import tiny
-from support.waiting import PATIENCE_S, wait_until
+from support.waiting import PATIENCE_S, TORCH_S, wait_until
 
 from queue_worker.attempts import followers, sweep
 from queue_worker.attempts.child import Trainer
@@ -99,7 +99,7 @@ def test_a_follower_ends_with_a_trainer_that_was_cut_off(tmp_path: Path) -> None
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert follower.stdin
-    wait_until(lambda: list(tmp_path.glob("tensorboard/events*")), 60, "its event file")
+    wait_until(lambda: list(tmp_path.glob("tensorboard/events*")), TORCH_S, "its event file")
     follower.send_signal(signal.SIGINT)  # a Ctrl-C is for the trainer
     assert follower.poll() is None
     follower.stdin.close()
