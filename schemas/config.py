@@ -95,6 +95,7 @@ class TrainConfig(Spec):
         return [
             *images.of_the_data(self.data, self.mix),
             *learning.of_the_steps(self.train, self.data.batch_size),
+            *learning.of_the_compiler(self.train, self.model),
             *learning.of_the_optimizer(self.optim),
             *learning.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
             *models.of_the_model(self.model, self.data.img_size),
@@ -106,6 +107,7 @@ class TrainConfig(Spec):
             *models.of_the_features(self.model, self.augment, self.mix, self.data),
             *learning.of_the_margin(self.loss, self.model, self.mix),
             *models.of_the_answers(self.model, self.loss, self.data.source),
+            *models.of_the_years(self.model, self.loss, self.data),
             *using.of_the_vote(self.predict),
             *using.of_the_tracking(self.track),
             *using.of_the_search(self.search, self.train.epochs),

@@ -49,7 +49,12 @@ def run(
 
     # data
     report.doing("reading data")
-    images = check.checked(sources.read(config.data, data_root), config.data.on_bad, shared, alive)
+    images = check.checked(
+        sources.read(config.data, data_root).to_learn(config.model.answers),
+        config.data.on_bad,
+        shared,
+        alive,
+    )
     parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts, crew)
     foresee.insist_on_smaller(config, len(images.classes))
