@@ -49,7 +49,7 @@ def main() -> None:
             bench_unfit(url)
             bench_listing(url)
             bench_commands(url, folder)
-            bench_sweep(url, folder)
+            bench_sweep(folder)
             bench_start(url, folder)
             bench_first_line(url, folder)
         finally:
@@ -245,21 +245,27 @@ queue.enqueue_many([Queue.prepare_data("os.getpid", args=(n,)) for n in range(10
 """
 
 
-def bench_sweep(url: str, folder: Path) -> None:
-    """Ten thousand validated runs of one sweep, against as many plain jobs of RQ."""
+def bench_sweep(folder: Path) -> None:
+    """Ten thousand validated runs of one sweep, against as many plain jobs of RQ.
+
+    On a server of its own: one that holds 100,000 runs may be rewriting its log meanwhile.
+    """
     config = folder / "sweep.yaml"
     seeds = ", ".join(map(str, range(1_250)))
     grid = f"seed: [{seeds}], optim.lr: [1e-3, 3e-4], mix.mixup: [0, 0.2], data.img_size: [64, 96]"
     lines = ("model: {name: resnet10t}", "sweep:", f"  grid: {{{grid}}}")
     config.write_text("\n".join(lines) + "\n")
+    url = embedded.ensure(folder / "sweep").url
     here = {"REDIS_URL": url, "TRAINQ_PREFIX": "sweep:", "TRAINQ_STATE": str(folder / "state")}
     words = ["-m", "publisher", "submit", str(config), "--yes", "--again", "--print-id"]
-    row(
-        "publisher submit, a sweep of 10,000 (B: RQ's enqueue_many)",
-        process(words, here),
-        process(["-c", RQ_MANY, url], {}),
-        3,
-    )
+    try:
+        row(
+            "publisher submit, a sweep of 10,000 (B: RQ's enqueue_many)",
+            process(words, here),
+            process(["-c", RQ_MANY, url], {}),
+        )
+    finally:
+        embedded.stop(folder / "sweep")
 
 
 # ---- a worker ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.components.augment import Augment, Mix, TimmAugment
@@ -21,14 +21,12 @@ from schemas.components.schedule import Cosine, Schedule
 from schemas.components.search import Search
 from schemas.components.spec import Spec, Whole
 from schemas.components.track import Track
-from schemas.contradictions import augmenting, images, learning, models, using
-from schemas.contradictions.contradiction import Contradiction
+from schemas.contradictions.referee import Referee
 
 SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 NOTIFY = r"^(none|@me|#[a-z0-9_-]{1,79}|[CGDU][A-Z0-9]+)$"
 Notify = Annotated[str, StringConstraints(pattern=NOTIFY)]
-
 
 # what no result of an experiment hangs on, luck apart
 SAID = ("seed", "name", "note", "notify", "track", "search")
@@ -71,9 +69,10 @@ class TrainConfig(Spec):
     """What `publisher search` and `trainer search` try; a run by itself is the config as it is."""
 
     @model_validator(mode="after")
-    def parts_fit_together(self) -> Self:
+    def parts_fit_together(self, info: ValidationInfo) -> Self:
         """Every contradiction between parts at once, one `key: message` line each."""
-        if found := self.contradictions():
+        referee = info.context if isinstance(info.context, Referee) else Referee()
+        if found := referee.contradictions(self):
             text = "\n".join(f"{each.key}: {each.text}" for each in found)
             raise PydanticCustomError("contradictions", "{text}", {"text": text, "found": found})
         return self
@@ -89,29 +88,6 @@ class TrainConfig(Spec):
     def experiment(self) -> str:
         """The same for runs that differ in their seed, or in what is said about them."""
         return Scribe().experiment(self)
-
-    def contradictions(self) -> list[Contradiction]:
-        """What no single key can know to be wrong."""
-        return [
-            *images.of_the_data(self.data, self.mix),
-            *learning.of_the_steps(self.train, self.data.batch_size),
-            *learning.of_the_compiler(self.train, self.model),
-            *learning.of_the_optimizer(self.optim),
-            *learning.of_the_rates(self.schedule, self.train.epochs, self.optim.lr),
-            *models.of_the_model(self.model, self.data.img_size),
-            *augmenting.of_the_crops(self.augment),
-            *augmenting.of_the_batches(self.augment, self.data),
-            *augmenting.of_the_stages(self.augment, self.train.epochs),
-            *augmenting.of_the_sizes(self.data, self.model, self.train.epochs),
-            *learning.of_the_loss(self.loss, self.data.source),
-            *models.of_the_features(self.model, self.augment, self.mix, self.data),
-            *learning.of_the_margin(self.loss, self.model, self.mix),
-            *models.of_the_answers(self.model, self.loss, self.data.source),
-            *models.of_the_years(self.model, self.loss, self.data),
-            *using.of_the_vote(self.predict),
-            *using.of_the_tracking(self.track),
-            *using.of_the_search(self.search, self.train.epochs),
-        ]
 
 
 class Scribe:

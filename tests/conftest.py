@@ -6,12 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from hypothesis import settings
 from support.servers import KINDS, TestServer
 from support.slack_server import SlackServer
 
 # A shell has its background jobs ignore Ctrl-C, and every process that a test starts would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples at each run: a find of chance is worth having, but no reason to refuse a change.
+# HYPOTHESIS_PROFILE=default looks for new ones.
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 OURS = ("TRAINQ_", "REDIS_", "SLACK_", "WANDB_")
 

@@ -11,6 +11,7 @@ import pytest
 from support.desk import GOOD, Desk, fail, finish, lines
 from support.runs import claim
 from support.servers import TestServer
+from support.waiting import PATIENCE_S
 
 from publisher.client import BatchHandle, Client, RunHandle
 from queue_worker.queue import Report
@@ -159,7 +160,7 @@ def test_a_batch_waits_for_all_and_cancels_all(desk: Desk, client: Client) -> No
     finish(desk.door, claim(desk.door))
     batch.cancel("enough")
     with pytest.raises(RunWasCancelled):
-        batch.wait(timeout=5)
+        batch.wait(timeout=PATIENCE_S)
     assert sorted(batch.states.values()) == ["cancelled", "cancelled", "finished"]
 
 

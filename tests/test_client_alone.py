@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from support.servers import TestServer
+from support.waiting import PATIENCE_S
 from support.workers import Site
 
 from publisher.client import BatchHandle, Client, RunHandle
@@ -27,7 +28,7 @@ def test_a_real_worker_finishes_what_a_program_submits(tmp_path: Path) -> None:
         site.worker("cpu", "--no-warm")
         client = Client(Settings.read(site.env))
         run = one(client.submit(MODEL, note="steps=3 step_s=0.01"))
-        assert run.wait(timeout=20).state is State.FINISHED
+        assert run.wait(timeout=PATIENCE_S).state is State.FINISHED
         assert "begin at step 0" in run.logs() and run.metrics()["epoch"].tolist()
         row = client.results().iloc[0]
         assert row["worker"].endswith(":cpu") and row["gpu_hours"] > 0 and row["duration_s"] > 0

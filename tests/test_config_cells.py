@@ -120,4 +120,20 @@ def test_what_is_written_once_for_several_is_what_each_writes_alone(file: Path) 
 def test_cells_share_the_sections_that_are_equal(file: Path) -> None:
     file.write_text("model: {name: resnet10t}\n")
     one, other = load_cells(file, ["optim.lr=1e-3,3e-4"], GRID)
-    assert one.config.model is other.config.model and one.config.optim is not other.config.optim
+    apart = {
+        name for name, value in vars(one.config).items() if vars(other.config)[name] is not value
+    }
+    assert apart == {"optim"}  # what is left out of the file is shared too
+
+
+def test_parts_that_are_right_alone_are_refused_together_in_whatever_cell_they_meet(
+    file: Path,
+) -> None:
+    file.write_text("model: {name: resnet10t}\n")
+    with pytest.raises(ConfigError) as refused:
+        load_cells(file, ["train.epochs=1,2,3", "train.accumulate=1,7"], GRID)
+    assert {problem.key for problem in refused.value.problems} == {"train.accumulate"}
+    axes = ["data.batch_size=64,16", "train.accumulate=16,32"]  # 32 is right with 64, not with 16
+    with pytest.raises(ConfigError, match="accumulate"):
+        load_cells(file, axes, GRID)
+    assert len(load_cells(file, ["data.batch_size=32,64", "train.accumulate=16,32"], GRID)) == 4

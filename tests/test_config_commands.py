@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from ruamel.yaml import YAML
+from support.costs import least_cpu_s
 
 from publisher.commands.schema import json_schema
 from schemas.source import dump, load, load_cells, read
@@ -174,13 +174,10 @@ def test_validate_loads_nothing_heavy(folder: Path) -> None:
     assert "publisher" in done.stdout.split()
 
 
-def test_validate_costs_less_than_400_ms_of_a_core(folder: Path) -> None:
-    """Processor time, not wall time: the machine that runs this may be busy."""
-
-    def cost() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert publisher("validate", "good.yaml", folder=folder).returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    assert any(cost() < 0.4 for _ in range(5))
+def test_validate_costs_little_more_than_its_libraries(folder: Path) -> None:
+    """Three times as much where this was written, 0.25 s of a core; machines differ."""
+    libraries = least_cpu_s(lambda: run("-c", "import typer, pydantic, ruamel.yaml", folder=folder))
+    done = [publisher("validate", "good.yaml", folder=folder)]
+    validate = least_cpu_s(lambda: done.append(publisher("validate", "good.yaml", folder=folder)))
+    assert {each.returncode for each in done} == {0}
+    assert validate < 6 * libraries

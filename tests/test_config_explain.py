@@ -35,6 +35,7 @@ SILENT = {
     "model-fields",
     "model-field",
     "no-info",
+    "with-info",
 }
 UNION = {"union_tag_invalid", "union_tag_not_found", "model_attributes_type"}
 BY_HAND = {"missing", "extra_forbidden", "model_type", *UNION}

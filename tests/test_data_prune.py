@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.sketches import draw_sketches
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 from typer.testing import CliRunner, Result
 
 from schemas.components.data import Data
@@ -62,24 +62,24 @@ def another_process(images: Images, root: Path, side: int) -> Iterator[None]:
     def hold() -> None:
         picture = kept(images, root, side)
         reads.set()
-        assert enough.wait(20) and picture(0)
+        assert enough.wait(PATIENCE_S) and picture(0)
 
     def run() -> None:
         picture = kept(images, root, side)
 
         def loader() -> None:
             reads.set()
-            assert enough.wait(20) and picture(0)
+            assert enough.wait(PATIENCE_S) and picture(0)
 
         FORK.Process(target=loader).start()
         os._exit(0)
 
     process = FORK.Process(target=run if side == 24 else hold)
     process.start()
-    assert reads.wait(20)
+    assert reads.wait(PATIENCE_S)
     yield
     enough.set()
-    process.join(20)
+    process.join(PATIENCE_S)
 
 
 def build(images: Images, root: Path, *sides: int) -> None:
@@ -87,7 +87,7 @@ def build(images: Images, root: Path, *sides: int) -> None:
     for side in sides:
         made = FORK.Process(target=kept, args=(images, root, side))
         made.start()
-        made.join(20)
+        made.join(PATIENCE_S)
         assert made.exitcode == 0
 
 
@@ -138,7 +138,7 @@ def test_a_part_goes_when_its_builder_died_and_stays_while_it_lives(
     def alive(what: str) -> None:
         if what.startswith("caching"):
             at_work.set()
-            assert go_on.wait(20)
+            assert go_on.wait(PATIENCE_S)
             if die.is_set():
                 os._exit(9)
 
@@ -147,11 +147,11 @@ def test_a_part_goes_when_its_builder_died_and_stays_while_it_lives(
 
     builder = FORK.Process(target=work)
     builder.start()
-    assert at_work.wait(20)
+    assert at_work.wait(PATIENCE_S)
     assert "1 stay" in typed("--unused", "0", "--yes").stdout
     die.set()
     go_on.set()
-    builder.join(20)
+    builder.join(PATIENCE_S)
     result = typed("--unused", "0", "--yes")
     assert "unfinished" in result.stderr and "0 stay" in result.stdout
     assert folders(tmp_path) == set()

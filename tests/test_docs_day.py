@@ -42,7 +42,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     shutil.rmtree(desk)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_day_at_the_queue_goes_as_its_page_says(stage: Stage) -> None:
     page = PAGE.read_text()
     answers = list(stage.play(page))

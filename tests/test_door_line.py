@@ -57,9 +57,9 @@ def test_a_point_of_priority_is_worth_a_day_of_waiting(
     queue: Queue, connection: redis.Redis
 ) -> None:
     urgent, old = submit(queue, priority=1), submit(queue, user="bo")
-    connection.zincrby("trainq:lane:bo|0|1|||", -(AGEING_S - 5) * 1e6, old)
+    connection.zincrby("trainq:lane:bo|0|1|||", -(AGEING_S - 50) * 1e6, old)
     assert order(queue) == [urgent, old]
-    connection.zincrby("trainq:lane:bo|0|1|||", -10e6, old)
+    connection.zincrby("trainq:lane:bo|0|1|||", -100e6, old)
     assert order(queue) == [old, urgent]
 
 

@@ -40,14 +40,16 @@ def test_a_settled_notice_is_done_for_everybody(
 ) -> None:
     queue.notice_begin(event, "a:0")
     connection.hset(f"trainq:notice:{event}", "at", "1")
+    before = queue.now()
     queue.notice_settle(event, "sent:1.2")
+    after = queue.now()
     queue.notice_settle(event, "file")
     assert queue.notice_begin(event, "a:0") == queue.notice_begin(event, "b:0") == "done"
     queue.notice_retry(event, "a:0", 0)
     assert queue.notices_open() == []
     told = connection.hmget(f"trainq:notice:{event}", "state", "how", "at")
     assert told[:2] == [b"settled", b"sent:1.2"]
-    assert float(told[2]) == pytest.approx(queue.now(), abs=5)  # when it was, for whoever asks
+    assert before <= float(told[2]) <= after  # when it was, for whoever asks
 
 
 def test_the_same_sender_that_began_before_looks_it_up(queue: Queue, event: str) -> None:
@@ -107,6 +109,6 @@ def test_a_sender_waits_for_its_own_unfinished_request_as_long_as_it_says(
 def test_a_channel_that_just_got_a_message_is_left_in_peace(queue: Queue, event: str) -> None:
     queue.cancel(submit(queue), by="ana")
     second = queue.notices_open()[1].id
-    queue.notice_settle(event, "sent:1.2", channel="#birds", gap_s=1)
+    queue.notice_settle(event, "sent:1.2", channel="#birds", gap_s=900)
     assert queue.notice_begin(second, "b:0", channel="#birds") == "busy"
     assert queue.notice_begin(second, "b:0", channel="#faces") == "send"

@@ -1,5 +1,7 @@
 """Submitting: several at once or none, and never twice."""
 
+import json
+
 import pytest
 import redis
 from support.runs import a_run, claim, submit
@@ -36,7 +38,7 @@ def test_a_submitted_run_is_queued_with_everything_that_was_said(queue: Queue) -
         "user",
     ):
         assert getattr(run, name) == getattr(said, name)
-    assert run.submitted_at == pytest.approx(queue.now(), abs=5)
+    assert run.submitted_at == pytest.approx(queue.now(), abs=60)
 
 
 def test_a_repeated_submit_queues_nothing_twice(queue: Queue) -> None:
@@ -93,3 +95,27 @@ def test_any_text_survives_the_way_there_and_back(queue: Queue, text: str) -> No
     run_id = submit(queue, name=expected, config={"note": text})
     assert queue.get(run_id).config == {"note": expected}
     assert queue.list()[0].name == expected
+
+
+def test_configs_that_share_their_parts_arrive_as_each_was_written(queue: Queue) -> None:
+    shared = {"name": "größe", "rates": [0.1, -0.0]}
+    configs: list[dict[str, object]] = [
+        {"seed": 1, "model": shared, "data": {"size": 0.0}},
+        {"model": shared, "seed": 1, "other": shared},
+        {"seed": True, "model": {"name": "größe", "rates": [0.1, 0.0]}},
+        {},
+    ]
+    for receipt, config in zip(
+        queue.submit([a_run(config=c) for c in configs]), configs, strict=True
+    ):
+        assert json.dumps(queue.get(receipt.id).config) == json.dumps(config)
+
+
+def test_what_all_of_a_batch_have_alike_and_what_each_has_of_its_own_arrive(queue: Queue) -> None:
+    said = [a_run(name=f"cell-{number}", priority=3, notify="#ml") for number in range(3)]
+    said.append(a_run(name="apart", priority=3, needs_host="v100"))
+    runs = [queue.get(receipt.id) for receipt in queue.submit(said)]
+    assert [run.name for run in runs] == ["cell-0", "cell-1", "cell-2", "apart"]
+    assert [run.notify for run in runs] == ["#ml", "#ml", "#ml", ""]
+    assert [run.needs_host for run in runs] == ["", "", "", "v100"]
+    assert {run.priority for run in runs} == {3}

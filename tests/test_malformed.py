@@ -36,7 +36,7 @@ pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 CASES = Path(__file__).parent / "malformed"
 MODEL = "model: {name: resnet18}\n"
 MAINS: dict[str, Callable[[], None]] = {"publisher": publisher_cli.main, "queue": queue_cli.main}
-LIMIT_S = 1.0  # of processor time, with what a busy machine adds
+LIMIT_S = 10.0  # of processor time: what grows out of bounds needs far more
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,17 @@ def tab(desk: Desk, line: str, **env: str) -> Answer:
     words = line.split(" ")
     asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     tool = words[0]
-    return desk.run(tool, **asked, **{f"_{tool.upper()}_COMPLETE": "complete_bash"}, **env)
+    asked[f"_{tool.upper()}_COMPLETE"] = "complete_bash"
+    return desk.run(tool, **{**asked, "REDIS_URL": desk.server.patient_url, **env})
 
 
 def test_runs_are_offered_by_id_and_by_name(desk: Desk) -> None:
-    run_id = desk.submit("--name", "mynet")
+    run_id = desk.submit("--name", "my-net")
     offered = tab(desk, "queue show ").out.split()
-    assert offered[:2] == ["@last", "@failed"] and {run_id, "mynet"} <= set(offered)
+    assert offered[:2] == ["@last", "@failed"] and {run_id, "my-net"} <= set(offered)
     assert tab(desk, f"queue cancel {run_id[:3]}").out.split() == [run_id]
-    assert tab(desk, "queue logs my").out.split() == ["mynet"]
-    assert tab(desk, "queue move --before my").out.split() == ["mynet"]
+    assert tab(desk, "queue logs my-").out.split() == ["my-net"]
+    assert tab(desk, "queue move --before my-").out.split() == ["my-net"]
 
 
 def test_batches_states_and_verbs_are_offered(desk: Desk) -> None:
@@ -55,7 +56,7 @@ def test_where_no_redis_answers_nothing_is_offered_said_or_started(desk: Desk) -
 
 
 def test_runs_files_and_templates_are_offered_where_they_are_meant(desk: Desk) -> None:
-    run_id = desk.submit("--name", "mynet")
+    run_id = desk.submit("--name", "my-net")
     assert tab(desk, f"publisher edit {run_id[:4]}").out.split() == [run_id]
-    assert tab(desk, "publisher diff mynet goo").out.split() == ["good.yaml"]
+    assert tab(desk, "publisher diff my-net goo").out.split() == ["good.yaml"]
     assert tab(desk, "publisher init --template k").out.split() == ["kfold"]

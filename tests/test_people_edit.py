@@ -12,7 +12,7 @@ from support.desk import Answer, Desk, save
 from support.golden import golden
 from support.runs import a_worker, claim
 from support.servers import TestServer
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from publisher.plans.editing import Edit, planned_of, with_needs
 from publisher.plans.worksheet import read_sheet, sheet
@@ -140,7 +140,7 @@ def test_nobody_starts_a_run_while_it_is_open_in_an_editor(desk: Desk) -> None:
     other = desk.publisher("edit", run_id, "--yes", EDITOR="true", VISUAL="", TRAINQ_USER="bo")
     assert other.code == 2 and "is being edited by ana" in other.err
     gate.touch()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=PATIENCE_S) == 0
     assert claim(desk.door).run.id == run_id
 
 
@@ -227,7 +227,7 @@ def at_a_terminal(desk: Desk, run_id: str, name: str, value: str, *, say: str) -
         text=True,
     )
     os.write(ours, f"{say}\n".encode())
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     os.close(ours)
     os.close(theirs)
     return out

@@ -3,17 +3,20 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
+from support.costs import least_cpu_s
 from support.desk import Desk, fail, finish, lines
 from support.runs import a_run, claim
 from support.servers import TestServer
+from support.terminal import Terminal
+from support.waiting import PATIENCE_S
 
 from queue_worker.queue import Ending
 from schemas.run import Cause, State
@@ -80,22 +83,22 @@ def test_a_verb_loads_no_other_verb(desk: Desk) -> None:
         assert commands == {f"publisher.commands.{words[1]}"}
 
 
-def test_a_list_of_5000_runs_costs_less_than_half_a_second(desk: Desk) -> None:
+def test_a_list_of_5000_runs_costs_little_more_than_one_of_five(desk: Desk) -> None:
+    desk.door.submit([a_run() for _ in range(5)])
+    few = least_cpu_s(lambda: desk.run("queue", "list"))
     ids = [f"{number:06d}" for number in range(5000)]  # of random ones two may be alike
     for start in range(0, 5000, 500):
         desk.door.submit([a_run(id=run_id) for run_id in ids[start : start + 500]])
-    before = getrusage(RUSAGE_CHILDREN)
     answer = desk.run("queue", "list")
-    after = getrusage(RUSAGE_CHILDREN)  # of the processor: the clock also counts our neighbours
-    assert answer.code == 0 and "5000 queued" in answer.out
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    assert answer.code == 0 and "5005 queued" in answer.out
+    assert least_cpu_s(lambda: desk.run("queue", "list")) < 2 * few
 
 
 @pytest.mark.parametrize(("end", "code"), [("finish", 0), ("fail", 1), ("cancel", 6), ("never", 5)])
 def test_wait_exits_as_the_run_ended(desk: Desk, end: str, code: int) -> None:
     run_id = desk.submit()
     claimed = claim(desk.door)
-    limit = "0.2s" if end == "never" else "20s"
+    limit = "0.2s" if end == "never" else "40s"
     process = desk.start("queue", "wait", run_id, "--timeout", limit)
     if end == "finish":
         finish(desk.door, claimed)
@@ -104,7 +107,7 @@ def test_wait_exits_as_the_run_ended(desk: Desk, end: str, code: int) -> None:
     elif end == "cancel":
         ending = Ending(state=State.CANCELLED, cause=Cause.CANCELLED)
         desk.door.end(run_id, claimed.token, ending)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, err
     assert "Traceback" not in err
 
@@ -121,7 +124,7 @@ def test_logs_follow_from_before_the_start_across_attempts_to_the_end(desk: Desk
     second = claim(desk.door)
     lines(desk.door, second, "attempt two", "last line")
     finish(desk.door, second)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert out == "attempt two\nlast line\n"
     assert process.returncode == 0 and f"{run_id} resnet10t finished" in err
 
@@ -132,7 +135,7 @@ def test_ctrl_c_detaches_and_says_that_the_run_goes_on(desk: Desk) -> None:
     assert process.stderr
     process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert err == f"detached; the run goes on.  Cancel it: queue cancel {run_id}\n"
     assert desk.door.get(run_id).state is State.QUEUED
@@ -161,7 +164,7 @@ def test_following_survives_a_redis_that_goes_and_comes_back(
     assert process.stderr.readline() == "Redis is back\n"
     lines(desk.door, claimed, "after the blink")
     finish(desk.door, claimed)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, "after the blink\n")
 
 
@@ -173,7 +176,7 @@ def test_a_reader_that_leaves_early_is_no_error(desk: Desk) -> None:
     process.stdout.close()
     assert process.stderr
     assert process.stderr.read() == ""
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_a_full_disk_is_one_block(desk: Desk) -> None:
@@ -210,7 +213,7 @@ def on_a_terminal(desk: Desk, *words: str, **env: str) -> str:
         if not chunk:
             break
         said += chunk
-    process.wait(10)
+    process.wait(PATIENCE_S)
     os.close(leader)
     return said.decode()
 
@@ -227,8 +230,9 @@ def test_colour_only_on_a_terminal_and_no_color_wins(desk: Desk) -> None:
 
 def test_wait_shows_progress_on_a_terminal_only(desk: Desk) -> None:
     run_id = desk.submit()
-    said = on_a_terminal(desk, "wait", run_id, "--timeout", "0.1")
-    assert f"\r\x1b[K0 of 1 ended after 0s; {run_id} queued" in said
+    with Terminal(desk, "queue", "wait", run_id) as terminal:
+        said = terminal.until(f"; {run_id} queued")
+    assert re.search(r"\r\x1b\[K0 of 1 ended after \d+s; ", said)
     assert "\r" not in desk.queue("wait", run_id, "--timeout", "0.1").err
 
 

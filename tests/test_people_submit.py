@@ -8,6 +8,7 @@ import pytest
 from support.desk import Desk, claim_when_there, fail, finish, lines, save
 from support.runs import claim
 from support.servers import TestServer
+from support.waiting import PATIENCE_S
 
 from publisher.plans.plan import Planned
 from publisher.plans.sending import send
@@ -73,7 +74,7 @@ def test_submit_follow_prints_the_lines_and_exits_as_the_run_does(desk: Desk) ->
     claimed = claim_when_there(desk)
     lines(desk.door, claimed, "epoch 1")
     fail(desk.door, claimed, error="it broke")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert out.splitlines()[1:] == ["epoch 1"]
     assert "it broke" in err and f"queue show {claimed.run.id}" in err

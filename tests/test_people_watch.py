@@ -10,6 +10,7 @@ from support.desk import Desk, fail, finish, lines
 from support.runs import claim
 from support.servers import TestServer
 from support.terminal import OTHER_SCREEN, OWN_SCREEN, Terminal
+from support.waiting import PATIENCE_S
 
 from queue_worker.queue import Claim, Report
 from schemas.run import Best, Progress
@@ -82,7 +83,7 @@ def test_a_pipe_gets_a_line_for_each_change_and_ends_with_the_batch(desk: Desk) 
     assert "running 1/3, acc 0.250" in "".join(told)
     finish(desk.door, first)
     fail(desk.door, claim(desk.door), error="it broke")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert "finished" in out and "failed" in out and "\x1b" not in out and "\r" not in out
     assert process.returncode == 0 and f"queue results -b {batch}" in err
 

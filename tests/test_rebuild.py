@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.team import REPOSITORY, Team
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 from support.workers import FAKE
 
 from queue_worker.door import embedded
@@ -42,7 +42,7 @@ def a_run(team: Team, note: str) -> str:
 
 def burst(team: Team) -> None:
     worker = team.worker("--burst", "--no-warm", "--trainer-command", FAKE)
-    assert worker.wait(40) == 0, team.said_by_worker()
+    assert worker.wait(PATIENCE_S) == 0, team.said_by_worker()
 
 
 def shell(team: Team, script: str, **env: str) -> str:
@@ -59,7 +59,8 @@ def shell(team: Team, script: str, **env: str) -> str:
 
 
 def test_wiped_records_are_rebuilt_and_what_ran_goes_on_from_its_checkpoint(team: Team) -> None:
-    done, failed, cut = a_run(team, "steps=6"), a_run(team, "code=3 at=2"), a_run(team, "steps=400")
+    done, failed = a_run(team, "steps=6"), a_run(team, "code=3 at=2")
+    cut = a_run(team, "steps=5000")
     worker = team.worker("--no-warm", "--trainer-command", FAKE)
     step = team.until_step(cut, 20).checkpoint_step
     before = {run_id: team.get(run_id) for run_id in (done, failed)}

@@ -10,7 +10,7 @@ import pytest
 from support.desk import Desk
 from support.runs import a_worker
 from support.servers import TestServer
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from publisher.plans.plan import Batch, Wishes
 from publisher.search import searching
@@ -44,10 +44,12 @@ class Learner(threading.Thread):
     def __init__(self, settings: Settings) -> None:
         super().__init__(daemon=True)
         self.door, self.over = Queue.connect(settings), threading.Event()
+        self.most = 99  # trials that it takes
 
     def run(self) -> None:
         while not self.over.wait(0.02):
-            if claimed := self.door.claim(a_worker(), new_nonce()):
+            if self.most and (claimed := self.door.claim(a_worker(), new_nonce())):
+                self.most -= 1
                 self.learn(claimed)
 
     def learn(self, claimed: Claim) -> None:
@@ -87,7 +89,7 @@ def learner(desk: Desk) -> Iterator[Learner]:
     learner.start()
     yield learner
     learner.over.set()
-    learner.join(10)
+    learner.join(PATIENCE_S)
 
 
 def trials(desk: Desk) -> list[Run]:
@@ -121,12 +123,14 @@ def test_every_trial_is_a_run_of_one_batch_bad_ones_end_early_and_the_best_is_na
 def test_a_leader_that_is_killed_loses_no_trial_and_the_next_one_goes_on(
     desk: Desk, learner: Learner
 ) -> None:
+    learner.most = 1
     leader = desk.start("publisher", "search", "birds.yaml", "search.at_once=1", "search.trials=3")
     wait_until(lambda: any(run.state in ENDED for run in trials(desk)), what="a trial's end")
     leader.send_signal(signal.SIGKILL)
-    leader.wait(10)
+    leader.wait(PATIENCE_S)
     before = {run.id: run.overrides for run in trials(desk)}
     assert 1 <= len(before) < 3
+    learner.most = 99
     answer = desk.publisher("search", "-b", "@last")
     assert answer.code == 0, answer.err
     after = {run.id: run.overrides for run in trials(desk)}
@@ -163,7 +167,7 @@ def test_a_person_who_cancels_a_trial_ends_the_search(desk: Desk) -> None:
     process = desk.start("publisher", "search", "birds.yaml")
     first = wait_until(lambda: trials(desk), what="a trial")[0]
     desk.door.cancel(first.id, by="bo")
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"{first.id} was cancelled by bo: no more trials are queued" in said
 

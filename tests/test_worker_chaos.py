@@ -16,13 +16,13 @@ from queue_worker.queue import Submission
 from schemas.events import END_EVENTS
 from schemas.run import ENDED, State, new_id, new_nonce
 
-RUNS, WORKERS, KILLS, LIMIT_S = 200, 4, 12, 100
+RUNS, WORKERS, KILLS, LIMIT_S = 200, 4, 12, 200
 SEED = 7
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path, TRAINQ_CRASH_LIMIT="50")
+    site = Site(tmp_path, TRAINQ_CRASH_LIMIT="50", TRAINQ_LEASE_S="1.5")  # some are lost, too
     yield site
     site.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.runs import a_worker
+from support.waiting import PATIENCE_S
 from support.workers import Site
 
 from queue_worker import checkup, unit
@@ -167,7 +168,7 @@ def ask(folder: Path, *flags: str, **env: str) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

@@ -66,7 +66,7 @@ def test_checkpoints_of_older_attempts_go_once_the_one_that_counts_has_two_of_it
 
 
 def test_a_resumed_run_frees_the_disk_while_it_still_trains(site: Site) -> None:
-    run_id = site.submit("steps=1000 kill=12 first")
+    run_id = site.submit("steps=5000 kill=12 first")
     site.worker("cpu", "--no-warm")
     site.at_step(run_id, 21, attempt=2)
     attempts = site.runs / run_id / "attempts"

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.driver import Driver
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 from support.workers import Site
 
 from queue_worker import host, start
@@ -298,12 +297,14 @@ def test_the_lookout_answers_by_a_look_that_began_after_the_question(
     first = threading.Thread(target=lambda: watched.offer(training=True))
     second = threading.Thread(target=lambda: answers.append(watched.offer(training=True)))
     first.start()
-    assert begun.wait(5)  # the first look is under way: it says nothing of what comes after it
+    assert begun.wait(
+        PATIENCE_S
+    )  # the first look is under way: it says nothing of what comes after it
     second.start()
     wait_until(lambda: watched._asked == 2, what="the second question")
     stuck.set()
     for thread in (first, second):
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert [answer.memory_mb for answer in answers] == [32476]
 
 
@@ -311,6 +312,7 @@ def test_a_driver_that_was_not_asked_for_long_is_not_called_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lookout, "SILENT_S", 0.01)
+    monkeypatch.setattr(lookout, "PATIENCE_S", PATIENCE_S)
     slow = threading.Event()
     watched = Lookout(lambda: (slow.wait(0.02), (recorded("empty"),))[1], SHARES)
     assert watched.offer(training=False) == Offer(32476)
@@ -334,9 +336,7 @@ def test_a_driver_that_hangs_keeps_neither_the_worker_nor_its_beats(
     monkeypatch.setattr(lookout, "PATIENCE_S", 0.05)
     monkeypatch.setattr(lookout, "SILENT_S", 0.2)
     watched = Lookout(lambda: (stuck.wait(), ())[1], SHARES)
-    before = time.monotonic()
-    watched.offer(training=True)
-    assert time.monotonic() - before < 1
+    watched.offer(training=True)  # the driver never answers, this does
     wait_until(
         lambda: "has not answered" in watched.offer(training=True).busy_with, what="the silence"
     )
@@ -418,7 +418,7 @@ def test_a_worker_that_is_asked_for_nonsense_says_so_in_one_line(flags: str, sai
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     assert (asked.returncode, asked.stdout) == (2, "")
     assert said in asked.stderr.splitlines()[0] and "Traceback" not in asked.stderr
@@ -496,15 +496,18 @@ def immortal() -> Iterator[Callable[[int], None]]:
 def test_a_trainer_that_not_even_sigkill_ends_gives_its_run_back_and_keeps_its_worker_from_more(
     tmp_path: Path, immortal: Callable[[int], None]
 ) -> None:
-    site = Site(tmp_path, TRAINQ_STALL_S="0.5")
+    site = Site(tmp_path, TRAINQ_STALL_S="3", TRAINQ_LEASE_S="4")
     try:
-        runs = [site.submit("steps=9 hang=3 first") for _ in range(2)]
+        runs = [site.submit("steps=9 gate=2 hang=3 first") for _ in range(2)]
         workers = [site.worker("cpu", "--no-warm"), site.worker("cpu:1", "--no-warm", "--burst")]
         trainers = []
         for worker in workers:
             (trainer,) = wait_until(worker.trainers, what="its trainer")
             immortal(trainer.pid)
             trainers.append(trainer.pid)
+        for run_id in runs:
+            site.at_step(run_id, 2)
+            site.open_gate(run_id)
         for worker, pid in zip(workers, trainers, strict=True):
             stuck = re.compile(
                 rf"takes no runs: the trainer of \w+ \(pid {pid}\) hangs in the kernel"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.servers import TestServer
 from support.slack_server import TOKEN, SlackServer, broken
+from support.waiting import PATIENCE_S
 
 from queue_worker.door import health
 from queue_worker.door.connection import NOWHERE
@@ -164,7 +165,7 @@ def test_those_who_may_not_import_it_ask_it_in_a_process_of_its_own(slack: Slack
     said = subprocess.check_output(
         [sys.executable, "-m", "queue_worker.notices.slack_check"],
         env={**os.environ, **env},
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     assert TOKEN.encode() not in said
     assert [Finding(**one).level for one in json.loads(said)] == ["ok", "ok"]

@@ -82,11 +82,11 @@ def gpus(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def test_a_worker_waits_for_people_names_them_and_goes_on_when_they_have_left(gpus: Host) -> None:
     site = gpus.site
-    with subprocess.Popen(["sleep", "31"]) as notebook:
+    with subprocess.Popen(["sleep", "3100"]) as notebook:
         gpus.say(free=12200, who=f"{notebook.pid}:20480")
         worker = site.worker("0", "--wait-for-gpu", "--no-warm").ready()
         run_id = site.submit("steps=2")
-        whose = f"GPU 0: {host.owner(os.getpid())}'s sleep 31 (pid {notebook.pid}, 20 GB)"
+        whose = f"GPU 0: {host.owner(os.getpid())}'s sleep 3100 (pid {notebook.pid}, 20 GB)"
         waits = f"takes no runs: {whose}; waits until the card is free"
         wait_until(lambda: waits in worker.said(), what="its word")
         assert f"Waits   {whose}" in worker.said()
@@ -111,7 +111,7 @@ def test_a_worker_of_two_cards_keeps_both_and_offers_what_the_fuller_one_has(gpu
     gpus.say(1, free=12200, who="1:20480")
     worker = site.worker("0,1", "--no-warm").ready()
     large = site.submit("steps=2", gpus=2, memory_mb=14 << 10)
-    small = site.submit("steps=400", gpus=2, memory_mb=10 << 10)
+    small = site.submit("steps=5000", gpus=2, memory_mb=10 << 10)
     site.at_step(small, 1)
     (trainer,) = worker.trainers()
     shown = host.environment(trainer.pid)

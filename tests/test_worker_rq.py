@@ -34,7 +34,11 @@ def rq(site: Site, *arguments: str) -> str:
 
 
 def test_rq_info_shows_the_worker_and_its_attempts(site: Site) -> None:
-    failed, done, running = site.submit("crash=2"), site.submit("steps=2"), site.submit("steps=999")
+    failed, done, running = (
+        site.submit("crash=2"),
+        site.submit("steps=2"),
+        site.submit("steps=9999"),
+    )
     worker = site.worker("cpu", "--no-warm")
     site.at_step(running, 3)
     client = site.server.client()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 from support.workers import Site
 
 from queue_worker.steer import table
@@ -16,7 +16,7 @@ from schemas.run import State
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path, TRAINQ_GRACE_S="1", TRAINQ_USER="ana", COLUMNS="100")
+    site = Site(tmp_path, TRAINQ_USER="ana", COLUMNS="100")
     yield site
     site.close()
 
@@ -29,13 +29,13 @@ def say(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
         cwd=site.folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
 
 
 def test_a_drained_worker_saves_puts_back_and_waits_for_its_resume(site: Site) -> None:
-    run_id = site.submit("steps=400")
+    run_id = site.submit("steps=5000")
     worker = site.worker("cpu", "--no-warm")
     site.at_step(run_id, 3)
     lane = site.queue.get(run_id).worker

@@ -42,13 +42,19 @@ def upstream(tmp_path: Path) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(SOURCE / package, folder / package, ignore=ignored)
     write(folder, "requirements.lock", "torch==1\n")
+    source = (folder / "queue_worker" / "update.py").read_text()
+    assert "LEASES = 2 " in source
+    write(folder, "queue_worker/update.py", source.replace("LEASES = 2 ", "LEASES = 0.05 "))
     return folder
 
 
 @pytest.fixture
 def site(tmp_path: Path, upstream: Path) -> Iterator[Site]:
     git(tmp_path, "clone", "-q", str(upstream), "host")
-    site = Site(tmp_path, PYTHONPATH=str(tmp_path / "host"), TRAINQ_LEASE_S="1")
+    site = Site(
+        tmp_path,
+        PYTHONPATH=str(tmp_path / "host"),
+    )
     yield site
     site.close()
 
@@ -65,13 +71,16 @@ def test_a_worker_ends_its_run_follows_and_begins_anew_as_the_same_process(
     site: Site, upstream: Path
 ) -> None:
     worker = follower(site)
-    run_id = site.submit("steps=500")
-    site.at_step(run_id, 1)
+    run_id = site.submit("steps=2 gate=1")
+    site.at_gate(run_id, 1)
     newest = write(upstream, "schemas/newer.py", '"""News."""\n')
-    wait_until(lambda: starts(worker) == 2, 40, "a second start")
+    host = site.folder / "host"
+    wait_until(lambda: git(host, "rev-parse", "@{upstream}") == newest, what="its look")
+    site.open_gate(run_id)
+    wait_until(lambda: starts(worker) == 2, what="a second start")
     assert site.queue.get(run_id).state is State.FINISHED
     assert worker.said().index("done") < worker.said().index("updates to")
-    assert git(site.folder / "host", "rev-parse", "HEAD") == newest
+    assert git(host, "rev-parse", "HEAD") == newest
     assert site.ended(site.submit("steps=2")).state is State.FINISHED  # by the same pid
     assert worker.process.poll() is None
 
@@ -82,14 +91,14 @@ def test_packages_are_set_up_when_their_list_has_changed_and_a_fault_leaves_all_
     worker = follower(site)
     before = git(site.folder / "host", "rev-parse", "HEAD")
     write(upstream, SETUP, "#!/bin/sh\necho no space left on device >&2\nexit 1\n")
-    wait_until(lambda: starts(worker) == 2, 30, "the new setup")  # no package changed yet
+    wait_until(lambda: starts(worker) == 2, what="the new setup")  # no package changed yet
     before = git(site.folder / "host", "rev-parse", "HEAD")
     write(upstream, "requirements.lock", "torch==2\n")
-    wait_until(lambda: "no space left" in worker.said(), 30, "the fault")
+    wait_until(lambda: "no space left" in worker.said(), what="the fault")
     assert git(site.folder / "host", "rev-parse", "HEAD") == before
     assert site.ended(site.submit("steps=2")).state is State.FINISHED
     write(upstream, SETUP, "#!/bin/sh\ntouch was-set-up\n")
-    wait_until(lambda: starts(worker) == 3, 30, "a third start")
+    wait_until(lambda: starts(worker) == 3, what="a third start")
     assert (site.folder / "host" / "was-set-up").exists()
 
 
@@ -102,9 +111,9 @@ def test_what_cannot_be_followed_is_said_once_and_the_worker_goes_on(
     git(host, "commit", "-qm", "of this host alone")
     worker = follower(site)
     write(upstream, "schemas/newer.py", "yours\n")
-    wait_until(lambda: "cannot be followed" in worker.said(), 30, "the refusal")
+    wait_until(lambda: "cannot be followed" in worker.said(), what="the refusal")
     upstream.rename(site.folder / "gone")
-    wait_until(lambda: "cannot look for updates" in worker.said(), 30, "the fault")
+    wait_until(lambda: "cannot look for updates" in worker.said(), what="the fault")
     assert site.ended(site.submit("steps=2")).state is State.FINISHED
     assert (worker.said().count("cannot be followed"), starts(worker)) == (1, 1)
 

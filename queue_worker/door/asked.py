@@ -1,10 +1,13 @@
 """What people may ask of the door, checked before any of it goes to a script."""
 
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import and_
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from queue_worker.door.records import LanePart, Priority, RunId, mistake
+from queue_worker.door.records import LanePart, Priority, RunId, dump, mistake
 from schemas.errors import UsageError
 from schemas.run import Kind, Parent, Record
 
@@ -64,3 +67,31 @@ class Change(Asked):
     notify: str | None = None
     memory_mb: Annotated[int, Field(ge=0)] | None = None  # of another config there is another
     preflight: dict[str, Any] | None = None
+
+
+def told_apart(records: Sequence[Mapping[str, str]]) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """What all of them have alike, and of each what is its own: the first is sent once."""
+    alike = reduce(and_, (record.items() for record in records))
+    return dict(alike), [dict(record.items() - alike) for record in records]
+
+
+class Pieces:
+    """Configs as pieces of text, `"key":value` each; what several share is written, and sent, once.
+
+    A value is known by which it is, not by what it equals, so it is kept: its id stays its own.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._places: dict[tuple[str, int], tuple[int, Any]] = {}
+
+    def of(self, config: Mapping[str, Any]) -> list[int]:
+        """Which pieces make this config, in order; the first is 1."""
+        return [self._place(key, value) for key, value in config.items()]
+
+    def _place(self, key: str, value: Any) -> int:
+        known = self._places.get((key, id(value)))
+        if known is None:
+            self.texts.append(f"{dump(key)}:{dump(value)}")
+            known = self._places[key, id(value)] = len(self.texts), value
+        return known[0]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
-from queue_worker.door.asked import Change, Submission
+from queue_worker.door.asked import Change, Pieces, Submission, told_apart
 from queue_worker.door.connection import told
 from queue_worker.door.lineage import parents_elsewhere, parents_first
 from queue_worker.door.reading import Reading
@@ -77,11 +77,17 @@ class Asking(Reading):
         *,
         last: bool,
     ) -> Callable[[], Any]:
-        runs = [{"id": s.id, "nonce": s.nonce, "fields": _submitted(s)} for s in part]
+        pieces = Pieces()
+        alike, own = told_apart([_submitted(submission) for submission in part])
+        runs = [
+            {"id": s.id, "nonce": s.nonce, "fields": fields, "config": pieces.of(s.config)}
+            for s, fields in zip(part, own, strict=True)
+        ]
         return self._scripts.call(
             "submit",
-            [dump(submission.config) for submission in part],
+            pieces.texts,
             runs=runs,
+            alike=alike,
             batch={"id": batch.id, "max_parallel": batch.max_parallel} if batch else False,
             card_text=batch.model_dump_json() if batch else "",
             open=last,

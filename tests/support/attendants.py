@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from schemas.events import BEAT, Line, Order, Warm, parse_line
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 from trainer.__main__ import attend, main
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(
-    ["trainer.entry.attempt", "trainer.entry.attend", "support.attendants", "support.doomed"]
+    [
+        "support.lean",
+        "trainer.entry.attempt",
+        "trainer.entry.attend",
+        "support.attendants",
+        "support.doomed",
+    ]
 )
 
 L = TypeVar("L", bound=Line)
@@ -63,7 +69,7 @@ class Attendant:
         whole, _, _ = self.raw.rpartition(b"\n")
         return [parse_line(line) for line in whole.splitlines()]
 
-    def next(self, kind: type[L], number: int = 1, limit_s: float = 20.0) -> L:
+    def next(self, kind: type[L], number: int = 1, limit_s: float = PATIENCE_S) -> L:
         """The so-manieth line of a kind, once it is said; until then the trainer hears beats."""
 
         def found() -> L | None:
@@ -80,7 +86,7 @@ class Attendant:
         assert self.process.pid
         os.kill(self.process.pid, number)
 
-    def code(self, limit_s: float = 20) -> int:
+    def code(self, limit_s: float = PATIENCE_S) -> int:
         """How it ended, once it has: an exit code, or a signal as a negative number."""
         wait_until(
             lambda: self.lines() is not None and not self.process.is_alive(), limit_s, "its end"
@@ -107,7 +113,7 @@ class ByHand:
         assert self.process.pid
         os.kill(self.process.pid, number)
 
-    def code(self, limit_s: float = 20.0) -> int:
+    def code(self, limit_s: float = PATIENCE_S) -> int:
         wait_until(lambda: not self.process.is_alive(), limit_s, "its end")
         assert self.process.exitcode is not None
         return self.process.exitcode

@@ -16,7 +16,7 @@ from schemas.run import Best, Cause, Progress, State, new_nonce
 from schemas.settings import Settings
 from support.runs import a_worker
 from support.servers import TestServer
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 GOOD = "model: {name: resnet10t}\ntrain: {epochs: 3}\n"
 MODULES = {"publisher": "publisher", "queue": "publisher.queue_cli", "trainq": "publisher.trainq"}
@@ -81,7 +81,7 @@ class Desk:
     def run(self, tool: str, *words: str, **env: str) -> Answer:
         """A real process, to its end."""
         process = self.start(tool, *words, **env)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE_S)
         return Answer(process.returncode, out, err)
 
     def _inside(self, app: Any, words: tuple[str, ...], env: dict[str, str]) -> Answer:

@@ -3,8 +3,8 @@
 The config's `note` says how it behaves, as `word` or `key=number`: steps=40 step_s=0.02 save=5
 die (SIGKILL before the first step) crash=7 (exit 1) code=4 at=7 (that exit code there) kill=7
 (SIGKILL to itself) hang=7 deaf (ignores SIGTERM) slow_save=0.5 orphan (leaves a process in another
-session) noresult; `first` limits the mischief to the first attempt. Every step is a line in the run
-folder's steps.log.
+session) noresult gate=12 (after that step it waits for a file `go-on` in the run folder); `first`
+limits the mischief to the first attempt. Every step is a line in the run folder's steps.log.
 """
 
 import ctypes
@@ -88,6 +88,7 @@ class Fake:
             time.sleep(wants.get("step_s", 0.02))
             step += 1
             self.record(step)
+            self.wait_at_gate(step)
             self.misbehave(step)
             if step % int(wants.get("save", 5)) == 0 or self.leave.is_set():
                 self.save(step)
@@ -100,10 +101,12 @@ class Fake:
         line = json.dumps({"token": self.order["token"], "step": step, "at": time.time()})
         with (self.run_dir / "steps.log").open("a") as file:
             file.write(line + "\n")
-        steps = int(self.wants.get("steps", 10))
-        progress = {"step": step, "steps": steps, "epoch": 0, "epochs": 1, "doing": "training"}
-        self.say("alive", progress=progress)
+        self.say("alive", progress=self.progress(step))
         print(f"step {step}", flush=True)
+
+    def progress(self, step: int) -> dict:
+        steps = int(self.wants.get("steps", 10))
+        return {"step": step, "steps": steps, "epoch": 0, "epochs": 1, "doing": "training"}
 
     def misbehave(self, step: int) -> None:
         wants = self.wants
@@ -116,6 +119,13 @@ class Fake:
         if step == wants.get("hang"):
             while True:
                 time.sleep(1)
+
+    def wait_at_gate(self, step: int) -> None:
+        """Until somebody opens it, or asks us to leave."""
+        while step == self.wants.get("gate") and not (self.run_dir / "go-on").exists():
+            if self.leave.wait(0.05):
+                return
+            self.say("alive", progress=self.progress(step))
 
     def save(self, step: int) -> None:
         folder = self.attempt / "checkpoints" / f"step-{step}"

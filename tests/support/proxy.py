@@ -11,8 +11,7 @@ class LossyProxy:
 
     def __init__(self, upstream: Path) -> None:
         self.upstream = upstream
-        self.lost = 0
-        self._marker, self._left = b"", 0
+        self._left: dict[bytes, int] = {}
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
@@ -21,7 +20,11 @@ class LossyProxy:
     def lose(self, marker: bytes, times: int) -> None:
         """Drop the connection instead of answering the next `times` requests with this marker."""
         with self._lock:
-            self._marker, self._left, self.lost = marker, times, 0
+            self._left[marker] = times
+
+    def all_lost(self) -> bool:
+        """Whether everything that was to be lost is."""
+        return not any(self._left.values())
 
     def close(self) -> None:
         self._listener.close()
@@ -58,8 +61,8 @@ class LossyProxy:
     def _takes(self, request: bytes) -> bool:
         """Whether this request's reply is to be lost; counts it."""
         with self._lock:
-            if self._left == 0 or self._marker not in request:
-                return False
-            self._left -= 1
-            self.lost += 1
-            return True
+            for marker, left in self._left.items():
+                if left and marker in request:
+                    self._left[marker] -= 1
+                    return True
+            return False

@@ -10,10 +10,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from queue_worker.door import embedded
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 DEBIAN = shutil.which("redis-server")
 KINDS = ["valkey", *(["redis"] if DEBIAN else [])]
+
+
+def patient(url: str) -> str:
+    """An address at which a worker waits for longer than its own 3 s, on a machine that stalls."""
+    return f"{url}?socket_timeout={PATIENCE_S:g}"
 
 
 class TestServer:
@@ -25,6 +30,7 @@ class TestServer:
         self.folder, self.kind = folder, kind
         self.socket = folder / "s"
         self.url = f"unix://{self.socket}"
+        self.patient_url = patient(self.url)
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -43,7 +49,9 @@ class TestServer:
 
     def client(self) -> redis.Redis:
         retry = Retry(NoBackoff(), 0)
-        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, retry=retry)
+        return redis.Redis(
+            unix_socket_path=str(self.socket), socket_timeout=PATIENCE_S, retry=retry
+        )
 
     def kill(self) -> None:
         """As a power button would: SIGKILL."""
@@ -63,7 +71,7 @@ class TestServer:
     def _signal(self, number: int) -> None:
         if self.process and self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
 
     def _answers(self) -> bool:
         try:

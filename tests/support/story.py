@@ -64,7 +64,6 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
             check=False,
         )
         told = done.stdout.replace(str(self.folder), "~")

@@ -5,12 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import redis
 
 from queue_worker.queue import Queue
 from schemas.run import ENDED, Run, State
 from schemas.settings import Settings
-from support.waiting import wait_until
+from support.servers import patient
+from support.waiting import PATIENCE_S, wait_until
+from support.workers import LEASE_S, expire
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -18,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 class Team:
     """What the people of a team would have set up; `close` ends everything that it started."""
 
-    def __init__(self, url: str, folder: Path, lease_s: float = 1.5) -> None:
+    def __init__(self, url: str, folder: Path, lease_s: float = LEASE_S) -> None:
         self.folder = folder
         self.data, self.runs, self.notices = folder / "data", folder / "runs", folder / "notices"
         self.data.mkdir(parents=True)
@@ -26,13 +32,13 @@ class Team:
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             "PYTHONPATH": str(REPOSITORY),
             "OMP_NUM_THREADS": "1",
-            "REDIS_URL": url,
+            "REDIS_URL": patient(url) if url else "",  # without one: the private server
             "TRAINQ_RUNS": str(self.runs),
             "TRAINQ_DATA": str(self.data),
             "TRAINQ_STATE": str(folder / "state"),
             "TRAINQ_CACHE": str(folder / "cache"),
             "TRAINQ_LEASE_S": str(lease_s),
-            "TRAINQ_GRACE_S": "10",
+            "TRAINQ_GRACE_S": "30",
             "TRAINQ_USER": "ana",
             "TRAINQ_PREFLIGHT_S": "0",
             "TRAINQ_SLACK_FILE": str(self.notices),
@@ -56,7 +62,7 @@ class Team:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         said = f"{args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
@@ -117,6 +123,23 @@ class Team:
             f"a checkpoint of {run_id} at step {step}",
         )  # type: ignore[return-value] # wait_until returns only true values
 
+    def frozen(self, submit: Callable[[], str], pid: int, step: int) -> str:
+        """A run that stands still, with its worker, behind a checkpoint at this step. Where the
+        machine has stalled us for longer than a run takes, another one follows.
+        """
+        while True:
+            run_id = submit()
+            self.until_step(run_id, step)
+            signal_all(tree(pid), signal.SIGSTOP)
+            if self.get(run_id).state is State.RUNNING:
+                return run_id
+            signal_all(tree(pid), signal.SIGCONT)
+
+    def expire(self, run_id: str) -> None:
+        """As if the worker of the run had been silent for longer than its lease."""
+        with redis.Redis.from_url(self.env["REDIS_URL"]) as client:
+            expire(client, run_id)
+
     def told(self) -> list[str]:
         """The ids of the runs whose notice went to the file."""
         lines = self.notices.read_text().splitlines() if self.notices.exists() else []
@@ -140,10 +163,16 @@ class Team:
         for process in self.processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
-        for pid in self.left_over():
-            os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not self.left_over(), 10, "the team's processes to be gone")
+            process.wait(PATIENCE_S)
+        signal_all(self.left_over(), signal.SIGKILL)
+        wait_until(lambda: not self.left_over(), what="the team's processes to be gone")
+
+
+def signal_all(pids: list[int], number: signal.Signals) -> None:
+    """To those that still live."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def tree(pid: int) -> list[int]:

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from support.desk import MODULES, Desk
+from support.waiting import PATIENCE_S
 
-PATIENCE_S = 20
 OTHER_SCREEN, OWN_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 
 

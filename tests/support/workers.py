@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import redis
 
 from queue_worker import host
 from queue_worker.attempts import sweep
 from queue_worker.queue import Queue, Submission
 from schemas.run import ENDED, Run, new_id, new_nonce
 from support.servers import TestServer
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
+GATE = "go-on"  # in the run folder
 FAKE = f"{sys.executable} {Path(__file__).with_name('fake_trainer.py')}"
-LEASE_S = 1.5
+LEASE_S = 10.0  # no stall of some seconds may lose it; `Site.expire` does, at once
 
 
 class TestWorker:
@@ -67,14 +69,14 @@ class TestWorker:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, limit_s: float = 20) -> int:
-        return self.process.wait(limit_s)
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE_S)
 
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
 
 
 class Site:
@@ -84,11 +86,11 @@ class Site:
         self.folder, self.runs = folder, folder / "runs"
         self.server = server = TestServer(folder / "srv").start()
         self.env = {
-            "REDIS_URL": server.url,
+            "REDIS_URL": server.patient_url,
             "TRAINQ_RUNS": str(self.runs),
             "TRAINQ_CACHE": str(folder / "cache"),
             "TRAINQ_LEASE_S": str(LEASE_S),
-            "TRAINQ_GRACE_S": "5",
+            "TRAINQ_GRACE_S": "30",
             "TRAINQ_PREFLIGHT_S": "0",
             "TRAINQ_SLACK_FILE": str(folder / "notices.jsonl"),
             **env,
@@ -108,9 +110,9 @@ class Site:
         self.queue.submit([Submission(**{**said, "config": config, **fields})])
         return run_id
 
-    def ended(self, run_id: str, limit_s: float = 20) -> Run:
+    def ended(self, run_id: str) -> Run:
         """The run, once it has ended."""
-        wait_until(lambda: self.queue.get(run_id).state in ENDED, limit_s, f"the end of {run_id}")
+        wait_until(lambda: self.queue.get(run_id).state in ENDED, what=f"the end of {run_id}")
         return self.queue.get(run_id)
 
     def at_step(self, run_id: str, step: int, attempt: int = 1) -> Run:
@@ -123,6 +125,21 @@ class Site:
             what=f"step {step} of {run_id}",
         )
         return self.queue.get(run_id)
+
+    def at_gate(self, run_id: str, step: int, saved: int = 0) -> Run:
+        """The run, once it waits at its gate; Redis knows the checkpoint of step `saved`."""
+        self.at_step(run_id, step)
+        known = self.queue.get
+        wait_until(lambda: known(run_id).checkpoint_step >= saved, what=f"checkpoint {saved}")
+        return known(run_id)
+
+    def open_gate(self, run_id: str) -> None:
+        """Let it go on, this attempt and all that follow."""
+        (self.runs / run_id / GATE).touch()
+
+    def expire(self, run_id: str) -> None:
+        """As if the worker of the run had been silent for longer than its lease."""
+        expire(self.server.client(), run_id)
 
     def steps(self, run_id: str) -> list[dict[str, Any]]:
         """Every step that any attempt has done: the oracle."""
@@ -142,3 +159,12 @@ class Site:
         for worker in self.workers:
             worker.end()
         self.server.kill()
+
+
+def expire(client: "redis.Redis", run_id: str) -> None:
+    """Its worker fell silent a minute ago, and Redis was there all the time to hear it."""
+    minute_ago = client.time()[0] - 60
+    lane = client.hget(f"trainq:run:{run_id}", "worker") or b""
+    client.zadd("trainq:workers", {lane: minute_ago}, xx=True)
+    client.zadd("trainq:leases:2", {run_id: minute_ago}, xx=True)
+    client.delete("trainq:reap:hold")

@@ -2,7 +2,8 @@
 -- for one call comes in several: nothing of the batch starts before the last of them opens it.
 -- reads   run:<id> seq lanes lane:<lane> usage:<user>
 -- writes  run:<id> seq, the indexes, children:<parent>, batches batchcard:<batch>, events, history:<id>, bell
--- args    runs: [{id, nonce, fields: {...}}], their configs as further arguments of the script;
+-- args    runs: [{id, nonce, fields: {...}, config: [which pieces]}], alike: fields that all of them
+--         have; the pieces of all configs, each `"key":value`, as further arguments of the script;
 --         batch: {id, max_parallel} or false, card_text, open: bool; in the first call what all of
 --         them need, so that none or all go in:
 --         ids: [[id, nonce]], parents: [[id, parent]] of parents that are not submitted with them
@@ -37,13 +38,20 @@ if A.batch then
   if A.open then redis.call('HSET', key(card), 'open', '1') end
 end
 
+local function config_of(places)
+  local pieces = {}
+  for i, place in ipairs(places) do pieces[i] = ARGV[1 + place] end
+  return '{' .. table.concat(pieces, ',') .. '}'
+end
+
 local seq = new > 0 and next_seq(new)
 local entering, waiting, rings = {}, {}, 0
-for i, submission in ipairs(A.runs) do
+for _, submission in ipairs(A.runs) do
   if submission.fresh then
     local id, fields = submission.id, submission.fields
+    for name, value in pairs(A.alike) do fields[name] = value end
     fields.seq, seq = whole(seq), seq + APART
-    fields.config = ARGV[1 + i]
+    fields.config = config_of(submission.config)
     fields.schema_number, fields.submitted_at, fields.nonce = whole(SCHEMA), seconds(NOW), submission.nonce
     fields.attempt, fields.crashes, fields.stalls = '0', '0', '0'
     local from = fields.after and 'waiting' or 'queued'
