@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from schemas.components.spec import Spec
 from schemas.config import TrainConfig
 from schemas.contradictions.referee import Referee
 from schemas.document import Document
@@ -29,6 +30,7 @@ class Cells:
         self._document = document
         self._parts: dict[tuple[str, Step], Any] = {}  # by section and what is put over it
         self._alike: dict[tuple[str, ...], TrainConfig] = {}  # by the sections that steps touch
+        self._right: set[tuple[tuple[str, Step], ...]] = set()  # sections that go well together
         self._referee = Referee()
 
     def config(self, step: Step) -> TrainConfig | None:
@@ -39,16 +41,22 @@ class Cells:
             touched[name] = (*touched.get(name, ()), override)
         alike = self._alike.get(tuple(touched))
         if alike and all(part in self._parts for part in touched.items()):
-            return self._with(alike, {part[0]: self._parts[part] for part in touched.items()})
+            return self._with(alike, touched)
         config = self._checked(touched)
         if config:
             self._alike[tuple(touched)] = config
         return config
 
-    def _with(self, alike: TrainConfig, parts: dict[str, Any]) -> TrainConfig | None:
-        """Of parts that were checked only what is between them is left to be looked for."""
+    def _with(self, alike: TrainConfig, touched: dict[str, Step]) -> TrainConfig | None:
+        """Of parts that were checked only what is between sections is left to be looked for."""
+        parts = {part[0]: self._parts[part] for part in touched.items()}
         config = alike.model_copy(update=parts)
-        return None if self._referee.contradictions(config) else config
+        sections = tuple(part for part in touched.items() if isinstance(parts[part[0]], Spec))
+        if sections not in self._right:
+            if self._referee.contradictions(config):
+                return None
+            self._right.add(sections)
+        return config
 
     def _checked(self, touched: dict[str, Step]) -> TrainConfig | None:
         over = dict.fromkeys((*TrainConfig.model_fields, *self._document.mapping), ()) | touched

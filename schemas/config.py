@@ -87,7 +87,7 @@ class TrainConfig(Spec):
 
     def experiment(self) -> str:
         """The same for runs that differ in their seed, or in what is said about them."""
-        return Scribe().experiment(self)
+        return Scribe().write(self)[1]
 
 
 class Scribe:
@@ -99,21 +99,18 @@ class Scribe:
     def __init__(self) -> None:
         self._sections: dict[int, tuple[dict[str, Any], str, Spec]] = {}
 
-    def canonical(self, config: TrainConfig) -> dict[str, Any]:
-        """What `config.canonical()` gives; its sections may be those of another config too."""
-        return {
-            name: self._section(value)[0] if isinstance(value, Spec) else value
-            for name, value in vars(config).items()
-        }
-
-    def experiment(self, config: TrainConfig) -> str:
-        """What `config.experiment()` gives."""
-        text = ",".join(
-            f'"{name}":{self._section(value)[1] if isinstance(value, Spec) else _text(value)}'
-            for name, value in sorted(vars(config).items())
-            if name not in SAID
-        )
-        return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]
+    def write(self, config: TrainConfig) -> tuple[dict[str, Any], str]:
+        """What `config.canonical()` and `config.experiment()` give; the sections of the first may
+        be those of another config too."""
+        values: dict[str, Any] = {}
+        kept: list[str] = []
+        for name, value in vars(config).items():
+            known = self._section(value) if isinstance(value, Spec) else None
+            values[name] = known[0] if known else value
+            if name not in SAID:
+                kept.append(f'"{name}":{known[1] if known else _text(value)}')
+        text = ",".join(sorted(kept))
+        return values, hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]
 
     def _section(self, section: Spec) -> tuple[dict[str, Any], str, Spec]:
         known = self._sections.get(id(section))

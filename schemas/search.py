@@ -77,7 +77,7 @@ def load_search(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
         raise UsageError(
             "this config varies nothing",
             where=str(path),
-            fix="search: {space: [{kind: range, key: optim.lr, low: 1e-4, high: 1e-2, log: true}]}",
+            fix="search: {space: [{kind: range, key: optim.lr, low: 1e-4, high: 1e-2}]}",
         )
     for text in _ends(loaded.config.search):
         load(path, [*overrides, text])

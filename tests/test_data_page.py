@@ -70,7 +70,7 @@ def test_every_piece_of_the_page_works(piece: str, data_root: Path, tmp_path: Pa
         f"model: {{name: test_vit}}\n{piece}", "docs/data.md", ["data.batch_size=8"]
     ).config
     images = sources.read(config.data, data_root)
-    images = check.checked(images, config.data.on_bad, RunsRoot(tmp_path), lambda: None)
+    images = check.checked(images, config.data.on_bad, RunsRoot(tmp_path), lambda what: None)
     parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts, Solo())
     assert len(plan.order(0)) == len(parts.train) >= len(parts.validate) > 0

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from schemas.components.data import Data
 from schemas.components.pixels import Cached
-from trainer.data import cache, pixels, pruning, sources
+from trainer.data import cache, files, pixels, pruning, sources
 from trainer.data.images import Images
 from trainer.entry.by_hand import app
 
@@ -37,7 +37,7 @@ def kept(images: Images, root: Path, side: int) -> pixels.PictureOf:
 
 
 def key(images: Images, side: int) -> str:
-    return cache.key(images.names, images.paths, side)
+    return cache.key(images.names, [files.facts_of(path) for path in images.paths], side)
 
 
 def folders(root: Path) -> set[str]:

@@ -22,7 +22,7 @@ from schemas.components.loss import CrossEntropy
 from schemas.events import ExitCode
 from schemas.rundir import RunsRoot
 from trainer.crew import Solo
-from trainer.data import cache, check, loader, sources, split
+from trainer.data import cache, check, files, loader, sources, split
 from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import Plan
@@ -30,6 +30,10 @@ from trainer.faults import ConfigFault, DataFault
 from trainer.learn import loss
 
 CPU = torch.device("cpu")
+
+
+def silent(what: str) -> None:
+    """Nobody listens."""
 
 
 def data_of(**parts: Any) -> Data:
@@ -247,7 +251,7 @@ def bad_sketches(folder: Path) -> Path:
 
 def look(folder: Path, on_bad: Any = "refuse") -> Images:
     images = sources.read(data_of(), folder)
-    return check.checked(images, on_bad, RunsRoot(folder / "runs"), lambda: None)
+    return check.checked(images, on_bad, RunsRoot(folder / "runs"), silent)
 
 
 def test_broken_images_and_twins_are_all_named_before_training(
@@ -266,23 +270,24 @@ def test_broken_images_and_twins_are_all_named_before_training(
 def test_a_file_that_lacks_its_last_bytes_is_broken(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)).save(path)
-    assert check.look_at(path, "1").sum
+    assert files.look(path, "1", files.glance)[0].sum
     path.write_bytes(path.read_bytes()[:-100])
-    assert "is broken" in check.look_at(path, "1").why
+    for take in (files.glance, lambda file: cache.small(file, 24)):
+        assert "is broken" in files.look(path, "1", take)[0].why
 
 
 def test_of_runs_that_begin_at_once_one_looks_and_the_others_read_its_note(tmp_path: Path) -> None:
     images, shared = sources.read(data_of(), draw_sketches(tmp_path)), RunsRoot(tmp_path / "runs")
-    check.troubles(images, shared, lambda: None)
+    check.troubles(images, shared, silent)
     note = only_note(shared)
     told = json.loads(note.read_text())
     told[3] = ["is broken (said the first)", ""]
     note.unlink()
-    beats: list[int] = []
+    beats: list[str] = []
     with ThreadPoolExecutor() as pool:
         with cache.locked(note.with_suffix(".lock"), lambda _: None):
-            second = pool.submit(check.troubles, images, shared, lambda: beats.append(1))
-            wait_until(lambda: len(beats) > len(images.names) or second.done())
+            second = pool.submit(check.troubles, images, shared, beats.append)
+            wait_until(lambda: len(beats) > 3 or second.done())
             note.write_text(json.dumps(told))
         assert second.result() == {3: "is broken (said the first)"}
 
@@ -295,7 +300,7 @@ def only_note(shared: RunsRoot) -> Path:
 def test_a_runs_root_without_room_costs_only_another_look(tmp_path: Path) -> None:
     images = sources.read(data_of(), draw_sketches(tmp_path))
     (tmp_path / "full").touch()  # no folder can be made in a file
-    assert check.troubles(images, RunsRoot(tmp_path / "full"), lambda: None) == {}
+    assert check.troubles(images, RunsRoot(tmp_path / "full"), silent) == {}
 
 
 def test_more_than_one_percent_may_not_be_skipped(tmp_path: Path) -> None:

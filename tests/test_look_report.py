@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from schemas.rundir import RunDir
 from trainer.entry.by_hand import app
 from trainer.judge import predictions, scores
 from trainer.judge.predictions import Predictions
-from trainer.look import run_report
+from trainer.look import comparison, run_report
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,71 @@ def test_a_k_fold_shows_each_fold_their_spread_and_who_is_not_there(place: Path)
     assert "Not in this folder: fold2." in page.text
     assert "±" in page.text
     assert "Loss: training" in page.text
+
+
+def changed(name: str, said: Predictions, **of_config: str) -> Path:
+    """A copy of the first fold that has said something else."""
+    run = RunDir(Path("runs") / name)
+    shutil.copytree("runs/fold0", run.path, symlinks=True)
+    best = next(run.attempts.iterdir()) / "best"
+    (best / predictions.VALIDATION).write_bytes(said.packed())
+    text = run.config.read_text()
+    for key, value in of_config.items():
+        text, times = re.subn(rf"(?m)^( *{key}): .*$", rf"\1: {value}", text)
+        assert times
+    run.config.write_text(text)
+    return run.path
+
+
+def test_doubted_labels_are_shown_with_the_command_that_corrects_them(place: Path) -> None:
+    said = predictions.of_run(Path("runs/fold0"))
+    sure = np.full_like(said.probabilities, 0.02)
+    sure[np.arange(len(said.true)), said.true] = 0.94
+    sure[0] = np.roll(sure[0], 1)  # surely another class
+    run = changed("doubtful", replace(said, probabilities=sure))
+    assert typed(str(run), "-o", "doubtful").exit_code == 0
+    page = Path("doubtful/doubtful.html").read_text()
+    insist_it_stands_alone(read("doubtful/doubtful.html"))
+    part = page[page.index('id="suspected-labels"') : page.index('id="particulars"')]
+    other = said.classes[(said.true[0] + 1) % len(said.classes)]
+    assert "1 label may be wrong" in part and part.count("<img") == 1
+    assert f"{said.names[0]}" in part and f"</span>{other}</span>94.0%" in part
+    [command] = re.findall(r"<pre>(trainer suspects [^<]*)</pre>", part)
+    words = command.replace("DATA/", "data/").split()[1:]
+    done = CliRunner(env={"TRAINQ_DATA": "data"}).invoke(app, words)
+    assert done.exit_code == 0 and "1 of 11 images" in done.stdout, done.output
+    assert "data.source.train_csv=corrected.csv" in part and "corrected.csv" in done.stdout
+
+
+def test_several_runs_are_compared_on_the_same_draws_and_their_configs_beside_each_other(
+    place: Path,
+) -> None:
+    said = predictions.of_run(Path("runs/fold0"))
+    perfect = np.eye(len(said.classes), dtype=np.float32)[said.true]
+    best = changed("perfect", replace(said, probabilities=perfect), lr="0.125")
+    done = typed("runs/fold0", str(best), "-o", "both")
+    assert done.exit_code == 0 and done.stdout.splitlines()[-1] == "both/compare.html", done.output
+    page = read("both/compare.html")
+    insist_it_stands_alone(page)
+    text = Path("both/compare.html").read_text()
+    table = text[text.index("<tbody>") : text.index("</tbody>")]
+    assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["perfect", "fold0", "all together"]
+    groups = np.arange(len(said.true))
+    guessed = said.probabilities.argmax(1)
+    by = scores.gains(said.true, guessed, said.true, groups, len(said.classes))["accuracy"]
+    lost = (guessed == said.true).mean() - 1
+    assert f"{lost:+.4f}" in table and f"{by.low:+.4f} to {by.high:+.4f}" in table
+    configs = text[text.index('id="configs"') :]
+    assert "optim.lr" in configs and "0.125" in configs and "data.source" not in configs
+    shown = [svg["aria-label"] for svg in page.all("svg")]
+    assert shown[:2] == ["Accuracy", "Macro F1"] and "Loss: validation" in shown
+
+
+def test_scores_of_different_images_are_not_taken_from_each_other() -> None:
+    runs = [Path("runs") / name for name in ("fold0", "fold1", "folds")]
+    page = read(comparison.make(runs, Path()))
+    assert "They did not validate the same images" in page.text
+    assert "all together" not in page.text and "to the first" not in page.text
 
 
 def test_names_are_text_whatever_they_say(place: Path) -> None:

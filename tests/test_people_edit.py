@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from support.runs import a_worker, claim
 from support.servers import TestServer
 from support.waiting import PATIENCE_S, wait_until
 
+from publisher.plans import handwork
 from publisher.plans.editing import Edit, planned_of, with_needs
 from publisher.plans.worksheet import read_sheet, sheet
 from queue_worker.queue import Ending
@@ -39,6 +41,12 @@ def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(server, tmp_path)
     yield desk
     desk.close()
+
+
+def kept(answer: Answer) -> Path:
+    """The file that an edit says it left."""
+    (row,) = (r for r in answer.err.splitlines() if r.startswith("what you wrote is kept in "))
+    return Path(row.rpartition(" ")[2])
 
 
 def editor(desk: Desk, *rules: str) -> str:
@@ -162,6 +170,45 @@ def test_what_others_do_meanwhile_is_not_overwritten(desk: Desk) -> None:
     assert f"run {gone} is cancelled" in answer.err
     assert desk.door.get(mine).config["train"]["epochs"] == 3
     assert desk.door.get(mine).state is State.QUEUED
+    assert "epochs: 5" in kept(answer).read_text()
+
+
+@on_one_server
+@pytest.mark.parametrize("started", [False, True], ids=["still waiting", "started meanwhile"])
+def test_an_editor_that_is_open_longer_than_its_hold_changes_what_waits_and_loses_no_text(
+    desk: Desk, started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handwork, "HOLD_S", 0.2)
+    run_id = desk.submit()
+    gate, opened = desk.folder / "gate", desk.folder / "opened"
+
+    def meanwhile() -> None:
+        wait_until(opened.exists, what="the editor")
+        wait_until(lambda: desk.door.reap() or pending(desk, run_id), what="the end of the hold")
+        if started:
+            claim(desk.door)
+        gate.touch()
+
+    others = threading.Thread(target=meanwhile)
+    others.start()
+    script = Path(editor(desk, "s/epochs: 3/epochs: 5/"))
+    waits = f"touch {opened}\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n"
+    script.write_text(script.read_text() + waits)
+    answer = desk.publisher("edit", run_id, "--yes", EDITOR=str(script), VISUAL="")
+    others.join()
+    run = desk.door.get(run_id)
+    assert [e.by for e in desk.door.events(run_id=run_id) if e.kind == "released"] == ["reaper"]
+    if started:
+        assert (answer.code, run.state) == (1, State.RUNNING)
+        assert f"error: run {run_id} is running" in answer.err
+        assert run.config["train"]["epochs"] == 3 and "epochs: 5" in kept(answer).read_text()
+    else:
+        assert (answer.code, run.state) == (0, State.QUEUED), answer.err
+        assert run.config["train"]["epochs"] == 5 and "kept" not in answer.err
+
+
+def pending(desk: Desk, run_id: str) -> bool:
+    return desk.door.get(run_id).state is State.QUEUED
 
 
 @on_one_server

@@ -1,26 +1,16 @@
 """Every verb as a pipe gets it, at 80 and 120 columns, and as a terminal shows it, also colourless.
 
-What is written down is in tests/golden/verbs_*.txt; GOLDEN=write writes it again, to look at. Not
-here: `publisher doctor` and `worker doctor`, which tell of this machine, `publisher preflight`,
-which becomes another program, and `watch` on a terminal; each has tests of its own.
+What is written down is in tests/golden/verbs_*.txt; GOLDEN=write writes it again, to look at. What
+tells of this machine, or trains, or stays and watches: tests/test_people_golden_host.py.
 """
 
-import os
-import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import mkdtemp
+from collections.abc import Iterator
 
 import pytest
+from support.days import COLOURS, COLUMNS, Step, in_a_pipe, on_a_terminal, somebodys_desk
 from support.desk import Desk, fail, finish, lines, save
-from support.golden import FOLDER
 from support.runs import a_worker, claim
 from support.servers import TestServer
-from support.transcript import ANSI, TALK, lasting, pipes, terminal, typed, written
-
-from publisher import __main__ as publisher_cli
-from publisher import queue_cli
 
 on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 
@@ -40,7 +30,6 @@ epochs = 10
 gpu = 0
 """
 BAD = "model: {name: resnet10t}\noptim: {lr: fast}\ntrain: {epoch: 3}\n"
-ELSEWHERE = {"publisher doctor", "publisher preflight", "publisher search"}  # need torch
 
 
 def worker_is_there(desk: Desk) -> None:
@@ -63,7 +52,6 @@ def one_runs(desk: Desk) -> None:
     save(desk.door, claimed)
 
 
-Step = str | Callable[[Desk], None]
 DAY: tuple[Step, ...] = (
     "queue list",
     "queue results",
@@ -149,73 +137,30 @@ DAY: tuple[Step, ...] = (
 
 @pytest.fixture
 def desk(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    folder = Path(mkdtemp(prefix="day-", dir="/tmp"))  # as long each time
-    desk = Desk(server, folder)
-    (folder / "bad.yaml").write_text(BAD)
-    (folder / "old.ini").write_text(OLD)
-    (folder / "roots").mkdir()
-    (folder / "roots" / "root-id").write_text("00000000")
-    monkeypatch.chdir(folder)
-    for name, value in desk.env.items():
-        monkeypatch.setenv(name, value)
-    yield desk
-    desk.close()
-    shutil.rmtree(folder)
-
-
-def play(desk: Desk, kind: object = pipes) -> str:
-    """The day, as it came."""
-    told = []
-    for step in DAY:
-        if isinstance(step, str):
-            code, came = typed(step, kind)
-            told.append(f"$ {step}\n{written(came)}\n[{code}]\n")
-        else:
-            step(desk)
-    return "\n".join(told)
-
-
-def steady(desk: Desk, text: str) -> str:
-    """The same as it is kept: it does not hang on ids and clocks."""
-    ids = [row.id for row in desk.door.list()] + [view.card.id for view in desk.door.batches()]
-    return lasting(text, ids, str(desk.folder))
+    with somebodys_desk(server, monkeypatch) as desk:
+        (desk.folder / "bad.yaml").write_text(BAD)
+        (desk.folder / "old.ini").write_text(OLD)
+        (desk.folder / "roots").mkdir()
+        (desk.folder / "roots" / "root-id").write_text("00000000")
+        yield desk
 
 
 @on_one_server
-@pytest.mark.parametrize("columns", ["80", "120"])
+@COLUMNS
 def test_every_verb_in_a_pipe_looks_like_this(
     desk: Desk, columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    seen, file = steady(desk, play(desk)), FOLDER / f"verbs_{columns}.txt"
-    assert "\x1b" not in seen and "\r" not in seen
-    if os.environ.get("GOLDEN") == "write":
-        file.write_text(seen)
-    assert seen == file.read_text()
-    told = (row.removeprefix(TALK) for row in seen.splitlines())
-    assert [row for row in told if len(row) > int(columns) and not row.startswith("$ ")] == []
+    in_a_pipe(desk, DAY, "verbs", columns)
 
 
 @on_one_server
-@pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}])
+@COLUMNS
+@COLOURS
 def test_a_terminal_shows_the_same_and_obeys_no_color(
-    desk: Desk, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, env: dict[str, str], columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"COLUMNS": "80", "TERM": "xterm", **env}.items():
+    for name, value in {"COLUMNS": columns, "TERM": "xterm", **env}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(
-        "test_people_golden.DAY", [step for step in DAY if "watch" not in str(step)]
-    )
-    seen = play(desk, terminal)
-    assert bool(ANSI.search(seen)) == (not env)
-    kept = re.sub(r"\$ queue watch.*?\n\n", "", (FOLDER / "verbs_80.txt").read_text(), flags=re.S)
-    assert steady(desk, ANSI.sub("", seen)) == re.sub(rf"^{TALK.strip()} ?", "", kept, flags=re.M)
-
-
-def test_no_verb_is_missing() -> None:
-    admin = ("admin share", "admin cap", "admin prune", "admin rebuild")
-    every = {f"publisher {verb}" for verb in publisher_cli.VERBS} | {
-        f"queue {verb}" for verb in (*queue_cli.VERBS, *admin)
-    }
-    typed = " ".join(step for step in DAY if isinstance(step, str))
-    assert {verb for verb in every - ELSEWHERE if verb not in typed} == set()
+    day = [step for step in DAY if "watch" not in str(step)]  # on a terminal it is a screen
+    assert on_a_terminal(desk, day, "verbs", columns) == (not env)

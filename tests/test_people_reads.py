@@ -1,7 +1,4 @@
-"""Every `--json` against its schema in support/reads.py: a key that goes, or comes, fails here.
-
-Not here: `preflight`, which becomes another program with torch (tests/test_preflight_command.py).
-"""
+"""Every `--json` against its schema in support/reads.py: a key that goes, or comes, fails here."""
 
 import shlex
 from collections.abc import Iterator
@@ -11,6 +8,7 @@ from typing import Any
 import pytest
 from support import reads
 from support.desk import Desk, fail, finish
+from support.machine import settle_on
 from support.runs import a_worker, claim
 from support.servers import TestServer
 from support.transcript import typed
@@ -32,6 +30,8 @@ READS: dict[str, type[reads.BaseModel]] = {
     "publisher diff bad good --json": reads.Diff,
     "publisher diff good good.yaml --json": reads.Diff,
     "publisher doctor --json": reads.Doctor,
+    "publisher preflight good.yaml --json": reads.Foreseen,
+    "publisher preflight good.yaml --gpu-memory 4G --json": reads.Foreseen,
     "queue list --json": reads.List,
     "queue list -o json -s failed": reads.List,
     "queue show good --json": reads.Show,
@@ -45,6 +45,7 @@ READS: dict[str, type[reads.BaseModel]] = {
     "queue admin prune --older-than 0.001s --dry-run --json": reads.Prune,
     "queue admin rebuild roots --dry-run --json": reads.Rebuild,
     "worker list --json": reads.Workers,
+    "worker doctor --gpu cpu --json": reads.Doctor,
 }
 LINES: dict[str, type[reads.BaseModel]] = {
     "queue list -o jsonl": reads.Row,
@@ -52,7 +53,6 @@ LINES: dict[str, type[reads.BaseModel]] = {
     "queue results -b pair -o jsonl": reads.Experiment,
     "queue compare good bad -o jsonl": reads.Compared,
 }
-ELSEWHERE = {"publisher preflight", "worker doctor"}
 
 
 @pytest.fixture
@@ -76,6 +76,7 @@ def desk(server: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     for name, value in desk.env.items():
         monkeypatch.setenv(name, value)
+    settle_on(desk, monkeypatch)
     return desk
 
 
@@ -129,6 +130,6 @@ def leaves(command: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
 
 def test_no_read_is_without_a_schema() -> None:
     told = " ; ".join(READS)
-    assert {verb for verb in verbs_with("--json") if f"{verb} " not in told} == ELSEWHERE
+    assert {verb for verb in verbs_with("--json") if f"{verb} " not in told} == set()
     formats = {verb for verb in verbs_with("--output") if verb.startswith("queue ")}
     assert formats == {"queue list", "queue results", "queue compare", "queue export"}

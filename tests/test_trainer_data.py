@@ -32,7 +32,7 @@ LOOK = {
 }
 
 
-def still_alive() -> None:
+def still_alive(what: str) -> None:
     """Nobody listens."""
 
 

@@ -1,5 +1,6 @@
 """Is it worth it to let runs vote: said of images that none had learnt from, and not flattered."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -93,6 +94,80 @@ def test_a_fold_that_is_given_twice_is_refused(place: Path, tmp_path: Path) -> N
     shutil.copytree(place / "runs/a0", tmp_path / "twin")
     done = call(place, "ensemble", "a0", str(tmp_path / "twin"))
     assert done.exit_code == 2 and "the same fold is given twice: a0, twin" in done.stderr
+
+
+# ---- on a test set whose answers are known -------------------------------------------------------
+
+
+def alone(place: Path, name: str) -> dict[str, list[float]]:
+    """What `trainer predict` says of each test image, with flipped views."""
+    table = place / f"{name}.csv"
+    words = ("-o", str(place / "s.csv"), "--tta", "hflip", "--probabilities", str(table))
+    assert call(place, "predict", name, *words).exit_code == 0
+    with table.open() as file:
+        return {
+            image: [float(cell) for cell in said] for image, *said in list(csv.reader(file))[1:]
+        }
+
+
+def test_the_gain_over_the_best_fold_and_its_interval_are_those_of_a_plain_count(
+    place: Path,
+) -> None:
+    """Every fold by itself, all with the same views; people are drawn one by one."""
+    with (place / "truth.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    truth = ("--truth", str(place / "truth.csv"), "--by", "person", "--tta", "hflip")
+    done = call(place, "ensemble", "folds", *truth, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    members = {name: alone(place, name) for name in ("a0", "a1", "a2")}
+    said = {
+        name: np.array([one[row["image_path"]] for row in rows]) for name, one in members.items()
+    }
+    right = np.array([int(row["target"]) for row in rows])
+    hits = {name: one.argmax(1) == right for name, one in said.items()}
+    best = max(hits, key=lambda name: hits[name].mean())
+    together = np.mean(list(said.values()), axis=0).argmax(1) == right
+    differences = []
+    dice, people = np.random.Generator(np.random.Philox(0)), sorted({r["person"] for r in rows})
+    for times in dice.multinomial(len(people), [1 / len(people)] * len(people), 1000):
+        drawn = [
+            image
+            for person, often in zip(people, times, strict=True)
+            for image in often * [n for n, row in enumerate(rows) if row["person"] == person]
+        ]
+        differences.append(together[drawn].mean() - hits[best][drawn].mean())
+    gain = found["gain"]["accuracy"]
+    assert (found["gain"]["over"], found["images"]) == (best, 12)
+    assert gain["value"] == pytest.approx(together.mean() - hits[best].mean())
+    assert (gain["low"], gain["high"]) == pytest.approx(np.quantile(differences, [0.025, 0.975]))
+    assert [row["values"]["accuracy"] for row in found["ways"][:4]] == pytest.approx(
+        [*(hits[name].mean() for name in members), together.mean()]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "code", "said"),
+    [
+        (("0.JPEG", "100.JPEG"), ["a0", "a1"], 3, "does not fit"),
+        ((",3,", ",9,"), ["a0", "a1"], 2, "has class 9; a0 knows 4"),
+        (("", ""), ["a0", "people"], 2, "a0 and people know different classes"),
+        (("", ""), ["a0", "a1", "--by", "nobody"], 2, "has no such column"),
+    ],
+    ids=("images", "classes", "runs", "column"),
+)
+def test_a_truth_that_does_not_fit_is_one_line(
+    place: Path, tmp_path: Path, change: tuple[str, str], words: list[str], code: int, said: str
+) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text((place / "truth.csv").read_text().replace(*change, 1))
+    done = call(place, "ensemble", *words, "--truth", str(truth))
+    assert done.exit_code == code and said in done.stderr.splitlines()[0], done.output
+
+
+def test_views_of_a_test_set_need_its_answers(place: Path) -> None:
+    done = call(place, "ensemble", "a0", "a1", "--tta", "hflip")
+    assert done.exit_code == 2 and "--truth" in done.stderr
 
 
 # ---- a submission file ---------------------------------------------------------------------------

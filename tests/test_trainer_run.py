@@ -128,7 +128,7 @@ def test_leaving_during_an_evaluation_redoes_it_and_changes_nothing(
 ) -> None:
     config = tiny(data__pixels=FILES)
     first = order_for(tmp_path / "run", data, config)
-    first_of_evaluation = 24 + 24 + 4 + 1  # at every image it looks for and into, every step, ...
+    first_of_evaluation = 1 + 1 + 4 + 1  # the images are looked for and into, steps, ...
     assert train(first, leave=LeaveAtCheck(first_of_evaluation)).step == 4
     assert json.loads((newest(first) / "meta.json").read_text())["epoch"] == 0
     second = order_for(tmp_path / "run", data, config, resume=str(newest(first)))

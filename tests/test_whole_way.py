@@ -34,7 +34,7 @@ STORIES = dict(
 )
 SMALL = ["train.epochs=1", "data.img_size=32", "data.workers=0", "data.batch_size=16"]
 SMALL += ["model.name=test_vit"]
-EACH, TESTS = 9, 2  # sketches a class
+EACH, TESTS = 6, 2  # sketches a class
 
 
 @pytest.fixture

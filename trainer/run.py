@@ -11,7 +11,9 @@ from schemas.events import Chosen, Order
 from schemas.rundir import RunDir, RunsRoot
 from trainer import checkpoint, machine, start
 from trainer.crew import Crew, Solo
-from trainer.data import check, course, loader, sources, split, transforms
+from trainer.data import check, course, loader, pixels, sources, split, transforms
+from trainer.data.files import Alive
+from trainer.data.images import Images
 from trainer.data.plan import Plan
 from trainer.faults import Leave
 from trainer.foresight import foresee
@@ -29,7 +31,11 @@ def run(
     """One attempt. Returns when the run is finished; raises a Fault or Leaving otherwise."""
     crew = crew or Solo()
     run_dir, shared = RunDir(Path(order.run_dir)), RunsRoot(Path(order.runs_root or order.run_dir))
-    attempt, data_root = run_dir.attempt(order.token), Path(order.data_root)
+    attempt, data_root, cache_root = (
+        run_dir.attempt(order.token),
+        Path(order.data_root),
+        Path(order.cache_root or shared.path),
+    )
 
     def alive(**progress: str) -> None:
         leave.check()
@@ -49,15 +55,9 @@ def run(
 
     # data
     report.doing("reading data")
-    images = check.checked(
-        sources.read(config.data, data_root).to_learn(config.model.answers),
-        config.data.on_bad,
-        shared,
-        alive,
-    )
+    images = looked_at(config, data_root, cache_root, shared, lambda what: alive(doing=what))
     parts = split.divide(images, config.data.split, config.seed, data_root)
     plan = Plan.of(config, parts, crew)
-    foresee.insist_on_smaller(config, len(images.classes))
     report.facts |= {
         "data": images.digest,
         "split": split.keep(images, parts, shared),
@@ -71,9 +71,7 @@ def run(
         len(parts.validate),
     )
 
-    by_size = course.sources(
-        config, images, Path(order.cache_root or shared.path), lambda what: alive(doing=what)
-    )
+    by_size = course.sources(config, images, cache_root, lambda what: alive(doing=what))
 
     # pre-flight, where nobody made one
     if order.foresee and crew.leads:
@@ -158,3 +156,13 @@ def run(
         "final_weights_sha256": checkpoint.fingerprint(learner.weights()),
     }
     LOG.info("finished, the best weights are in %s", best)
+
+
+def looked_at(
+    config: TrainConfig, data_root: Path, cache_root: Path, shared: RunsRoot, alive: Alive
+) -> Images:
+    """The images of a config, each of them seen; what is of no use to it ends here."""
+    data = config.data
+    images = sources.read(data, data_root).to_learn(config.model.answers)
+    foresee.insist_on_smaller(config, len(images.classes))
+    return check.checked(images, data.on_bad, shared, alive, pixels.look(data, cache_root))

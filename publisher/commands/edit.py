@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -141,7 +142,7 @@ def _look(ids: Sequence[str]) -> list[str]:
 
 
 def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> None:
-    from publisher.plans.handwork import agreed, edits_by_hand, held
+    from publisher.plans.handwork import agreed, edits_by_hand, held, spared
     from publisher.plans.worksheet import MOST
 
     if len(ids) > MOST:
@@ -149,19 +150,21 @@ def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> 
         raise UsageError(f"{len(ids)} runs are too many for an editor, {MOST} at most", fix=fix)
     made: dict[str, Edit] = {}
     refused: list[TransitionRefused] = []
-    with held(queue, ids, user) as (runs, until):
-        if not runs:
-            raise UsageError("none of these runs waits any more; nothing was changed")
-        edits = edits_by_hand(queue, runs, until, user)
-        for each in edits if agreed(edits, yes=yes) else ():
-            try:
-                made[each.run.id] = _apply(queue, each, user)
-            except TransitionRefused as refusal:
-                refused.append(refusal)
-    console.out(_said(queue, each) for each in made.values())
-    if made:
-        console.hint(*_look([*made]))
-    for told in refused[:-1]:
-        console.tell_error(told)
-    if refused:
-        raise refused[-1]
+    with ExitStack() as sheet:
+        with held(queue, ids, user) as (runs, until):
+            if not runs:
+                raise UsageError("none of these runs waits any more; nothing was changed")
+            edits, file = edits_by_hand(queue, runs, until, user)
+            sheet.enter_context(spared(file))
+            for each in edits if agreed(edits, yes=yes) else ():
+                try:
+                    made[each.run.id] = _apply(queue, each, user)
+                except TransitionRefused as refusal:
+                    refused.append(refusal)
+        console.out(_said(queue, each) for each in made.values())  # where it stands, let go
+        if made:
+            console.hint(*_look([*made]))
+        for told in refused[:-1]:
+            console.tell_error(told)
+        if refused:
+            raise refused[-1]

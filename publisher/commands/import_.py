@@ -108,7 +108,8 @@ def note_lines(file: str, notes: Sequence[Note], width: int) -> Iterator[Line]:
     same = [note.key for note in notes if note.kind == "same"]
     rest = [note for note in notes if note.kind != "same"]
     taken = f", taken over as they are: {', '.join(same)}" if same else ""
-    yield from map(line, textwrap.wrap(f"{file}: {count(len(notes), 'key')}{taken}", width))
+    given = count(sum(note.kind != "added" for note in notes), "key")
+    yield from map(line, textwrap.wrap(f"{file}: {given}{taken}", width, subsequent_indent="  "))
     for note in sorted(rest, key=lambda each: ("changed", "added", "gone").index(each.kind)):
         first, *more = textwrap.wrap(
             str(note)[9:],

@@ -123,4 +123,4 @@ def lead(leader: Leader) -> None:
         console.talk([f"left; what is queued goes on, no more trials are queued until: {again}"])
         raise
     console.out(leader.summary(runs))
-    console.hint(f"queue results -b {batch.id}")
+    console.hint(f"Next: queue results -b {batch.id}")

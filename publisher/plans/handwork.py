@@ -61,12 +61,26 @@ def foreseen(queue: Queue, edits: Sequence[Edit]) -> list[Edit]:
     return [known.get(each.run.id, each) for each in edits]
 
 
-def edits_by_hand(queue: Queue, runs: Sequence[Run], until: str, user: str) -> list[Edit]:
-    """What somebody wants after looking at it in an editor; a mistake opens it again."""
+@contextmanager
+def spared(file: Path) -> Iterator[None]:
+    """What somebody wrote goes only once it is done; otherwise it is said where it lies."""
+    try:
+        yield
+    except BaseException:
+        console.talk([f"what you wrote is kept in {file}"])
+        raise
+    file.unlink()
+    file.parent.rmdir()
+
+
+def edits_by_hand(
+    queue: Queue, runs: Sequence[Run], until: str, user: str
+) -> tuple[list[Edit], Path]:
+    """What somebody wants after looking at it in an editor, and the file that says so; a mistake
+    opens it again."""
     from publisher.plans.worksheet import read_sheet, sheet  # with all models of a config
 
-    folder = Path(tempfile.mkdtemp(prefix="trainq-edit-"))
-    file = folder / "runs.yaml"
+    file = Path(tempfile.mkdtemp(prefix="trainq-edit-"), "runs.yaml")
     file.write_text(sheet(runs, until))
     while True:
         _open(file)
@@ -85,9 +99,7 @@ def edits_by_hand(queue: Queue, runs: Sequence[Run], until: str, user: str) -> l
             if not typer.confirm("Open it again?", default=True, err=True):
                 raise TrainqError("nothing was changed", where=f"your text is in {file}") from error
         else:
-            file.unlink()
-            folder.rmdir()
-            return edits
+            return edits, file
 
 
 def _demand_pending(run: Run) -> None:

@@ -126,14 +126,15 @@ def new_runs(configs: Sequence[Loaded], wishes: Wishes, code: str = "") -> list[
 def _new_run(loaded: Loaded, wishes: Wishes, code: str, scribe: Scribe) -> Planned:
     refuse_uneven(loaded, wishes.needs.gpus)
     config = loaded.config
+    values, digest = scribe.write(config)
     stem = slug(wishes.name) if wishes.name else config.name or ""
     folds = isinstance(config.data.split, KFold) and bool(loaded.cell)
     return Planned(
         name=cell_name(stem, loaded) if stem else run_name(config, loaded.overrides),
         user=wishes.user,
-        config=scribe.canonical(config),
+        config=values,
         overrides=loaded.overrides,
-        digest=scribe.experiment(config),
+        digest=digest,
         code=code,
         fold=config.data.split.fold if isinstance(config.data.split, KFold) and folds else None,
         priority=wishes.priority,

@@ -102,7 +102,9 @@ def _behind(group: Group, best: float) -> Piece:
 def _missing(groups: Sequence[Group], width: int) -> Iterator[Line]:
     for place, group in enumerate(groups, 1):
         for cell in group.missing:
-            text = f"no value: {heading(group, place)}: {_why(cell, group)}"
+            whose = heading(group, place)
+            of = "" if whose == cell.run.id else f"{whose}: "
+            text = f"no value: {of}{_why(cell, group)}"
             for part in wrap(text, width, subsequent_indent="  "):
                 yield line(piece(part, "warn"))
 

@@ -4,6 +4,7 @@ Only `queue.py` imports this. The keys are documented there.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from schemas.errors import IdTaken, NotFound, TrainqError, TransitionRefused, Us
 from schemas.run import Parent, Run, State
 
 CHUNK = 500  # runs in one call: no script keeps Redis busy for long
+SENT_S = 0.001  # in which a call is on its way: the interpreter lets its thread in only every 5 ms
 
 
 class Asking(Reading):
@@ -54,20 +56,24 @@ class Asking(Reading):
     def _in_turn(
         self, ordered: Sequence[Submission], batch: BatchCard | None
     ) -> Iterator[tuple[Sequence[Submission], Any]]:
-        """Every part and the answer to it; the next is made ready while Redis works on this one.
+        """Every part and the answer to it; what comes before and after a call is done while Redis
+        works on the next.
 
-        None is sent before its neighbour's answer was heard: whoever stops here sends no more.
+        None is sent before its neighbour was accepted: whoever stops here sends no more.
         """
         with ThreadPoolExecutor(1) as sender:
-            waits: tuple[Sequence[Submission], Future[Any]] | None = None
-            for part in batched(ordered, CHUNK):
-                ahead = ordered if part[0] is ordered[0] else ()
-                call = self._submit(part, batch, ahead, last=part[-1] is ordered[-1])
-                if waits:
-                    yield waits[0], waits[1].result()
-                waits = part, sender.submit(call)
+            part: Sequence[Submission] = ()
+            waits: Future[Any] | None = None
+            for coming in batched(ordered, CHUNK):
+                ahead = ordered if coming[0] is ordered[0] else ()
+                call = self._submit(coming, batch, ahead, last=coming[-1] is ordered[-1])
+                answer = _accepted(waits.result()) if waits else None
+                before, part, waits = part, coming, sender.submit(call)
+                time.sleep(SENT_S)
+                if answer:
+                    yield before, answer
             if waits:
-                yield waits[0], waits[1].result()
+                yield part, _accepted(waits.result())
 
     def _submit(
         self,
@@ -262,8 +268,8 @@ class Asking(Reading):
         return self.get(run_id)
 
 
-def _receipts(part: Sequence[Submission], answer: Any) -> list[Receipt]:
-    """What became of each, or why none of them was queued."""
+def _accepted(answer: Any) -> Any:
+    """What became of a part, or why none of it was queued."""
     word, *more = (text.decode() for text in answer)
     if word == "taken":
         fix = "submit again with a new id"
@@ -273,15 +279,23 @@ def _receipts(part: Sequence[Submission], answer: Any) -> list[Receipt]:
             f"there is no run {more[1]}, which {more[0]} is to wait for; nothing was queued",
             fix="queue list shows the runs",
         )
+    return json.loads(more[0])
+
+
+def _receipts(part: Sequence[Submission], answer: Any) -> list[Receipt]:
+    """What became of each."""
     return [
         Receipt(id=submission.id, state=State(state), ahead=ahead, repeated=repeated)
-        for submission, (state, ahead, repeated) in zip(part, json.loads(more[0]), strict=True)
+        for submission, (state, ahead, repeated) in zip(part, answer, strict=True)
     ]
 
 
 def _submitted(submission: Submission) -> dict[str, str]:
-    """The fields of a new record as text, but for the config."""
-    return _stored(submission.model_dump(mode="json", exclude={"id", "nonce", "config"}))
+    """The fields of a new record as text, but for the config; what is as usual goes unsaid."""
+    said = submission.model_dump(
+        mode="json", exclude={"id", "nonce", "config"}, exclude_defaults=True
+    )
+    return _stored({"priority": submission.priority} | said)
 
 
 def _stored(values: dict[str, Any]) -> dict[str, str]:

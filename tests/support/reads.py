@@ -438,3 +438,39 @@ class Host(Exact):
 
 class Workers(Read):
     workers: list[Host]
+
+
+class Needs(Exact):
+    peak_mb: int
+    precision: Literal["fp32", "amp"]
+    parameters: int
+    trainable: int
+    gmacs: float
+    img_size: int
+    batch_size: int
+    accumulate: int
+    gpus: int
+    classes: int
+    fixed_mb: float
+    image_mb: float
+    input_mb: float
+    gradient_mb: float
+    notes: list[str]
+    by_hand: bool
+    key: str
+
+
+class Verdict(Exact):
+    word: Literal["fits", "tight", "too big"]
+    share: float
+    gpu_mb: int
+    batch: int
+    accumulate: int
+
+
+class Foreseen(Read):
+    preflight: Needs | None
+    refused: str
+    fix: str
+    failed: str
+    verdict: Verdict | None

@@ -13,9 +13,17 @@ from types import TracebackType
 from typing import Self
 
 from support.desk import MODULES, Desk
+from support.transcript import ANSI
 from support.waiting import PATIENCE_S
 
+ROWS = 24
+HOME = "\x1b[H"
 OTHER_SCREEN, OWN_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
+
+
+def is_whole(frame: str) -> bool:
+    """Whether every row of a screen has come."""
+    return frame.count("\n") == ROWS - 1
 
 
 class Terminal:
@@ -23,7 +31,7 @@ class Terminal:
 
     def __init__(self, desk: Desk, tool: str, *words: str, columns: int = 80, **env: str) -> None:
         self._leader, follower = pty.openpty()
-        size = struct.pack("HHHH", 24, columns, 0, 0)
+        size = struct.pack("HHHH", ROWS, columns, 0, 0)
         fcntl.ioctl(follower, termios.TIOCSWINSZ, size)
         kept = {k: v for k, v in {**os.environ, **desk.env}.items() if k != "COLUMNS"}
         self.process = subprocess.Popen(
@@ -58,6 +66,14 @@ class Terminal:
             assert time.monotonic() < deadline, f"{text!r} did not come; only {self.seen!r}"
             assert self._read(), f"{text!r} did not come before the end; only {self.seen!r}"
         return self.seen
+
+    def frame(self, text: str) -> str:
+        """A whole screen with this on it, as it stood there: no colours, no empty end."""
+        self.until(text)
+        while not (found := [f for f in self.seen.split(HOME) if text in f and is_whole(f)]):
+            assert self._read(), f"no whole screen came; only {self.seen!r}"
+        rows = ANSI.sub("", found[-1]).splitlines()
+        return "\n".join(row.rstrip() for row in rows).rstrip()
 
     def becomes_quiet_for(self, seconds: float) -> bool:
         """Whether there comes a time in which nothing is written for so long."""

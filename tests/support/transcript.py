@@ -26,6 +26,10 @@ VARIES = (
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+Z)?\b"), "00:00:00"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(T| \d\d:\d\d)?"), "2027-01-15"),
     (re.compile(r"\b\d+(\.\d+)?s\b"), "0s"),
+    (re.compile(r"Valkey [\d.]+ at"), "Valkey 9.1.0 at"),
+    (re.compile(r"[\d.]+ ms away"), "0.3 ms away"),
+    (re.compile(r"\d+ MiB used"), "1 MiB used"),
+    (re.compile(r"Redis is \d+\.\d s (ahead of|behind) this"), "Redis is 0.0 s behind this"),
 )
 
 
@@ -103,7 +107,7 @@ def lasting(text: str, ids: Iterable[str], folder: str) -> str:
     """The text with ids in the order in which they came, and without clocks."""
     known: dict[str, str] = {}
     text = text.replace(folder, "~")
-    every = re.compile(rf"\b({'|'.join(ids)})\b")
+    every = re.compile(rf"\b({'|'.join([*ids, 'no id'])})\b")
     text = every.sub(lambda found: known.setdefault(found[0], f"id{len(known) + 1:04}"), text)
     for varies, steady in VARIES:
         text = varies.sub(steady, text)

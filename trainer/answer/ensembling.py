@@ -1,14 +1,17 @@
-"""`trainer ensemble`: is it worth it to let runs vote, and how? Said of their validation images."""
+"""`trainer ensemble`: is it worth it to let runs vote, and how? Of images that none has seen."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
-from schemas.errors import TrainqError
+from schemas.errors import TrainqError, UsageError
+from schemas.settings import Settings
 from trainer.judge.folders import spread_out
 
 if TYPE_CHECKING:
@@ -23,6 +26,16 @@ ROOM = 34  # letters of a name
 
 def ensemble(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
+    truth: Annotated[
+        Path | None, typer.Option(help="Judge by the test set, whose answers this table knows.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="The column of --truth that says whom images show.")] = "",
+    tta: Annotated[
+        list[str] | None, typer.Option(help="With --truth: hflip, crops, scales, of every member.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data root.  [default: TRAINQ_DATA]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")] = False,
 ) -> None:
     """Compare members with their ensemble, on images that none of them had learnt from.
@@ -31,15 +44,21 @@ def ensemble(
     fitted (weights of members, priors of classes) is scored a second time, each part of the people
     by what was fitted to the others: the difference is how far the first score flatters.
 
+    These are the validation images; with --truth the test set, where every run, a fold too, is a
+    member by itself. The best member is the best on these very images: its luck counts for it.
+
     \b
     trainer ensemble runs/7f3k2q runs/9d2m4x
     trainer ensemble runs/resnet runs/vit --json
+    trainer ensemble runs/fold0 runs/fold1 runs/fold2 --truth truth.csv --tta hflip
     """
     try:
-        from trainer.answer import jury, members
+        from trainer.answer import jury
 
-        found = members.members(spread_out(runs))
-        heard = members.heard(found)
+        if truth is None and (by or tta or data):
+            raise UsageError("--by, --tta and --data say how the test set is judged", fix="--truth")
+        folders = spread_out(runs)
+        found, heard = on_test(folders, truth, by, tta or [], data) if truth else on_own(folders)
         metric = found[0].config.evaluate.metric
         rows = jury.standings(found, heard, metric)
         gain = jury.gain(found, heard) if len(found) > 1 else None
@@ -50,6 +69,27 @@ def ensemble(
         typer.echo(record(found, heard, rows, gain))
         return
     typer.echo("\n".join(page(found, heard, rows, gain)))
+
+
+def on_own(folders: Sequence[Path]) -> "tuple[list[Member], Heard]":
+    """By the validation images that the members share."""
+    from trainer.answer import members
+
+    found = members.members(folders)
+    return found, members.heard(found)
+
+
+def on_test(
+    folders: Sequence[Path], truth: Path, by: str, tta: Sequence[str], data: Path | None
+) -> "tuple[list[Member], Heard]":
+    """By the test set of the first run's config."""
+    from trainer.answer import held_out
+    from trainer.judge import sheets
+
+    sheet, settings = sheets.read(truth, by), Settings.read(os.environ, Path(".env"))
+    root, cache = (data or settings.data).resolve(), settings.cache.expanduser()
+    with Console(stderr=True).status("reading") as status:
+        return held_out.heard(folders, sheet, tta, root, cache, status.update)
 
 
 def page(

@@ -26,7 +26,7 @@ from trainer import checkpoint, machine, randomness, start
 from trainer.answer import finished, predict
 from trainer.answer.finished import Finished
 from trainer.checkpoint import Checkpoint
-from trainer.data import check, course, loader, sources, split
+from trainer.data import check, course, loader, pixels, sources, split
 from trainer.data.images import Images
 from trainer.data.split import Parts
 from trainer.data.transforms import Normal
@@ -117,9 +117,8 @@ def same_split(runs: Sequence[Finished]) -> bool:
 def kitchen(run: Finished, data_root: Path, shared: RunsRoot, cache: Path, alive: Alive) -> Kitchen:
     """The images of the first ingredient's config."""
     data = run.config.data
-    found = check.checked(
-        sources.read(data, data_root), data.on_bad, shared, lambda: alive("looking at images")
-    )
+    look = pixels.look(data, cache)
+    found = check.checked(sources.read(data, data_root), data.on_bad, shared, alive, look)
     parts = split.divide(found, data.split, run.config.seed, data_root)
     return Kitchen(found, parts, cache, alive)
 

@@ -1,10 +1,12 @@
 """All images of a data set, decoded and shrunk once: one file that every process of a host maps.
 
 A cache is named after what it was made from. Whoever comes first builds it, others wait and then
-read; what a builder that died has done is not done again.
+read; what a builder that died has done is not done again. The look that checks a file for a run
+is the one that fills its slot, so the cache also knows what is wrong with the others.
 
   <TRAINQ_CACHE>/pixels/<key>/pixels.bin   uint8, image after image, height x width x channels
-                              index.npy    a row an image: offset, height, width, channels
+                              index.npy    a row an image: offset, height, width, channels, sum
+                              bad.json     why the images without channels have none
                        <key>.<boot>.part/  the same while it is built; channels 0: not done yet
                        <key>.lock          held by who builds, index.npy by all who read
 
@@ -12,18 +14,17 @@ What nobody reads or builds, `trainer data prune` may delete.
 """
 
 import fcntl
-import hashlib
+import json
 import logging
 import os
 import shutil
+import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -32,21 +33,21 @@ import PIL
 from PIL import Image
 
 from schemas.errors import count
-from schemas.rundir import sync_folder
-from trainer.data.unreadable import Unreadable
+from schemas.rundir import sync_folder, write_atomic
+from trainer.data.files import Alive, Seen, key_of, look, spread
+from trainer.data.images import Images
 from trainer.faults import DataFault, DiskFault
 
-VERSION = 2  # of what lies in a cache
-CHUNK = 256  # images between two signs of life
+VERSION = 3  # of what lies in a cache
 WAIT_S = 0.2  # between two looks at who else builds
 ROOM = 1 << 30  # bytes that stay free on the disk
-NAMED = 20
-INDEX, PART, GONE = "index.npy", ".part", ".gone"
+ROOM_EVERY = 1024  # images, between two looks at that
+INDEX, PIXELS, BAD = "index.npy", "pixels.bin", "bad.json"
+PART, GONE = ".part", ".gone"
+COLUMNS = 6  # offset, height, width, channels, and a sum of 16 bytes
 ELSEWHERE = "TRAINQ_CACHE on another disk, or data.pixels.kind=files"
 LOG = logging.getLogger(__name__)
 
-T = TypeVar("T")
-R = TypeVar("R")
 Size = tuple[int, int]  # height, width
 Array = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int64]
@@ -61,10 +62,19 @@ class Cache:
         fcntl.flock(held, fcntl.LOCK_SH)  # as long as we, or loaders of ours, map it, it stays
         if not os.path.samestat(os.fstat(held), (folder / INDEX).stat()):
             raise FileNotFoundError(folder)  # pruned while we waited, and built anew
-        self.index: Index = np.load(folder / INDEX)
-        self.pixels: Array = np.memmap(folder / "pixels.bin", np.uint8, "r")
+        rows: Index = np.load(folder / INDEX)
+        self.index, self.sums = rows[:, :4], rows[:, 4:]
+        bad = json.loads((folder / BAD).read_text())
+        self.bad: dict[int, str] = {int(number): why for number, why in bad.items()}
+        self.pixels: Array = np.memmap(folder / PIXELS, np.uint8, "r")
         with suppress(PermissionError):  # of a cache that another user made
             os.utime(folder)  # when it was last of use: what `prune` looks at
+
+    @property
+    def seen(self) -> list[Seen]:
+        """What each file turned out to be."""
+        sums = (row.tobytes().hex() for row in self.sums)
+        return [Seen(self.bad[n]) if n in self.bad else Seen(sum=sum) for n, sum in enumerate(sums)]
 
     def picture(self, number: int) -> Image.Image:
         """Gray or RGB, as it is kept."""
@@ -75,18 +85,18 @@ class Cache:
         return Image.fromarray(flat.reshape(height, width, channels))
 
 
-def ready(
-    root: Path, names: Sequence[str], paths: Sequence[Path], side: int, alive: Callable[[str], None]
-) -> Cache:
+def ready(root: Path, images: Images, facts: Sequence[str], side: int, alive: Alive) -> Cache:
     """The cache of these files, built now if nobody has; `alive` hears how far it is."""
-    folder = root / key(names, paths, side)
+    folder = root / key(images.names, facts, side)
     try:
         root.mkdir(parents=True, exist_ok=True)
         while True:
             if not folder.exists():
                 with locked(folder.with_suffix(".lock"), alive):
                     if not folder.exists():
-                        build(folder, paths, side, alive)
+                        part = build(folder, images.paths, facts, side, alive)
+                        if part != folder:
+                            return Cache(part)
             try:
                 return Cache(folder)
             except FileNotFoundError:
@@ -98,24 +108,20 @@ def ready(
         ) from error
 
 
-def key(names: Sequence[str], paths: Sequence[Path], side: int) -> str:
+def key(names: Sequence[str], facts: Sequence[str], side: int) -> str:
     """Another one when a file, the size, or who decodes is another one."""
-    made_of = hashlib.sha256(f"{VERSION} {side} {cv2.__version__} {PIL.__version__}\n".encode())
-    for name, path in zip(names, paths, strict=True):
-        facts = path.stat()
-        made_of.update(f"{name}\t{facts.st_size}\t{facts.st_mtime_ns}\n".encode())
-    return made_of.hexdigest()[:32]
+    return key_of(names, facts, VERSION, side, cv2.__version__, PIL.__version__)[:32]
 
 
 @contextmanager
-def locked(path: Path, alive: Callable[[str], None]) -> Iterator[None]:
+def locked(path: Path, alive: Alive) -> Iterator[None]:
     """Alone at work; the kernel lets go for us should we die."""
     while True:
         with path.open("w") as file:
             if taken(file.fileno(), path):
                 yield
                 return
-        alive("waiting for the pixel cache that another run builds")
+        alive("waiting for another run that looks at these images")
         time.sleep(WAIT_S)
 
 
@@ -128,60 +134,46 @@ def taken(descriptor: int, path: Path) -> bool:
         return False
 
 
-def build(folder: Path, paths: Sequence[Path], side: int, alive: Callable[[str], None]) -> None:
-    """Decode and shrink every image, on all cores that we may use."""
+def build(
+    folder: Path, paths: Sequence[Path], facts: Sequence[str], side: int, alive: Alive
+) -> Path:
+    """Look at every file and keep its picture. One that cannot be read this time leaves a hole, and
+    the folder its name of a part: whoever comes next tries again.
+    """
     began = time.monotonic()
     cv2.setNumThreads(1)  # the images are spread over threads, not each of them
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "pixels") as pool:
-        sizes = spread(pool, partial(size_of, side=side), paths, "measuring images", alive)
-        refuse(sizes)
-        part = begin(folder, sizes)
-        index = np.lib.format.open_memmap(part / INDEX, "r+")
-        todo = np.flatnonzero(index[:, 3] == 0).tolist()
-        with (part / "pixels.bin").open("r+b", buffering=0) as pixels:
-            fill = partial(store, pixels.fileno(), index, paths)
-            refuse(spread(pool, fill, todo, "caching pixels", alive))
-            index.flush()
-            os.fsync(pixels.fileno())
+    part = begin(folder, len(paths))
+    bad: dict[int, Seen] = {}
+    with (part / PIXELS).open("r+b", buffering=0) as file:
+        shelf = Shelf(file.fileno(), np.lib.format.open_memmap(part / INDEX, "r+"))
+        demand_room(part, shelf.wants(3 * side * side))
+
+        def store(number: int) -> Seen:
+            seen, picture = look(paths[number], facts[number], partial(small, side=side))
+            if picture is not None:
+                shelf.put(number, picture, seen)
+            return seen
+
+        todo = shelf.empty()
+        for number, seen in zip(todo, spread(store, todo, "caching pixels", alive), strict=True):
+            if seen.why:
+                bad[number] = seen
+            elif number % ROOM_EVERY == 0:
+                demand_room(part, shelf.wants())
+        shelf.settle()
+    write_atomic(part / BAD, json.dumps({n: seen.why for n, seen in bad.items()}).encode())
+    LOG.info("pixel cache: %s in %.0f s", count(len(paths), "image"), time.monotonic() - began)
+    if any(seen.passing for seen in bad.values()):
+        return part
     part.rename(folder)
     sync_folder(folder.parent)
-    LOG.info("pixel cache: %s in %.0f s", count(len(paths), "image"), time.monotonic() - began)
+    return folder
 
 
-def spread(
-    pool: ThreadPoolExecutor,
-    work: Callable[[T], R],
-    items: Sequence[T],
-    what: str,
-    alive: Callable[[str], None],
-) -> list[R]:
-    """The work on every item, in order, with a sign of life between two chunks."""
-    results: list[R] = []
-    for start in range(0, len(items), CHUNK):
-        alive(f"{what}: {start} of {len(items)}")
-        results += pool.map(work, items[start : start + CHUNK])
-    return results
+def begin(folder: Path, images: int) -> Path:
+    """The folder to fill; what it holds already stays.
 
-
-def refuse(found: Sequence[object]) -> None:
-    """All files that are no pictures, named at once."""
-    bad = [one for one in found if isinstance(one, Unreadable)]
-    if bad:
-        for one in bad:
-            LOG.error("image %s: %s", one.path, one.why)
-        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        named = ", ".join(f"{one.path} ({one.why})" for one in bad[:NAMED])
-        raise DataFault(
-            f"{count(len(bad), 'image')} cannot be read: {named}{more}",
-            fix="restore the files, or take their rows out of the table",
-        )
-
-
-def begin(folder: Path, sizes: Sequence[Size | Unreadable]) -> Path:
-    """The folder to fill, with a slot for every image; what it holds already stays.
-
-    The file is sparse: a gray image fills a third of its slot, and the rest takes no disk. A part
-    of an earlier boot is not trusted: its pages may never have reached the disk.
+    A part of an earlier boot is not trusted: its pages may never have reached the disk.
     """
     part = folder.with_name(f"{folder.name}.{boot()}{PART}")
     for stale in folder.parent.glob(f"{folder.name}.*{PART}"):
@@ -190,17 +182,47 @@ def begin(folder: Path, sizes: Sequence[Size | Unreadable]) -> Path:
     if (part / INDEX).exists():
         return part
     part.mkdir(exist_ok=True)
-    areas = np.array([size for size in sizes if isinstance(size, tuple)], np.int64).reshape(-1, 2)
-    slots = 3 * areas.prod(1)
-    index = np.zeros((len(areas), 4), np.int64)
-    index[1:, 0] = np.cumsum(slots)[:-1]
-    index[:, 1:3] = areas
-    demand_room(part, int(slots.sum()))
-    with (part / "pixels.bin").open("wb") as file:
-        file.truncate(int(slots.sum()))
-    np.save(part / "index.tmp.npy", index)
+    (part / PIXELS).write_bytes(b"-")  # nobody can map a file of no bytes
+    np.save(part / "index.tmp.npy", np.zeros((images, COLUMNS), np.int64))
     (part / "index.tmp.npy").rename(part / INDEX)
     return part
+
+
+class Shelf:
+    """Pictures one after the other, in the order in which they come, and where each of them is.
+
+    Written and not mapped: a full disk is an error then, where a mapped page would be a SIGBUS.
+    """
+
+    def __init__(self, file: int, index: Index) -> None:
+        self.file, self.index, self.lock = file, index, threading.Lock()
+        ends = index[:, 0] + index[:, 1:4].prod(1)
+        self.end = int(ends.max(initial=1, where=index[:, 3] > 0))
+
+    def put(self, number: int, picture: Array, seen: Seen) -> None:
+        """What says that it is there is written last."""
+        with self.lock:
+            offset, self.end = self.end, self.end + picture.size
+        os.pwrite(self.file, picture.tobytes(), offset)
+        row = self.index[number]
+        row[:3] = offset, *picture.shape[:2]
+        row[4:] = np.frombuffer(bytes.fromhex(seen.sum), np.int64)
+        row[3] = 1 if picture.ndim == 2 else 3
+
+    def empty(self) -> list[int]:
+        """The images that are not here yet."""
+        return [int(number) for number in np.flatnonzero(self.index[:, 3] == 0)]
+
+    def wants(self, each: int = 0) -> int:
+        """Bytes that the others will take, by the mean of those that are here."""
+        todo = len(self.empty())
+        done = len(self.index) - todo
+        return todo * (self.end // done if done else each)
+
+    def settle(self) -> None:
+        """On the disk, not only on its way."""
+        self.index.flush()  # type: ignore[attr-defined]  # it is a map of its file
+        os.fsync(self.file)
 
 
 def demand_room(folder: Path, size: int) -> None:
@@ -218,39 +240,18 @@ def demand_room(folder: Path, size: int) -> None:
 # ---- one image -----------------------------------------------------------------------------------
 
 
-def size_of(path: Path, side: int) -> Size | Unreadable:
-    """Height and width in the cache, by the file's header: the shorter side is `side` at most."""
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-    except Exception as error:  # PIL raises whatever a broken file provokes in its decoders
-        return Unreadable(path, f"{type(error).__name__}: {error}")
-    scale = min(1.0, side / min(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def store(pixels: int, index: Index, paths: Sequence[Path], number: int) -> Unreadable | None:
-    """Decode an image into its slot. What says that it is there is written last.
-
-    Written and not mapped: a full disk is an error then, where a mapped page would be a SIGBUS.
+def small(file: Image.Image, side: int) -> Array:
+    """A picture as it is kept, gray or RGB: its shorter side is `side` at most. JPEGs are decoded
+    no larger than needed: half, a quarter ...
     """
-    offset, height, width, _ = index[number]
-    try:
-        image = shrunk(lean(decode(paths[number], (height, width))), (height, width))
-    except Exception as error:  # as above, and cv2 has errors of its own
-        return Unreadable(paths[number], f"{type(error).__name__}: {error}")
-    os.pwrite(pixels, image.tobytes(), offset)
-    index[number, 3] = 1 if image.ndim == 2 else 3
-    return None
-
-
-def decode(path: Path, wanted: Size) -> Array:
-    """The picture, gray or RGB. JPEGs are decoded no larger than needed: half, a quarter ..."""
-    with Image.open(path) as file:
-        if file.format == "JPEG" and file.mode in ("L", "RGB"):
-            file.draft(file.mode, wanted[::-1])
-            return np.asarray(file)
-        return np.asarray(file if file.mode == "L" else file.convert("RGB"))
+    scale = min(1.0, side / min(file.size))
+    width, height = (max(1, round(length * scale)) for length in file.size)
+    if file.format == "JPEG" and file.mode in ("L", "RGB"):
+        file.draft(file.mode, (width, height))
+        whole = np.asarray(file)
+    else:
+        whole = np.asarray(file if file.mode == "L" else file.convert("RGB"))
+    return shrunk(lean(whole), (height, width))
 
 
 def lean(image: Array) -> Array:

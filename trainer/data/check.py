@@ -4,42 +4,44 @@ What was seen of unchanged files is remembered beside the runs, so folds and res
 """
 
 import hashlib
-import io
 import json
 import logging
-import os
-import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from schemas.rundir import RunsRoot, write_atomic
+from trainer.data import files
 from trainer.data.cache import locked
+from trainer.data.files import Alive, Seen, facts_of_all, key_of
 from trainer.data.images import Images, enumerate_some
 from trainer.faults import DataFault
 
 SKIPPED_AT_MOST = 0.01
 LOG = logging.getLogger(__name__)
-Alive = Callable[[], None]
+Look = Callable[[Images, Sequence[str], Alive], list[Seen]]  # by the facts of each file
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one file turned out to be. Equal files have equal sums."""
+def glance(images: Images, facts: Sequence[str], alive: Alive) -> list[Seen]:
+    """What is in every file, when nothing is kept of it."""
 
-    why: str = ""  # it is no image; nothing when it is one
-    sum: str = ""
+    def at(one: tuple[Path, str]) -> Seen:
+        return files.look(*one, files.glance)[0]
+
+    both = list(zip(images.paths, facts, strict=True))
+    return list(files.spread(at, both, "looking at images", alive))
 
 
 def checked(
-    images: Images, on_bad: Literal["refuse", "skip"], shared: RunsRoot, alive: Alive
+    images: Images,
+    on_bad: Literal["refuse", "skip"],
+    shared: RunsRoot,
+    alive: Alive,
+    look: Look = glance,
 ) -> Images:
     """The same images with the bad ones out of every part; or a fault that names them all."""
-    bad = troubles(images, shared, alive)
+    bad = troubles(images, shared, alive, look)
     if not bad:
         return images
     for index, why in bad.items():
@@ -63,14 +65,12 @@ def too_many(bad: Collection[int], images: Images) -> bool:
     return len(bad) > SKIPPED_AT_MOST * len(images.paths)
 
 
-def troubles(images: Images, shared: RunsRoot, alive: Alive) -> dict[int, str]:
+def troubles(images: Images, shared: RunsRoot, alive: Alive, look: Look = glance) -> dict[int, str]:
     """Which images cannot be used, and why; of equal ones the first by name can."""
-    facts = []
-    for path in images.paths:
-        alive()
-        facts.append(facts_of(path))
+    facts = facts_of_all(images.paths, alive)
     note = shared.checked(key_of(images.names, facts))
-    return dict(sorted(judged(images, look_once(note, images.paths, facts, alive))))
+    seen = look_once(note, len(facts), alive, lambda: look(images, facts, alive))
+    return dict(sorted(judged(images, seen)))
 
 
 def judged(images: Images, seen: Sequence[Seen]) -> Iterator[tuple[int, str]]:
@@ -84,76 +84,22 @@ def judged(images: Images, seen: Sequence[Seen]) -> Iterator[tuple[int, str]]:
             yield index, f"is the same picture as {names[first]}"
 
 
-def look_once(note: Path, paths: Sequence[Path], facts: Sequence[str], alive: Alive) -> list[Seen]:
+def look_once(note: Path, images: int, alive: Alive, look: Callable[[], list[Seen]]) -> list[Seen]:
     """What is in the files; of runs that begin at once, one looks and the others read its note."""
-    if seen := remembered(note, len(facts)):
+    if seen := remembered(note, images):
         return seen
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        with locked(note.with_suffix(".lock"), lambda _: alive()):
-            seen = remembered(note, len(facts)) or look(paths, facts, alive)
-            if not any(each.why.startswith(PASSING) for each in seen):
+        with locked(note.with_suffix(".lock"), alive):
+            seen = remembered(note, images) or look()
+            if not any(each.passing for each in seen):
                 write_atomic(note, json.dumps([[each.why, each.sum] for each in seen]).encode())
     except OSError as error:  # without room for the note the next run looks again
         LOG.warning("cannot remember that the images were looked at: %s", error)
-    return seen or look(paths, facts, alive)
-
-
-# ---- one file ------------------------------------------------------------------------------------
-
-PASSING = "cannot be read now"  # what may be gone at the next look is not remembered
-
-
-def facts_of(path: Path) -> str:
-    """Size and time of a file, or why it cannot be an image."""
-    try:
-        facts = path.stat()
-    except OSError as error:
-        return f"is missing ({error.strerror})"
-    if not stat.S_ISREG(facts.st_mode):
-        return "is not a file"
-    if facts.st_size == 0:
-        return "is empty"
-    if not os.access(path, os.R_OK):
-        return "may not be read"
-    return f"{facts.st_size} {facts.st_mtime_ns}"
-
-
-def look(paths: Sequence[Path], facts: Sequence[str], alive: Alive) -> list[Seen]:
-    """Every file decoded once, several at a time: PIL decodes beside Python."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = []
-        for seen in pool.map(look_at, paths, facts):
-            alive()
-            found.append(seen)
-        return found
-
-
-def look_at(path: Path, facts: str) -> Seen:
-    """What is in a file. A JPEG is read to its end, but only an eighth of its pixels are made."""
-    if not facts[0].isdigit():
-        return Seen(facts)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return Seen(f"{PASSING} ({error.strerror})")
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.draft("L", (max(picture.width // 8, 1), max(picture.height // 8, 1)))
-            picture.load()
-    except Exception as error:  # PIL raises whatever a broken file provokes in its decoders
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Seen(f"is broken ({why})")
-    return Seen(sum=hashlib.blake2b(data, digest_size=16).hexdigest())
+    return seen or look()
 
 
 # ---- what was seen -------------------------------------------------------------------------------
-
-
-def key_of(names: Sequence[str], facts: Sequence[str]) -> str:
-    """The same while every file is of the same size and time."""
-    text = "".join(f"{name}\t{fact}\n" for name, fact in zip(names, facts, strict=True))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def remembered(note: Path, files: int) -> list[Seen]:

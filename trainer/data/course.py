@@ -16,8 +16,9 @@ from schemas.config import TrainConfig
 from trainer.data import pixels, transforms
 from trainer.data.batched import Recipe
 from trainer.data.cache import Cache
+from trainer.data.files import Alive
 from trainer.data.images import Images
-from trainer.data.pixels import Alive, Kept, PictureOf
+from trainer.data.pixels import Kept, PictureOf
 from trainer.data.transforms import Look
 
 

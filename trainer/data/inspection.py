@@ -7,7 +7,7 @@ from schemas.components.data import Data
 from schemas.errors import count
 from schemas.rundir import RunsRoot
 from trainer.data import check, sources
-from trainer.data.check import Alive
+from trainer.data.files import Alive
 from trainer.data.images import Images, Row, gathered
 
 

@@ -1,6 +1,7 @@
 """From an image's number to a picture: out of the host's cache, or out of its file."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
@@ -9,9 +10,15 @@ from PIL import Image
 
 from schemas.components.data import Data
 from schemas.components.pixels import Cached, Files
-from trainer.data import cache
-from trainer.data.images import Images
+from schemas.errors import count
+from trainer.data import cache, check
+from trainer.data.files import Alive, Seen, facts_of_all
+from trainer.data.images import Images, enumerate_some
 from trainer.data.unreadable import Unreadable
+from trainer.faults import DataFault
+
+FOLDER = "pixels"
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +47,24 @@ class Kept:
 
 
 PictureOf = Callable[[int], Image.Image | Unreadable]
-Alive = Callable[[str], None]
 
 
 def pictures(data: Data, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
     """All pictures of a data set, as its config wants them; `alive` hears what takes long."""
     return of(data.pixels, data.img_size, images, cache_root, alive)
+
+
+def look(data: Data, cache_root: Path) -> check.Look:
+    """How a run looks at its images: one that keeps pixels decodes them in that very look."""
+    spec = data.pixels
+    if not isinstance(spec, Cached):
+        return check.glance
+    side = side_of(spec, data.img_size)
+
+    def keep(images: Images, facts: Sequence[str], alive: Alive) -> list[Seen]:
+        return cache.ready(cache_root / FOLDER, images, facts, side, alive).seen
+
+    return keep
 
 
 @singledispatch
@@ -69,8 +88,25 @@ def _(spec: Files, img_size: int, images: Images, cache_root: Path, alive: Alive
 
 @of.register
 def _(spec: Cached, img_size: int, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
-    side = spec.side or img_size * 3 // 2
-    good = [number for number in range(len(images.names)) if number not in images.bad]
-    names, paths = [images.names[n] for n in good], [images.paths[n] for n in good]
-    kept = cache.ready(cache_root / "pixels", names, paths, side, alive)
-    return Kept(kept, {number: position for position, number in enumerate(good)})
+    facts = facts_of_all(images.paths, alive)
+    side = side_of(spec, img_size)
+    kept = cache.ready(cache_root / FOLDER, images, facts, side, alive)
+    refuse(images, kept.bad)
+    return Kept(kept, {number: number for number in range(len(images.names))})
+
+
+def side_of(spec: Cached, img_size: int) -> int:
+    """How large the shorter side of a picture is kept."""
+    return spec.side or img_size * 3 // 2
+
+
+def refuse(images: Images, bad: Mapping[int, str]) -> None:
+    """All files that are no pictures, named at once; those that nobody will ask for may be bad."""
+    found = [f"{images.paths[n]} {why}" for n, why in bad.items() if n not in images.bad]
+    if found:
+        for line in found:
+            LOG.error("image %s", line)
+        raise DataFault(
+            f"{count(len(found), 'image')} cannot be used: {enumerate_some(found)}",
+            fix="restore the files, or take their rows out of the table",
+        )

@@ -321,7 +321,7 @@ def say(found: dict[str, Any], as_json: bool, rows: list[str]) -> None:
     typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(rows))
 
 
-def still_alive() -> None:
+def still_alive(what: str) -> None:
     """Nobody waits for a sign of life here."""
 
 

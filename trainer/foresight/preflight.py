@@ -93,7 +93,7 @@ def page(seen: Preflight | None, verdict: Verdict | None, memory_mb: int, name: 
         ("", each),
     ]
     if verdict:
-        rows += [("GPU", f"{gib(memory_mb)}: {verdict.share:.0%}, {SAID[verdict.word]}")]
+        rows += [("GPU", f"{gib(memory_mb)}: {part(verdict.share)}, {SAID[verdict.word]}")]
         rows += [("", f"the largest batch that fits well: {verdict.largest or 'none'}")]
     rows += [("note", note) for note in seen.notes]
     return [f"{label:<8}{text}" for label, text in rows]
@@ -128,7 +128,7 @@ def tell(given: Answer, verdict: Verdict | None) -> None:
         error = TrainqError(f"no prediction could be made: {given.failed}")
     elif verdict and verdict.word == "too big":
         error = UsageError(
-            f"{gib(given.preflight.peak_mb)} do not fit: {verdict.share:.0%} of the GPU",
+            f"{gib(given.preflight.peak_mb)} do not fit: {part(verdict.share, ' of')} the GPU",
             fix=remedy(given.preflight, verdict),
         )
     elif verdict and verdict.word == "tight":
@@ -136,6 +136,11 @@ def tell(given: Answer, verdict: Verdict | None) -> None:
     if error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code)
+
+
+def part(share: float, of: str = "") -> str:
+    """`85%`, or `12.6 times`: a percentage of four digits says little."""
+    return f"{share:.0%}{of}" if share < 2 else f"{share:.1f} times"
 
 
 def gib(mb: float) -> str:

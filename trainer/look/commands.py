@@ -30,14 +30,15 @@ def report(
 
     One HTML file that needs no network, light enough to mail, and its charts and contact
     sheets as PNG files beside it. A k-fold's gather run shows its folds, and what each said of
-    the images that it had not seen. A run that failed or goes on shows what there is.
+    the images that it had not seen. A run that failed or goes on shows what there is. Several
+    runs and --out: also compare.html, their scores, curves and configs beside each other.
 
     \b
     trainer report runs/7f3k2q
     trainer report runs/7f3k2q runs/9d2m4x -o reports
     """
     try:
-        from trainer.look import run_report
+        from trainer.look import comparison, run_report
 
         names = [folder.resolve().name for folder in runs]
         if out and len(set(names)) < len(names):
@@ -51,6 +52,8 @@ def report(
             if made.note:
                 typer.echo(f"{made.note} Say where they are by --data.", err=True)
             typer.echo(made.page)
+        if out and len(runs) > 1:
+            typer.echo(comparison.make(runs, out))
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error

@@ -82,7 +82,7 @@ def table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> Html:
 
 def numeric(column: Iterable[str]) -> str:
     """The class of a column that holds numbers and nothing else."""
-    return "number" if all(cell[:1].isdigit() for cell in column if cell) else ""
+    return "number" if all(cell.lstrip("+-")[:1].isdigit() for cell in column if cell) else ""
 
 
 def folded(summary: str, *inside: str) -> Html:
@@ -118,7 +118,7 @@ p{margin:.4em 0;max-width:75ch;overflow-wrap:anywhere}
 align-items:start}
 .cells img{width:100%;aspect-ratio:1;object-fit:contain}
 h3+.grid{margin-top:8px}
-.grid+h3,.card+h3,.wide+h3{margin-top:20px}
+.grid+h3,.card+h3,.wide+h3,.grid+.wide,.grid+p{margin-top:20px}
 .card{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px;margin:0;
 min-width:0;break-inside:avoid}
 .tiles{display:flex;flex-wrap:wrap;gap:12px;margin:12px 0}
@@ -131,6 +131,9 @@ img{display:block;max-width:100%;height:auto;border:1px solid var(--grid)}
 .pair{display:flex;gap:8px;margin:6px 0}
 .pair figure{flex:1}
 .pair img{width:100%;aspect-ratio:1;object-fit:contain}
+.doubt{display:flex;gap:12px;align-items:flex-start}
+.doubt img{width:104px;flex:none;aspect-ratio:1;object-fit:contain}
+.doubt>div{flex:1;min-width:0}
 svg{display:block;width:100%;height:auto;max-width:540px}
 svg text{font-family:inherit}
 svg .pixels{image-rendering:pixelated}
@@ -141,7 +144,7 @@ table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-num
 th,td{padding:.25em .6em .25em 0;border-bottom:1px solid var(--grid);text-align:left;
 vertical-align:top}
 tbody th{font-weight:400;overflow-wrap:anywhere;min-width:6em;max-width:26em}
-.number{text-align:right}
+.number{text-align:right;white-space:nowrap}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1em;margin:.6em 0}
 dd{margin:0;overflow-wrap:anywhere}
 details{margin:.8em 0}

@@ -31,18 +31,18 @@ def curves(subject: Subject) -> list[Chart]:
 def of_folds(folds: Sequence[Subject]) -> Iterator[Chart]:
     """A chart a column, a curve a fold."""
     ordered = sorted(folds, key=fold_number)
+    return beside([(f"fold {fold_number(fold)}", fold) for fold in ordered], "fold")
+
+
+def beside(named: Sequence[tuple[str, Subject]], kind: str) -> Iterator[Chart]:
+    """A chart a column, a curve a run; `kind` is what a run is called."""
     for name, says, columns in KINDS[:2]:
         for column, words in columns:
-            given = [
-                Curve(f"fold {fold_number(fold)}", points(fold.rows, column)) for fold in ordered
-            ]
+            given = [Curve(called, points(run.rows, column)) for called, run in named]
             if there := [curve for curve in given if curve.points]:
-                shown = (
-                    f"{says}: {words}"
-                    if name == "loss"
-                    else f"{words[:1].upper()}{words[1:]} by fold"
-                )
-                yield charts.curves(f"folds-{column}", shown, there)
+                title = f"{words[:1].upper()}{words[1:]} by {kind}"
+                shown = f"{says}: {words}" if name == "loss" else title
+                yield charts.curves(f"{kind}s-{column}", shown, there)
 
 
 def points(rows: Sequence[Row], column: str) -> list[tuple[float, float]]:

@@ -8,7 +8,8 @@ from schemas.source import dump
 from trainer.judge import marking
 from trainer.judge.marking import Answers, Marks
 from trainer.judge.scores import Interval
-from trainer.look import charts, html
+from trainer.labels.suspects import Suspect
+from trainer.look import charts, doubted, html
 from trainer.look.html import Html, tag
 from trainer.look.marks import Chart
 from trainer.look.picked import Answer, Picked
@@ -26,6 +27,12 @@ class Judged:
     answers: Answers
     marks: Marks
     picked: Picked
+    doubts: Sequence[Suspect]  # labels that may be wrong
+
+    def names(self) -> list[str]:
+        """Of all images that are shown, each once."""
+        more = [each.image for each in self.doubts[: doubted.SHOWN]]
+        return list(dict.fromkeys([*self.picked.names(), *more]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ def page(
             classes(judged),
             gallery(judged, views),
             sheets(judged, views),
+            doubted.section(judged.doubts, judged.answers.classes, views.given, subject),
         ]
     parts.append(particulars(subject))
     return html.page(f"{subject.name}: trainq report", *filter(None, parts))

@@ -9,7 +9,17 @@ from PIL import Image
 from schemas.errors import TrainqError
 from schemas.rundir import write_atomic
 from trainer.judge import marking
-from trainer.look import charts, drawing, learning, picked, raster, run_page, sight, subject
+from trainer.look import (
+    charts,
+    doubted,
+    drawing,
+    learning,
+    picked,
+    raster,
+    run_page,
+    sight,
+    subject,
+)
 from trainer.look.drawing import Cell, Strip
 from trainer.look.marks import Chart
 from trainer.look.picked import Answer
@@ -57,7 +67,8 @@ def judge(about: Subject, most: int) -> Judged | None:
         return None
     answers = marking.of_predictions(about.said)
     found = marking.marks(answers)
-    return Judged(answers, found, picked.pick(about.said, found.matrix, found.each, most))
+    chosen = picked.pick(about.said, found.matrix, found.each, most)
+    return Judged(answers, found, chosen, doubted.found(about.said))
 
 
 def scored(judged: Judged | None) -> Iterator[Chart]:
@@ -73,12 +84,12 @@ def scored(judged: Judged | None) -> Iterator[Chart]:
 def looked(about: Subject, judged: Judged, data_root: Path, out: Path) -> Views:
     """Every image that is shown, for the page; and the sheets of the worst and of classes."""
     assert about.said
-    names, chosen = about.said.classes, judged.picked
+    names, shown = about.said.classes, judged.names()
     config = about.folds[0].config if about.folds else about.config
-    with sight.sight(config, names, data_root, chosen.names()) as eyes:
-        given = {name: found for name in chosen.names() if (found := eyes.given(name))}
-        worst = {a.name: found for a in chosen.worst if (found := eyes.seen(a.name))}
-    if rows := list(failures(chosen.worst[:ROWS], given, worst, names)):
+    with sight.sight(config, names, data_root, shown) as eyes:
+        given = {name: found for name in shown if (found := eyes.given(name))}
+        worst = {a.name: found for a in judged.picked.worst if (found := eyes.seen(a.name))}
+    if rows := list(failures(judged.picked.worst[:ROWS], given, worst, names)):
         write_sheet(out / "worst.png", f"{about.name}: worst images", rows)
     if rows := list(of_classes(judged, given, names)):
         write_sheet(out / "classes.png", f"{about.name}: worst and surest of each class", rows)
