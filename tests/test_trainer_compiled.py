@@ -31,6 +31,7 @@ from trainer.report import Report
 
 MODEL = {"kind": "own", "name": "support.own_model:Classy"}
 CPU = torch.device("cpu")
+LIMIT_S = 200  # a compiler runs, on a machine that has other tests to run
 needs_compiler = pytest.mark.skipif(
     not shutil.which(os.environ.get("CXX", "g++")), reason="no C++ compiler on this machine"
 )
@@ -60,7 +61,7 @@ def done(order: Order) -> Result:
     """What came of an attempt in a process of its own."""
     process = FORK.Process(target=live, args=(order,))
     process.start()
-    process.join(100)
+    process.join(LIMIT_S)
     assert process.exitcode == 0, "it still lives, or fell"
     return result_of(order)
 
@@ -74,6 +75,7 @@ def live(order: Order) -> None:
 
 
 @needs_compiler
+@pytest.mark.timeout(2 * LIMIT_S + 20)
 def test_a_compiled_run_goes_on_to_the_bit_and_leaves_plain_names(
     data: Path, tmp_path: Path
 ) -> None:
