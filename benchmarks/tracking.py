@@ -20,7 +20,7 @@ from typing import Any
 import throughput
 
 PAIRS, LIMIT = 5, 0.01
-IMAGES, SIZE, BATCH, EPOCHS = 640, 64, 32, 5
+IMAGES, SIZE, BATCH, EPOCHS = 480, 64, 32, 7
 TRACK = "{to: [wandb, tensorboard], confusion: true, wrong: 10, grid: 16}"
 CONFIG = f"""
 model: {{name: resnet18}}
@@ -45,7 +45,11 @@ def main(pairs: int = PAIRS) -> None:
         plain, shown = [], []
         for number in range(pairs):
             for kind in ("plain", "shown")[:: 1 if number % 2 else -1]:
-                (plain if kind == "plain" else shown).append(learnt(folder, kind))
+                run = learnt(folder, kind)
+                (plain if kind == "plain" else shown).append(run)
+                step, calls = 1000 * run["step_s"], 1000 * run["calls_s"]
+                print(f"{kind} {run['loop_s']:.1f} s, a step {step:.0f} ms, calls {calls:.1f} ms")
+                sys.stdout.flush()
     sys.exit(told(plain, shown))
 
 
