@@ -21,6 +21,7 @@ from queue_worker import host, namesake
 from queue_worker.attempts import outcome, rundirs, sweep
 from queue_worker.attempts.attempt import Attempt
 from queue_worker.attempts.child import Trainer
+from queue_worker.attempts.followers import Followers
 from queue_worker.attempts.orders import Prepared, part_of, prepare, read
 from queue_worker.attempts.standby import Standby
 from queue_worker.attempts.supervise import Exit, Limits, Watch
@@ -79,7 +80,7 @@ class GpuWorker(BaseWorker):
         self._tick = Tick(queue, self._book, self.card, self._counts, settings)
         self._notifier, self._silence, self._lookout = notifier, threading.Event(), lookout
         self._updates = updates
-        self._nonce = new_nonce()
+        self._nonce, self._followers = new_nonce(), Followers()
         self._attempt: Attempt | None = None
         self._done = 0  # attempts
         self._wanted: int | None = None
@@ -203,6 +204,7 @@ class GpuWorker(BaseWorker):
             pass  # not even a wish to leave ends this: the tick writes the end when Redis is back
         self._attempt, self._done = None, self._done + 1
         self._tell(attempt)
+        self._followers.wait(self._waited)
 
     def _ending(self, attempt: Attempt) -> Ending:
         """Whatever happens in here, the attempt gets an end and the worker goes on."""
@@ -248,6 +250,8 @@ class GpuWorker(BaseWorker):
             imported = trainer.warm is not None
             if left.stuck:
                 self._keep(trainer, attempt.run.id)
+            if not left.code and attempt.run.config.get("track", {}).get("to"):
+                self._followers.stay(trainer.mark)
         finally:
             if trainer is not self._stuck:
                 trainer.discard()
@@ -379,6 +383,8 @@ class GpuWorker(BaseWorker):
 
     def _close(self, burst: bool) -> None:
         self._standby.dismiss()
+        if not self.outdated:  # whoever goes on in our place keeps them
+            self._followers.wait(self._waited, few=0)
         if burst:
             self._notifier.flush(FAREWELL_S)
         self._silence.set()

@@ -56,6 +56,11 @@ class Event(Record):
     text: str = ""
 
 
+# in the environment of whatever an attempt starts: which trainer of which worker it belongs to; of
+# those who still send a finished run elsewhere with the second word at its end
+MARK, FOLLOWER = "TRAINQ_TRAINER", ".follower"
+
+
 class ExitCode(IntEnum):
     """How a trainer ends. All else and any signal, is judged by `queue_worker.attempts.outcome`."""
 

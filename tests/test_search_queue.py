@@ -1,23 +1,22 @@
 """A search in the queue: trials are runs of one batch, and whoever leads it may die."""
 
-import math
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.desk import Desk
-from support.runs import a_worker
 from support.servers import TestServer
+from support.sketches import draw_sketches
+from support.team import REPOSITORY, Team
 from support.waiting import PATIENCE_S, wait_until
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from publisher.plans.plan import Batch, Wishes
 from publisher.search import searching
 from publisher.search.searching import Leader
 from publisher.search.trials import trial_id
-from queue_worker.queue import Claim, Ending, Queue, Report
-from schemas.run import ENDED, Best, Cause, Run, State, Wish, new_nonce
+from schemas.run import Run, State
 from schemas.settings import Settings
 from schemas.source import load
 
@@ -35,43 +34,38 @@ search:
     - {kind: range, key: optim.lr, low: 1e-4, high: 1.0, log: true}
     - {kind: choice, key: loss, of: [{kind: focal}, {kind: cross_entropy}]}
 """
-LONGEST_S = 6.0  # that a trial waits to hear whether it is worth going on
+# whoever learns nothing would go on for hours: only its search ends it
+REAL = """\
+seed: 3
+model: {name: test_vit}
+data: {img_size: 32, batch_size: 4, workers: 0}
+optim: {kind: sgd}
+evaluate: {metric: loss}
+track: {to: [tensorboard]}
+search:
+  trials: 3
+  prune_from: 1
+  prune_factor: 2
+  space:
+    - {kind: range, key: optim.lr, low: 0.01, high: 0.1, log: true}
+    - {kind: choice, key: train, of: [{epochs: 2}, {epochs: 1000000, clip_value: 1e-12}]}
+"""
 
 
-class Learner(threading.Thread):
-    """As a worker: a rate of 0.01 learns best, and trials wait to be judged after an epoch."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(daemon=True)
-        self.door, self.over = Queue.connect(settings), threading.Event()
-        self.most = 99  # trials that it takes
-
-    def run(self) -> None:
-        while not self.over.wait(0.02):
-            if self.most and (claimed := self.door.claim(a_worker(), new_nonce())):
-                self.most -= 1
-                self.learn(claimed)
-
-    def learn(self, claimed: Claim) -> None:
-        run, token = claimed.run, claimed.token
-        good = 1 - abs(math.log10(run.config["optim"]["lr"]) + 2) / 3
-        for epoch in (1, 2, 3):
-            row = {"epoch": epoch, "step": epoch, "accuracy": good * epoch / 3}
-            self.door.report(run.id, token, Report(number=epoch, metrics=(row,)))
-            if epoch == 1 and good < 0.6 and self.cancelled(claimed):
-                ending = Ending(state=State.CANCELLED, cause=Cause.CANCELLED)
-                self.door.end(run.id, token, ending)
-                return
-        best = Best(metric="accuracy", value=good, epoch=3)
-        self.door.end(run.id, token, Ending(state=State.FINISHED, best=best))
-
-    def cancelled(self, claimed: Claim) -> bool:
-        for _ in range(int(LONGEST_S / 0.05)):
-            if self.door.renew(claimed.run.id, claimed.token).wish is Wish.CANCEL:
-                return True
-            if self.over.wait(0.05):
-                return False
-        return False
+# the first follower does not begin before it is told to
+SLOW = """\
+import os, pathlib, sys, time
+here = pathlib.Path(__file__).parent
+if "follow" in sys.orig_argv:
+    try:
+        file = os.open(here / "slow", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        pass
+    else:
+        os.write(file, str(os.getpid()).encode())
+        while not (here / "go").exists():
+            time.sleep(0.05)
+"""
 
 
 @pytest.fixture
@@ -84,12 +78,12 @@ def desk(server: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def learner(desk: Desk) -> Iterator[Learner]:
-    learner = Learner(Settings.read(desk.env))
-    learner.start()
-    yield learner
-    learner.over.set()
-    learner.join(PATIENCE_S)
+def team(desk: Desk, tmp_path: Path) -> Iterator[Team]:
+    """Whose workers serve the desk's queue."""
+    team = Team(desk.server.url, tmp_path / "team")
+    draw_sketches(team.data)
+    yield team
+    team.close()
 
 
 def trials(desk: Desk) -> list[Run]:
@@ -97,50 +91,48 @@ def trials(desk: Desk) -> list[Run]:
     return sorted(desk.door.runs([row.id for row in rows]).values(), key=lambda run: run.seq)
 
 
-def test_every_trial_is_a_run_of_one_batch_bad_ones_end_early_and_the_best_is_named(
-    desk: Desk, learner: Learner
+def test_a_worker_trains_the_trials_of_a_search_whose_first_leader_is_killed(
+    desk: Desk, team: Team
 ) -> None:
-    answer = desk.publisher("search", str(desk.folder / "birds.yaml"), "--name", "lr")
-    assert answer.code == 0, answer.err
-    runs = trials(desk)
-    (view,) = desk.door.batches()
-    assert (view.card.kind, view.card.total, view.card.name) == ("search", 5, "lr")
-    assert {run.batch for run in runs} == {view.card.id}
-    assert [run.name for run in runs] == [f"lr-t{number}" for number in range(1, 6)]
-    assert {run.state for run in runs} <= ENDED
-    for run in runs:
-        said = dict(text.split("=", 1) for text in run.overrides)
-        assert float(said["optim.lr"]) == run.config["optim"]["lr"]
-    pruned = [run for run in runs if run.state is State.CANCELLED]
-    assert pruned
-    assert all(run.wish_reason.startswith("not worth going on: accuracy") for run in pruned)
-    done = [run for run in runs if run.best]
-    best = max(done, key=lambda run: run.best.value if run.best else 0)
-    assert f"best: {best.id} accuracy" in answer.out
-    assert f"5 trials, {len(done)} done, {len(pruned)} pruned" in answer.out
-
-
-def test_a_leader_that_is_killed_loses_no_trial_and_the_next_one_goes_on(
-    desk: Desk, learner: Learner
-) -> None:
-    learner.most = 1
-    leader = desk.start("publisher", "search", "birds.yaml", "search.at_once=1", "search.trials=3")
-    wait_until(lambda: any(run.state in ENDED for run in trials(desk)), what="a trial's end")
+    """On the way: a follower that does not come to an end keeps no trial waiting."""
+    (team.folder / "sitecustomize.py").write_text(SLOW)
+    worker = team.worker(PYTHONPATH=f"{team.folder}:{REPOSITORY}")
+    (desk.folder / "real.yaml").write_text(REAL)
+    leader = desk.start("publisher", "search", "real.yaml", "--name", "rates", "search.trials=3")
+    wait_until(lambda: trials(desk), what="the first trial")
     leader.send_signal(signal.SIGKILL)
     leader.wait(PATIENCE_S)
-    before = {run.id: run.overrides for run in trials(desk)}
-    assert 1 <= len(before) < 3
-    learner.most = 99
-    answer = desk.publisher("search", "-b", "@last")
+    first = trials(desk)[0]
+    answer = desk.publisher("search", "-b", first.batch)
     assert answer.code == 0, answer.err
-    after = {run.id: run.overrides for run in trials(desk)}
-    assert len(after) == 3
-    assert before.items() <= after.items()
-    assert all("search.trials=3" in overrides for overrides in after.values())
+    one, two, three = trials(desk)
+    assert (one.id, one.overrides) == (first.id, first.overrides)
+    assert (one.state, two.state) == (State.FINISHED, State.CANCELLED)
+    assert three.state in (State.FINISHED, State.CANCELLED)  # as quick as its judge
+    assert two.wish_reason.startswith("not worth going on: loss")
+    assert [run.name for run in (one, two, three)] == ["rates-t1", "rates-t2", "rates-t3"]
+    (view,) = desk.door.batches()
+    assert (view.card.id, view.card.kind, view.card.total) == (first.batch, "search", 3)
+    for run in (one, two, three):
+        said = dict(text.split("=", 1) for text in run.overrides)
+        assert (run.batch, said["search.trials"]) == (first.batch, "3")
+        assert float(said["optim.lr"]) == run.config["optim"]["lr"]
+    done = [run for run in (one, three) if run.state is State.FINISHED]
+    best = min(done, key=lambda run: run.best.value if run.best else 9)
+    assert f"3 trials, {len(done)} done, {3 - len(done)} pruned" in answer.out
+    assert f"best: {best.id} loss" in answer.out
     again = desk.publisher("search", "-b", "@last")  # of one that is over nothing is asked
-    assert again.code == 0
-    assert len(trials(desk)) == 3
     assert again.out.splitlines()[-1] == answer.out.splitlines()[-1]
+    assert len(trials(desk)) == 3
+    slow = int((team.folder / "slow").read_text())
+    assert slow in team.left_over()
+    (team.folder / "go").touch()
+    wait_until(lambda: slow not in team.left_over(), what="the follower's end")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE_S) == 0
+    (attempt,) = (team.runs / one.id / "attempts").iterdir()
+    events = EventAccumulator(str(attempt / "tensorboard")).Reload()
+    assert [each.step for each in events.Scalars("loss")] == [1, 2]
 
 
 def test_two_leaders_queue_no_trial_twice(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from support import offline
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
 from support.waiting import PATIENCE_S, wait_until
+from support.wandb_server import WandbServer
 
 from schemas.components.track import Track
 from schemas.events import Epoch, Line, Order
@@ -205,8 +206,10 @@ def test_the_end_or_the_silence_of_wandbs_own_process_in_mid_run_changes_no_weig
     assert not follower()
     said = capfd.readouterr().err
     assert said.count("the run goes on without W&B") == (number == signal.SIGKILL)
-    if number == signal.SIGSTOP:
-        os.kill(struck[0], signal.SIGKILL)
+    assert said.count("W&B has not taken everything in 2 s") == (number == signal.SIGSTOP)
+    wait_until(lambda: not command(struck[0]), what="the end of W&B's own process")
+    head, rows = table(order)
+    assert rows_on_wandb(order, head) == rows  # written anew
 
 
 def finals(result: Result) -> tuple[int, Any, dict[str, float]]:
@@ -292,6 +295,65 @@ def test_a_server_that_does_not_take_the_run_leaves_it_offline(
         monkeypatch.setenv(name, value)
     order = order_for(tmp_path / "run", data, tiny(track={"to": ["wandb"]}))
     assert train(order).exit_code == 0
+    head, rows = table(order)
+    assert rows_on_wandb(order, head) == rows
+
+
+# ---- with a server -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """W&B, and the environment of somebody who has an account there."""
+    server = WandbServer().start()
+    for name, value in {**KEY, "WANDB_BASE_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    yield server
+    server.stop()
+
+
+def test_wandb_gets_each_row_once_from_all_attempts_of_a_run(
+    server: WandbServer, data: Path, tmp_path: Path
+) -> None:
+    config = tiny(track={"to": ["wandb"], "project": "birds"})
+    names = {"name": "small-birds", "batch": "first-look"}
+    first = order_for(tmp_path / "7k3m9q", data, config, **names)
+    leave = Leave()
+    train(first, lambda line: isinstance(line, Epoch) and leave.ask("the test"), leave=leave)
+    assert [row["epoch"] for row in server.rows] == [1]
+    (newest,) = folder_of(first).checkpoints.glob("step-*")
+    second = order_for(tmp_path / "7k3m9q", data, config, resume=str(newest), **names)
+    assert train(second).exit_code == 0
+    head, rows = table(second)
+    assert [[row[name] for name in head] for row in server.rows] == rows
+    assert server.ends == [75, 0]
+    told = ("name", "displayName", "groupName", "project", "jobType")
+    said = ["7k3m9q", "small-birds", "first-look", "birds", "train"]
+    assert [server.run[name] for name in told] == said
+
+
+def test_a_server_that_goes_away_in_mid_run_changes_no_weight(
+    server: WandbServer,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it has not got stands in the file that `wandb sync` takes."""
+    from trainer.tracking import telling
+
+    monkeypatch.setattr(telling, "LAST_S", 2.0)
+    alone = train(order_for(tmp_path / "alone", data, tiny()))
+
+    def strike(line: Line) -> None:
+        if isinstance(line, Epoch) and line.epoch == 2:
+            wait_until(lambda: server.run, what="the run on W&B")
+            server.stop()
+
+    order = order_for(tmp_path / "run", data, tiny(track={"to": ["wandb"]}))
+    assert finals(train(order, strike)) == finals(alone)
+    assert not follower()
+    assert "W&B has not taken everything in 2 s" in capfd.readouterr().err
     head, rows = table(order)
     assert rows_on_wandb(order, head) == rows
 

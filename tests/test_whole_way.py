@@ -35,7 +35,6 @@ STORIES = dict(
 SMALL = ["train.epochs=1", "data.img_size=32", "data.workers=0", "data.batch_size=16"]
 SMALL += ["model.name=test_vit"]
 EACH, TESTS = 6, 2  # sketches a class
-FOLDS = 2  # of the sketches: a trainer less, each of which takes seconds to load torch
 
 
 @pytest.fixture
@@ -69,8 +68,7 @@ def do(desk: Desk, tool: str, words: list[str]) -> None:
     if tool == "python":
         draw(Path(words[1]))
     elif tool == "publisher":
-        assert words[-2:] == ["--folds", "3"]
-        submitted = desk.publisher(*words[:-1], str(FOLDS), *SMALL)
+        submitted = desk.publisher(*words, *SMALL)
         assert submitted.code == 0, submitted.err
     elif tool == "queue":
         shown = desk.queue(*words)
@@ -118,10 +116,10 @@ def rows(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def check_note(path: Path, folds: int) -> None:
-    """So many folds, each its own weights, with flipped views."""
+def check_note(path: Path) -> None:
+    """Three folds, each its own weights, with flipped views."""
     note = json.loads(path.with_name(f"{path.name}.json").read_text())
-    assert len(set(note["runs"].values())) == len(note["runs"]) == folds
+    assert len(set(note["runs"].values())) == len(note["runs"]) == 3
     assert note["views"] == ["plain", "hflip"] and note["missing"] == []
 
 
@@ -129,7 +127,7 @@ def check_sketches(desk: Desk) -> None:
     """Every row of the sample, in its order; and a leaderboard can mark it."""
     folder, run = desk.folder, gathered(desk)
     [path] = folder.glob(f"runs/{run.id}/attempts/1-*/predictions/submission.csv")
-    check_note(path, FOLDS)
+    check_note(path)
     mine, sample = rows(path), rows(folder / "data/sketch/sample_submission.csv")
     assert [row[:2] for row in mine] == [row[:2] for row in sample]
     assert mine[0] == ["ID", "image_path", "target"]
@@ -140,7 +138,7 @@ def check_sketches(desk: Desk) -> None:
         csv.writer(file).writerows([mine[0], *table])
     marked = CliRunner().invoke(app, ["score", str(folder / "truth.csv"), str(path), "--json"])
     assert marked.exit_code == 0 and json.loads(marked.stdout)["images"] == len(truth)
-    assert run.result["text"].endswith(f"submission.csv by {FOLDS} folds")
+    assert run.result["text"].endswith("submission.csv by 3 folds")
     report = folder / "runs" / run.id / "report"
     assert any(path.suffix == ".html" for path in report.iterdir())
 
@@ -148,7 +146,7 @@ def check_sketches(desk: Desk) -> None:
 def check_faces(desk: Desk) -> None:
     """The competition's table, filled in."""
     path = desk.folder / "faces.csv"
-    check_note(path, 3)
+    check_note(path)
     mine, sample = rows(path), rows(desk.folder / "data/mask/eval/info.csv")
     assert mine[0] == ["ImageID", "ans"] and [row[0] for row in mine] == [row[0] for row in sample]
     assert len(mine) == 15 and all(0 <= int(row[1]) < 18 for row in mine[1:])

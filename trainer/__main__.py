@@ -49,10 +49,8 @@ def rank(leader: str, events: str, wishes: str, order: str) -> None:
     leave(ranks.work(*pipes, Order.model_validate_json(order)))
 
 
-def follow(trainer: str, place: str, file: str) -> None:
-    """Show a run of that trainer elsewhere; never returns."""
-    if not lifeline.die_with(int(trainer)):
-        os._exit(75)
+def follow(place: str, file: str) -> None:
+    """Show the run of the trainer that started us elsewhere; never returns."""
     from pathlib import Path
 
     from trainer.tracking import follow as following

@@ -4,6 +4,8 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -21,6 +23,14 @@ def die_with(parent: int) -> bool:
 def adopt_orphans() -> None:
     """Processes that our children leave behind become ours: the worker finds them by descent."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_children() -> None:
+    """SIGKILL for what this process has started itself."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for child in listed.read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -96,10 +96,11 @@ class Trainer:
             os.killpg(self.pid, signal.SIGKILL)
 
     def collect(self) -> int:
-        """Its exit code (negative: a signal), after everything it started is gone too."""
+        """Its exit code (negative: a signal), after what it started is gone too."""
         self.kill()
         code = self._process.wait()
-        sweep.end_remains(self.mark)
+        # whoever shows a finished run elsewhere may stay: `Followers` looks after them
+        sweep.end_remains(self.mark, *([self.mark.followers] if code else []))
         return code
 
     def discard(self) -> None:

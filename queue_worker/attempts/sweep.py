@@ -2,17 +2,19 @@
 
 PDEATHSIG ends a trainer with its worker; what a trainer started elsewhere can remain. Every trainer
 carries TRAINQ_TRAINER=<worker pid>:<worker start time>:<nonce>, and what it starts inherits it.
+Followers, who show a run elsewhere, have a mark of their own: those of a finished run may stay.
 """
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from queue_worker import host
+from schemas.events import FOLLOWER, MARK
 
-VARIABLE = "TRAINQ_TRAINER"
+VARIABLE = MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,11 @@ class Mark:
 
     def __str__(self) -> str:
         return f"{self.worker}:{self.started}:{self.nonce}"
+
+    @property
+    def followers(self) -> "Mark":
+        """Of those who tell others of this trainer's run."""
+        return replace(self, nonce=self.nonce + FOLLOWER)
 
     @property
     def orphaned(self) -> bool:
@@ -49,17 +56,28 @@ def end_orphans() -> list[int]:
     return _end(lambda found: found.orphaned)
 
 
-def end_remains(left: Mark) -> list[int]:
+def end_remains(*left: Mark) -> list[int]:
     """Kill what a trainer that is gone has left, in whatever session it hides; the pids."""
-    return _end(lambda found: found == left)
+    return _end(lambda found: found in left)
+
+
+def alive() -> set[Mark]:
+    """Whose processes live on this host."""
+    return {found for _, found in _marked()}
 
 
 def _end(doomed: Callable[[Mark], bool]) -> list[int]:
     ended = []
-    for pid in host.neighbours():
-        found = parse(host.environment(pid).get(VARIABLE, ""))
-        if found and pid != os.getpid() and host.start_time(pid) and doomed(found):
+    for pid, found in _marked():
+        if doomed(found):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 ended.append(pid)
     return ended
+
+
+def _marked() -> Iterator[tuple[int, Mark]]:
+    for pid in host.neighbours():
+        found = parse(host.environment(pid).get(VARIABLE, ""))
+        if found and pid != os.getpid() and host.start_time(pid):
+            yield pid, found

@@ -10,8 +10,8 @@ from wandb.sdk.internal.datastore import DataStore
 
 
 def records(attempt: Path, kind: str) -> list[dict[str, Any]]:
-    """All records of a kind, in order, from an attempt's folder."""
-    (file,) = attempt.glob("wandb/offline-run-*/run-*.wandb")
+    """All records of a kind, in order, from the newest file in an attempt's folder."""
+    file = max(attempt.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns)
     store, found = DataStore(), []
     store.open_for_scan(str(file))
     while (data := store.scan_data()) is not None:

@@ -22,6 +22,7 @@ MAINS: dict[str, Callable[[], None]] = {
 }
 TALK = "2> "  # in front of what went to stderr
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+IN_A_COLUMN = re.compile(r"  +\d+(\.\d+)?s\b")  # to the right of it: 12s is as wide as 0s
 VARIES = (
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+Z)?\b"), "00:00:00"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(T| \d\d:\d\d)?"), "2027-01-15"),
@@ -109,6 +110,7 @@ def lasting(text: str, ids: Iterable[str], folder: str) -> str:
     text = text.replace(folder, "~")
     every = re.compile(rf"\b({'|'.join([*ids, 'no id'])})\b")
     text = every.sub(lambda found: known.setdefault(found[0], f"id{len(known) + 1:04}"), text)
+    text = IN_A_COLUMN.sub(lambda found: "0s".rjust(len(found[0])), text)
     for varies, steady in VARIES:
         text = varies.sub(steady, text)
     return text

@@ -4,12 +4,16 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from trainer.tracking.told import TOLD, Ended, Told
+from pydantic import ValidationError
+
+from trainer import lifeline
+from trainer.tracking.told import OFFLINE_S, TOLD, Ended, Told
 
 LOG = logging.getLogger(__name__)
 LOOK_S = 0.2
@@ -29,6 +33,7 @@ def follow(place: str, file: Path) -> int:
     os.nice(10)  # it never takes a core that the run could use
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("trainer").setLevel(logging.INFO)
+    threading.Thread(target=guard, args=(place, file), daemon=True).start()
     try:
         shown = opened(place, file)
         for told in lines(file):
@@ -36,6 +41,7 @@ def follow(place: str, file: Path) -> int:
     except Exception as error:
         words = " ".join(str(error).split())[:300]
         LOG.warning("the run goes on without %s: %s %s", NAMES[place], type(error).__name__, words)
+        offline(place, file)
         return 1
     return 0
 
@@ -66,3 +72,43 @@ def lines(file: Path) -> Iterator[Told]:
             yield told
             if isinstance(told, Ended):
                 return
+
+
+def guard(place: str, file: Path) -> None:
+    """Ends this process when its trainer has died, or had ended in order and the time is over.
+
+    Whatever W&B hangs in: its own process is ended first.
+    """
+    os.read(0, 1)  # a pipe on which nobody writes: this is its end
+    if ended := last_word(file):
+        limit_s = max(ended.limit_s, OFFLINE_S) if is_offline() else ended.limit_s
+        time.sleep(limit_s)
+        LOG.warning("%s has not taken everything in %.0f s", NAMES[place], limit_s)
+        offline(place, file)
+    lifeline.end_children()
+    os._exit(1)
+
+
+def offline(place: str, file: Path) -> None:
+    """Begin anew, with all lines, into a file that can be sent later; for W&B alone, and once.
+
+    What W&B has of a run that it is sending lies in the memory of its own process.
+    """
+    if place == "wandb" and not is_offline():
+        lifeline.end_children()
+        command = [sys.executable, "-m", "trainer", "follow", place, str(file)]
+        os.environ.pop("WANDB_SERVICE", None)  # the address of the one that is gone
+        os.execve(sys.executable, command, os.environ | {"WANDB_MODE": "offline"})
+
+
+def is_offline() -> bool:
+    return os.environ.get("WANDB_MODE") == "offline"
+
+
+def last_word(file: Path) -> Ended | None:
+    """The end, where the trainer came to it."""
+    try:
+        told = TOLD.validate_json(file.read_bytes().splitlines()[-1])
+    except (OSError, IndexError, ValidationError):  # cut off, or pruned
+        return None
+    return told if isinstance(told, Ended) else None

@@ -36,10 +36,12 @@ class OnWandb:
             return
         elif isinstance(told, Rows):
             for row in told.rows:
-                if (epoch := int(row["epoch"])) >= self.run.step:  # it has the others already
+                if (
+                    epoch := int(row["epoch"])
+                ) >= self.run.starting_step:  # it has the others already
                     self.run.log(row, step=epoch)
         elif isinstance(told, Sight):
-            if told.epoch >= self.run.step:
+            if told.epoch >= self.run.starting_step:
                 self.run.log(charts(told), step=told.epoch)
         else:
             self.end(told)

@@ -1,6 +1,9 @@
 """The trainer's side: it writes lines into a file and never waits; followers read them.
 
-A follower is a process of its own: what W&B or TensorBoard do, cost or break is not the run's.
+A follower is a process of its own: what W&B or TensorBoard do, cost or break is not the run's. It
+ends with the trainer, but for that of a finished run under a worker: it may stay a while, so that
+nobody waits for a GPU that only an upload holds. No other attempt of a finished run can follow, so
+nobody else speaks for it meanwhile.
 """
 
 import logging
@@ -13,13 +16,13 @@ from typing import Any
 
 from schemas.components.track import Track
 from schemas.config import TrainConfig
-from schemas.events import ExitCode, Order
+from schemas.events import FOLLOWER, MARK, ExitCode, Order
 from schemas.rundir import AttemptDir
-from trainer.tracking.told import Begun, Ended, Rows, Told
+from trainer.tracking.told import OFFLINE_S, Begun, Ended, Rows, Told
 
 LOG = logging.getLogger(__name__)
-# patience with followers at the end: of a run whose GPU others wait for, of one that leaves, and
-# of one that gives its weights away
+# what followers get at the end: of a finished run, of one that leaves, of one that gives its
+# weights away
 LAST_S, LEAVING_S, WEIGHTS_S = 20.0, 5.0, 300.0
 
 
@@ -47,13 +50,14 @@ class Tracking:
 
     def _start(self, place: str) -> None:
         self.file.touch()
-        command = [sys.executable, "-m", "trainer", "follow", str(os.getpid()), place]
+        command = [sys.executable, "-m", "trainer", "follow", place, str(self.file.absolute())]
         try:
             self.followers[place] = subprocess.Popen(
-                [*command, str(self.file.absolute())],
-                stdin=subprocess.DEVNULL,
+                command,
+                stdin=subprocess.PIPE,  # nobody writes: its end tells the follower of ours
                 stdout=2,  # ours may be a pipe to the worker
                 start_new_session=True,  # a Ctrl-C is for the run alone
+                env=os.environ | marked(os.environ),
             )
         except OSError as error:
             LOG.warning("%s is not told of this run: %s", place, error)
@@ -65,14 +69,18 @@ class Tracking:
 
     def end(self, ended: Ended) -> None:
         """The last line, and a little patience with those who have to send it."""
-        self.tell(ended)
         limit = LAST_S if ended.code == ExitCode.FINISHED else LEAVING_S
         limit = WEIGHTS_S if ended.weights else limit
-        for place, follower in self.followers.items():
+        self.tell(ended.model_copy(update={"limit_s": limit}))
+        if ended.code == ExitCode.FINISHED and MARK in os.environ:
+            return  # a worker knows them
+        for follower in self.followers.values():
+            assert follower.stdin
+            follower.stdin.close()
+        for follower in self.followers.values():
             try:
-                follower.wait(limit)
+                follower.wait(limit + OFFLINE_S)
             except subprocess.TimeoutExpired:
-                LOG.warning("%s has not taken everything in %.0f s", place, limit)
                 follower.kill()
                 follower.wait()
 
@@ -85,3 +93,8 @@ class Tracking:
                 file.write(told.model_dump_json().encode() + b"\n")
         except OSError as error:
             LOG.warning("could not write %s: %s", self.file.name, error)
+
+
+def marked(env: Mapping[str, str]) -> dict[str, str]:
+    """What the environment of a follower has of its own: the worker spares it at our end."""
+    return {MARK: env[MARK] + FOLLOWER} if MARK in env else {}

@@ -7,6 +7,8 @@ from pydantic import Field, TypeAdapter
 from schemas.components.track import Track
 from schemas.run import Best, Record
 
+OFFLINE_S = 20.0  # to write down what could not be sent
+
 
 class Begun(Record):
     """An attempt: which run it is of, and what that is called."""
@@ -54,6 +56,7 @@ class Ended(Record):
     code: int
     best: Best | None = None
     weights: str = ""  # absolute path of the best ones, where they are asked for
+    limit_s: float = 0.0  # for what is not sent yet, from the end of the trainer on
 
 
 Told = Annotated[Begun | Rows | Sight | Ended, Field(discriminator="kind")]
