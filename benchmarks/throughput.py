@@ -1,9 +1,9 @@
 """`make bench`, second part: images a second from JPEG to weights, beside timm's own train.py and
 beside the model alone.
 
-Pairs in turn, A B A B, whole processes; waits a minute for a quiet machine, then refuses. timm's script is not
-in its wheel: PEER_TIMM names a checkout of it, or any folder with its train.py. Without it only the
-rows that need no peer are measured.
+Pairs in turn, A B A B, whole processes; waits a minute for a quiet machine, then refuses. timm's
+script is not in its wheel: PEER_TIMM names a checkout of it, or any folder with its train.py.
+Without it only the rows that need no peer are measured.
 
     python benchmarks/throughput.py [IMAGES] [REPEATS]
 """
@@ -114,11 +114,8 @@ def measure(
     rates = [run.rate for run in ours]
     if theirs:
         row(f"{name}, train.py", rates, [run.rate for run in theirs])
-        firsts = [1 / run.first_s for run in ours], [1 / run.first_s for run in theirs]
-        row(
-            f"{name}, train.py, first epoch from the start",
-            *([images * each for each in one] for one in firsts),
-        )
+        firsts = ([images / run.first_s for run in each] for each in (ours, theirs))
+        row(f"{name}, train.py, first epoch from the start", *firsts)
     row(f"{name}, model alone", rates, alone)
 
 
