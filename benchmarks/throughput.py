@@ -1,9 +1,9 @@
 """`make bench`, second part: images a second from JPEG to weights, beside timm's own train.py and
 beside the model alone.
 
-Pairs in turn, A B A B, whole processes; refuses to measure on a busy machine. timm's script is not
-in its wheel: PEER_TIMM names a checkout of it, or any folder with its train.py. Without it only the
-rows that need no peer are measured.
+Pairs in turn, A B A B, whole processes; waits a minute for a quiet machine, then refuses. timm's
+script is not in its wheel: PEER_TIMM names a checkout of it, or any folder with its train.py.
+Without it only the rows that need no peer are measured.
 
     python benchmarks/throughput.py [IMAGES] [REPEATS]
 """
@@ -23,13 +23,14 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES, REPEATS = 1024, 3
+IMAGES, REPEATS = 640, 3
 CLASSES, SIZE, BATCH, WORKERS = 16, 128, 64, 2
-EPOCHS = 4  # the first is told apart; the last also validates and does not count
+EPOCHS = 3  # the first is told apart; the last also validates and does not count
 # each model with the precision that is fastest for it on a CPU
 MODELS = (("resnet18", "bf16"), ("efficientnet_b0", "fp32"))
 AUGMENTS = {"crop and flip": "", "RandAugment": "rand-m9-mstd0.5"}
-ALONE_STEPS = 12
+ALONE_STEPS = 10
+BUSY, LOOK_S, PATIENCE = 0.1, 2.0, 30  # of all cores; seconds; looks until it is given up
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,39 @@ class Task:
 
 
 def main() -> None:
-    refuse_load()
     given = [int(word) for word in sys.argv[1:]]
     images, repeats = (*given, *(IMAGES, REPEATS)[len(given) :])
     peer = peer_script()
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         folder = Path(name)
         draw(folder, images)
-        print(f"{'':34}{'trainq':>9}{'other':>9}{'ratio':>7}   spread of trainq", flush=True)
+        print("| images a second | trainq | other | ratio | spread of trainq | of the other |")
+        print("|---|---|---|---|---|---|", flush=True)
         for model, precision in MODELS:
             for title, augment in AUGMENTS.items():
                 measure(Task(model, precision, augment), title, folder, images, repeats, peer)
 
 
 def refuse_load() -> None:
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cores + 0.5:
-        sys.exit(f"error: load {load:.1f} on {cores} cores\n  try:   again when nothing else runs")
+    """Before every pair: somebody else's work would be measured as well."""
+    for _ in range(PATIENCE):
+        if (share := busy()) < BUSY:
+            return
+    sys.exit(f"error: {share:.0%} of the cores work\n  try:   again when nothing else runs")
+
+
+def busy() -> float:
+    """The part of all cores that works just now."""
+    before = ticks()
+    time.sleep(LOOK_S)
+    idle, whole = (now - then for now, then in zip(ticks(), before, strict=True))
+    return 1 - idle / whole
+
+
+def ticks() -> tuple[int, int]:
+    """What the kernel counted of idle time, waits for disks included, and of all."""
+    counted = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return counted[3] + counted[4], sum(counted)
 
 
 def peer_script() -> Path | None:
@@ -88,6 +105,7 @@ def measure(
     """The rows of one task, from runs in turn."""
     ours, theirs, alone = [], [], []
     for _ in range(repeats):
+        refuse_load()
         ours.append(trainq(task, folder, images))
         if peer:
             theirs.append(timm(task, folder, images, peer))
@@ -96,15 +114,16 @@ def measure(
     rates = [run.rate for run in ours]
     if theirs:
         row(f"{name}, train.py", rates, [run.rate for run in theirs])
-        firsts = [1 / run.first_s for run in ours], [1 / run.first_s for run in theirs]
-        row("  first epoch, from the start", *([images * each for each in one] for one in firsts))
+        firsts = ([images / run.first_s for run in each] for each in (ours, theirs))
+        row(f"{name}, train.py, first epoch from the start", *firsts)
     row(f"{name}, model alone", rates, alone)
 
 
 def row(title: str, ours: list[float], others: list[float]) -> None:
-    """Images a second, medians; more than 1 is good."""
+    """Images a second, medians, as a line of README.md; a ratio of more than 1 is good."""
     a, b = statistics.median(ours), statistics.median(others)
-    print(f"{title:42}{a:7.1f}{b:9.1f}{a / b:7.2f}   {min(ours):.1f}-{max(ours):.1f}", flush=True)
+    spreads = " | ".join(f"{min(each):.1f}-{max(each):.1f}" for each in (ours, others))
+    print(f"| {title} | {a:.1f} | {b:.1f} | {a / b:.2f} | {spreads} |", flush=True)
 
 
 # ---- the images ----------------------------------------------------------------------------------
@@ -170,6 +189,7 @@ def timm(task: Task, folder: Path, images: int, script: Path) -> Run:
     --workers {WORKERS} --epochs {EPOCHS} --warmup-epochs 0 --cooldown-epochs 0 --log-interval 50
     --scale 0.35 1.0 --ratio 0.75 1.3333 --color-jitter 0 --train-interpolation bicubic
     --opt adamw --lr 1e-3 --opt-kwargs fused=True --device cpu --channels-last
+    --use-multi-epochs-loader
     --output {folder / "timm"}
     """.split()
     words += ["--amp", "--amp-dtype", "bfloat16"] if task.amp else []

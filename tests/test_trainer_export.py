@@ -21,7 +21,7 @@ from trainer.checkpoint import WEIGHTS
 from trainer.entry.by_hand import app
 from trainer.faults import DataFault
 from trainer.judge import predictions
-from trainer.learn import model
+from trainer.learn import features, model
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
@@ -98,12 +98,27 @@ def test_timm_alone_answers_every_validation_image_as_the_run_did(
     np.testing.assert_allclose(theirs, said.probabilities, atol=2e-5)
 
 
-def test_what_timm_cannot_build_is_not_exported(data: Path, tmp_path: Path) -> None:
-    head = {"kind": "mlp", "hidden": [8]}
-    config = tiny(model={"name": "test_resnet", "head": head}, train__epochs=1)
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("test_resnet", {"kind": "mlp", "hidden": [8]}), ("test_vit", {"kind": "cosine"})],
+    ids=["mlp", "cosine"],
+)
+def test_of_a_head_that_timm_cannot_build_the_backbone_is_exported(
+    name: str, head: dict[str, object], data: Path, tmp_path: Path
+) -> None:
+    config = tiny(model={"name": name, "head": head}, train__epochs=1)
     train(order_for(tmp_path / "run", data, config))
-    said = CliRunner().invoke(app, ["export", str(tmp_path / "run"), "-o", str(tmp_path / "out")])
-    assert said.exit_code == 2 and "plain state_dict" in said.output
+    words = ["export", str(tmp_path / "run"), "-o", str(tmp_path / "out")]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 2 and f"a head of its own ({head['kind']})" in said.output
+    assert "--backbone writes the rest" in said.output and not (tmp_path / "out").exists()
+    said = CliRunner().invoke(app, [*words, "--backbone"])
+    assert said.exit_code == 0 and "features for heads" in said.output
+    plain = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
+    net = finished.find(tmp_path / "run").net()
+    with torch.inference_mode(), features.what_the_head_sees(net) as seen:
+        net(IMAGES)
+        assert torch.equal(plain(IMAGES), seen[0]) and plain.num_classes == 0
 
 
 # ---- what it begins with -------------------------------------------------------------------------

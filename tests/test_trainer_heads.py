@@ -37,7 +37,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_class_is_one_value_of_each_part() -> None:
     decoded = torch.stack(PARTED.targets(torch.arange(18)), 1)
     assert decoded.tolist() == [list(each) for each in CLASSES]
-    assert outputs.of(Timm(name="test_vit"), 18).sizes == (18,)
+    assert outputs.sizes(Timm(name="test_vit"), 18) == (18,)
 
 
 def test_mixed_targets_give_each_head_its_share() -> None:

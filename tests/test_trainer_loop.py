@@ -2,6 +2,7 @@
 
 import csv
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,18 @@ from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.profiler import ProfilerActivity, profile
 
 from schemas.events import Chosen, Epoch, ExitCode, Line
 from schemas.run import Best, Cause
 from trainer import checkpoint
+from trainer.entry.attempt import execute
 from trainer.faults import Leave
 from trainer.judge.metrics import ranked
 from trainer.loop import Tally
 from trainer.machine import Precision
+from trainer.report import Report
 
 PRECISIONS: list[Precision] = ["fp32", "bf16", "fp16"]
 
@@ -241,3 +245,37 @@ def test_no_step_waits_for_the_device(kind: str, clip: str) -> None:
     tally = Tally(made.device)
     assert waits(lambda: tally.add(made.step(IMAGES, TARGETS, 1), 1)) == 0
     assert waits(lambda: made.step(IMAGES, TARGETS, 2).item()) == 1
+
+
+class Asks(TorchFunctionMode):
+    """Notes how many steps were done whenever Python asks a tensor for its value while a run
+    trains; of images that are still being read nobody needs to wait for a GPU.
+    """
+
+    WAYS = frozenset({"item", "tolist", "cpu", "numpy", "__bool__", "__int__", "__float__"})
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report, self.steps = report, list[int]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__ in self.WAYS and self.report.progress.doing == "training":
+            frames = [frame.filename for frame in traceback.extract_stack()]
+            if not any("/trainer/data/" in name for name in frames):
+                self.steps.append(self.report.progress.step)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_run_asks_for_its_loss_every_so_many_steps_and_for_nothing_else(
+    data: Path, tmp_path: Path
+) -> None:
+    config = tiny(
+        data__batch_size=2,
+        mix={"mixup": 0.2},
+        train={"epochs": 1, "log_every": 4, "clip_norm": 1.0, "average": {"kind": "ema"}},
+    )
+    report = Report([])
+    with Asks(report) as asks:
+        code = execute(order_for(tmp_path / "run", data, config), report, Leave())
+    assert (code, report.progress.step) == (ExitCode.FINISHED, 9)
+    assert asks.steps == [3, 7, 9]  # in the fourth and in the eighth, and when the epoch is over

@@ -4,11 +4,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch._dynamo.exc import BackendCompilerFailed
 
 from schemas.rundir import AttemptDir, RunsRoot, write_atomic
 from trainer import snapshot
@@ -36,8 +38,31 @@ def place(model: nn.Module, where: torch.device, compiled: bool = False) -> nn.M
     """The model on its device, laid out as convolutions are fastest."""
     placed: nn.Module = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compiled:
+        refuse_to_compile(placed, where)
         placed.compile()  # in its place: the names of its weights stay as they are
     return placed
+
+
+def refuse_to_compile(model: nn.Module, where: torch.device) -> None:
+    """What torch would pass over in silence, or say in a page in the middle of the first step."""
+    forward: Any = type(model).forward
+    if forward.__module__.startswith("torch.nn."):
+        what = f"torch compiles no bare {type(model).__name__}, it runs as it is"
+        raise ConfigFault(what, fix="a class with a forward around it, or train.compile=false")
+    compiler = os.environ.get("CXX", "g++")  # as torch looks for it
+    if where.type == "cpu" and not shutil.which(compiler):
+        what = f"train.compile needs a C++ compiler, and this host has no {compiler}"
+        raise ConfigFault(what, fix="install g++, or train.compile=false")
+
+
+def uncompiled(error: BaseException) -> ConfigFault | None:
+    """What it means when torch could not compile the model; nothing when it is another error."""
+    if not isinstance(error, BackendCompilerFailed):
+        return None
+    inner = error.inner_exception
+    lines = [line for line in str(inner).splitlines() if "error:" in line] or [str(inner)]
+    what = f"torch.compile failed: {type(inner).__name__}: {' '.join(lines[0].split())}"
+    return ConfigFault(what, fix="train.compile=false")
 
 
 def settle_kernels(deterministic: bool) -> None:

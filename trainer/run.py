@@ -162,6 +162,7 @@ def looked_at(
     config: TrainConfig, data_root: Path, cache_root: Path, shared: RunsRoot, alive: Alive
 ) -> Images:
     """The images of a config, each of them seen; what is of no use to it ends here."""
-    images, data = sources.read(config.data, data_root), config.data
+    data = config.data
+    images = sources.read(data, data_root).to_learn(config.model.answers)
     foresee.insist_on_smaller(config, len(images.classes))
     return check.checked(images, data.on_bad, shared, alive, pixels.look(data, cache_root))

@@ -84,6 +84,13 @@ class MeanSquares(Spec):
     kind: Literal["mse"] = "mse"
 
 
+class MeanAbsolute(Spec):
+    """The same without the square. Of ages in years (`model.answers: years`) both count in
+    twenties of years."""
+
+    kind: Literal["l1"] = "l1"
+
+
 class Ordinal(Spec):
     """For classes in an order: the mean square between the two cumulative distributions, the
     squared earth mover's distance."""
@@ -109,6 +116,7 @@ Single = Annotated[
     | SymmetricCrossEntropy
     | BinaryCrossEntropy
     | MeanSquares
+    | MeanAbsolute
     | Ordinal
     | ArcFace,
     Field(discriminator="kind"),
@@ -150,7 +158,7 @@ class Heads(Spec):
     gender: HeadLoss = HeadLoss()
     """male, female."""
     age: HeadLoss = HeadLoss()
-    """The age group: in an order, so that mse and ordinal are possible."""
+    """The age group: in an order, so that mse, l1 and ordinal are possible."""
 
 
 Loss = Annotated[
@@ -161,6 +169,7 @@ Loss = Annotated[
     | SymmetricCrossEntropy
     | BinaryCrossEntropy
     | MeanSquares
+    | MeanAbsolute
     | Ordinal
     | ArcFace
     | Sum

@@ -131,9 +131,10 @@ class Net(Spec):
     WordNet ids, such as n01440764."""
     head: Head = Field(default_factory=LastLayer)
     """From features to classes."""
-    answers: Literal["classes", "parts"] = "classes"
+    answers: Literal["classes", "parts", "years"] = "classes"
     """classes: an output for each; parts: a head each for mask, gender and age (task: all), from
-    which the 18 classes follow. A head of more layers is then one for each."""
+    which the 18 classes follow, and a head of more layers is one for each; years: the age itself,
+    one number (task: age), whose group follows by age_limits; it wants loss.kind mse or l1."""
     in_chans: Literal[1, 3] = 3
     """Channels that the model takes; 1: it sees images in gray."""
     options: Options = Field(default_factory=dict)

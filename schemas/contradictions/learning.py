@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from schemas import timm_optimizers
 from schemas.components.augment import Mix
 from schemas.components.loop import Loop
-from schemas.components.loss import ArcFace, Heads, Loss, MeanSquares, Ordinal, Sum
+from schemas.components.loss import ArcFace, Heads, Loss, MeanAbsolute, MeanSquares, Ordinal, Sum
 from schemas.components.model import Directional, Model
 from schemas.components.optim import Named, Optim, Sgd
 from schemas.components.schedule import MultiStep, OneCycle, Restarts, Schedule
@@ -35,6 +35,13 @@ def of_the_steps(train: Loop, size: int) -> Iterator[Contradiction]:
     for key in limits[1:]:
         text = f"{limits[0]} and {key} exclude each other"
         yield Contradiction(f"train.{key}", text, (f"train.{limits[0]}",), "keep one of them")
+
+
+def of_the_compiler(train: Loop, model: Model) -> Iterator[Contradiction]:
+    """Kernels for what is run once."""
+    if train.compile and model.feature_views:
+        text = "of features that are computed once nothing is left to compile"
+        yield Contradiction("train.compile", text, ("model.feature_views",), "leave it out")
 
 
 def of_the_optimizer(optim: Optim) -> Iterator[Contradiction]:
@@ -107,7 +114,7 @@ def of_the_loss(loss: Loss, source: Source) -> Iterator[Contradiction]:
     for key, part in losses(loss).items():
         if key.startswith("loss.age."):
             continue
-        if isinstance(part, MeanSquares | Ordinal):
+        if isinstance(part, MeanSquares | MeanAbsolute | Ordinal):
             text = f"{part.kind} is for classes in an order, those of task {source.task} have none"
             help = "write task: age, or another loss"
             yield Contradiction(f"{key}.kind", text, ("data.source.task",), help)

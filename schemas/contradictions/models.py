@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from schemas import timm_models
 from schemas.components.augment import Augment, Curriculum, Mix
 from schemas.components.data import Data
-from schemas.components.loss import Heads, Loss
-from schemas.components.model import LastLayer, Model, Own, Timm, Torchvision
+from schemas.components.loss import Heads, Loss, MeanAbsolute, MeanSquares, Sum
+from schemas.components.model import Directional, LastLayer, Model, Own, Timm, Torchvision
 from schemas.components.sources import Mask, Source
 from schemas.contradictions.augmenting import refusal_of_size
 from schemas.contradictions.contradiction import Contradiction
+from schemas.contradictions.learning import losses
 
 FROZEN = "write freeze: [{parts: [backbone]}]"
 
@@ -41,7 +42,7 @@ def of_copied_heads(model: Model) -> Iterator[Contradiction]:
     if not (model.weights or (not isinstance(model, Own) and model.pretrained)):
         help = "write pretrained: true, or weights"
         yield Contradiction(key, "random weights have no rows to copy", ("model.pretrained",), help)
-    if not isinstance(model.head, LastLayer) or model.answers == "parts":
+    if not isinstance(model.head, LastLayer) or model.answers != "classes":
         text = "only a single last layer can have rows of another"
         yield Contradiction(key, text, ("model.head", "model.answers"), "leave it out")
 
@@ -83,3 +84,28 @@ def of_the_answers(model: Model, loss: Loss, source: Source) -> Iterator[Contrad
     if isinstance(loss, Heads) and model.answers != "parts":
         text = "this model has one head"
         yield Contradiction("loss.kind", text, ("model.answers",), "write model.answers: parts")
+
+
+def of_the_years(model: Model, loss: Loss, data: Data) -> Iterator[Contradiction]:
+    """What does not go with an age that is a number."""
+    if model.answers != "years":
+        return
+    source = data.source
+    if not isinstance(source, Mask) or source.task != "age":
+        text, help = "only the mask layout says how old people are", "write task: age"
+        yield Contradiction("model.answers", text, ("data.source",), help)
+    for key, part in losses(loss).items():
+        if not isinstance(part, MeanSquares | MeanAbsolute | Sum):
+            text = f"{part.kind} is for classes, an age is a number of years"
+            yield Contradiction(f"{key}.kind", text, ("model.answers",), "write mse or l1")
+    if isinstance(model.head, Directional):
+        text, help = "directions cannot say an age", "write head.kind: linear or mlp"
+        yield Contradiction("model.head.kind", text, ("model.answers",), help)
+    if isinstance(source, Mask) and (source.train_age_limits or source.soft_age):
+        key = "train_age_limits" if source.train_age_limits else "soft_age"
+        text, help = "the label is the age itself, it has no limit", "leave it out"
+        yield Contradiction(f"data.source.{key}", text, ("model.answers",), help)
+    for number, extra in enumerate(data.extra):
+        if extra.csv:
+            text, help = "a table of classes has no ages", "a folder of people, or leave it out"
+            yield Contradiction(f"data.extra.{number}.csv", text, ("model.answers",), help)

@@ -27,6 +27,7 @@ def _parts(*names: str) -> Parts:
 RULES: tuple[tuple[Callable[..., Iterable[Contradiction]], Parts], ...] = (
     (images.of_the_data, _parts("data", "mix")),
     (learning.of_the_steps, _parts("train", "data.batch_size")),
+    (learning.of_the_compiler, _parts("train", "model")),
     (learning.of_the_optimizer, _parts("optim")),
     (learning.of_the_rates, _parts("schedule", "train.epochs", "optim.lr")),
     (models.of_the_model, _parts("model", "data.img_size")),
@@ -38,6 +39,7 @@ RULES: tuple[tuple[Callable[..., Iterable[Contradiction]], Parts], ...] = (
     (models.of_the_features, _parts("model", "augment", "mix", "data")),
     (learning.of_the_margin, _parts("loss", "model", "mix")),
     (models.of_the_answers, _parts("model", "loss", "data.source")),
+    (models.of_the_years, _parts("model", "loss", "data")),
     (using.of_the_vote, _parts("predict")),
     (using.of_the_tracking, _parts("track")),
     (using.of_the_search, _parts("search", "train.epochs")),

@@ -7,7 +7,7 @@ import timm
 import torch
 
 from support.trainers import tiny
-from trainer.crew import Solo
+from trainer.crew import Crew, Solo
 from trainer.data.plan import Plan
 from trainer.data.split import Parts
 from trainer.learn.learner import Learner
@@ -19,7 +19,11 @@ TARGETS = torch.tensor([0, 1, 2, 0])
 
 
 def learner(
-    precision: Precision = "fp32", *, net: torch.nn.Module | None = None, **changes: Any
+    precision: Precision = "fp32",
+    *,
+    net: torch.nn.Module | None = None,
+    crew: Crew | None = None,
+    **changes: Any,
 ) -> Learner:
     """Of 32 training images in 8 steps an epoch; `changes` as for `tiny`."""
     config = tiny(model__drop_path_rate=0.2, **changes)
@@ -28,7 +32,7 @@ def learner(
     )
     torch.manual_seed(0)
     net = net or timm.create_model("test_vit", num_classes=3, img_size=32, drop_path_rate=0.2)
-    return Learner(config, net, plan, 3, device=CPU, precision=precision, micro_batch=2)
+    return Learner(config, net, plan, 3, device=CPU, precision=precision, micro_batch=2, crew=crew)
 
 
 def same(one: Learner, other: Learner) -> bool:

@@ -13,6 +13,9 @@ EPILOG = "Exit codes: 0 written; 2 usage, or no model of timm; 3 the run is not 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The new folder.")],
+    backbone: Annotated[
+        bool, typer.Option("--backbone", help="Without its head: features, num_classes=0.")
+    ] = False,
 ) -> None:
     """Write the best weights as timm publishes its own: with their config and class names.
 
@@ -25,7 +28,7 @@ def export(
             raise UsageError(f"{out} is there already", fix="another -o")
         from trainer.answer import finished, published
 
-        told = published.write(finished.find(run), out)
+        told = published.write(finished.find(run), out, backbone=backbone)
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error

@@ -109,7 +109,7 @@ def answers_of(
     see = views.seen(view, data.img_size, look)
     picture = pixels.pictures(data, images, cache_root, alive)
     pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
-    said = outputs.of(run.config.model, len(run.classes))
+    said = outputs.of(run.config, len(run.classes))
     dtype = DTYPES.get(precision(run, device))
     size = data.batch_size
     places = (

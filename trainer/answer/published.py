@@ -14,16 +14,20 @@ from schemas.errors import UsageError
 from trainer.answer.finished import Finished
 
 
-def write(run: Finished, out: Path) -> str:
+def write(run: Finished, out: Path, *, backbone: bool = False) -> str:
     """Make the folder appear whole; what is in it, in words."""
     spec, size = run.config.model, run.config.data.img_size
-    if not isinstance(spec, Timm) or not isinstance(spec.head, LastLayer):
-        raise UsageError(
-            f"{run.name} is no model of timm as timm has it",
-            fix=f"{run.weights / 'weights.safetensors'} is its plain state_dict",
-        )
-    net = run.net()
-    labels = list(run.classes) if spec.answers == "classes" else []
+    whole = f"{run.weights / 'weights.safetensors'} is its plain state_dict"
+    if not isinstance(spec, Timm):
+        raise UsageError(f"{run.name} is no model of timm", fix=whole)
+    if not isinstance(spec.head, LastLayer) and not backbone:
+        what = f"{run.name} has a head of its own ({spec.head.kind}), which no linear layer equals"
+        raise UsageError(what, fix=f"--backbone writes the rest of it; {whole}")
+    net, says = run.net(), f"{len(run.classes)} classes"
+    if backbone:
+        net.reset_classifier(0)  # type: ignore[operator]  # timm's own way to leave it out
+        says = "features for heads of other models"
+    labels = list(run.classes) if spec.answers == "classes" and not backbone else []
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         save_for_hf(
@@ -37,7 +41,7 @@ def write(run: Finished, out: Path) -> str:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return f"{out}: {spec.name} at {size} px, {len(run.classes)} classes"
+    return f"{out}: {spec.name} at {size} px, {says}"
 
 
 def judged_as(net: nn.Module, size: tuple[int, int, int]) -> dict[str, Any]:

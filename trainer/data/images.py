@@ -5,8 +5,9 @@ A row says all that splits, samplers and labels need; no layout is known here.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 NAMED = 20  # images that a one-line error names; the log has them all
 
@@ -23,6 +24,7 @@ class Row:
     origin: str = ""  # of an extra row, which only trains
     trains: bool = True  # otherwise it only validates
     odds: tuple[float, ...] = ()  # of each class, where the training label is drawn
+    years: int = -1  # how old the person is; -1: nobody says
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,22 @@ class Images:
     only_validate: frozenset[int] = frozenset()
     odds: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     bad: frozenset[int] = frozenset()  # in no part: missing, broken, or there twice
+    years: tuple[int, ...] = ()  # how old each person is; nothing where the source knows no ages
+    numbers: tuple[int, ...] = ()  # what is learnt of each image instead of its class
 
     @property
     def own(self) -> int:
         """How many rows are the source's own; extra ones come after them."""
         return len(self.origins) - sum(map(bool, self.origins)) if self.origins else len(self.names)
+
+    def to_learn(self, answers: str) -> Self:
+        """The same with labels as a model answers. Of ages its digest is another one: those that
+        are corrected within their group count then.
+        """
+        if answers != "years":
+            return self
+        text = hashlib.sha256(f"{self.digest}\n{self.years}".encode())
+        return replace(self, numbers=self.years, digest=text.hexdigest())
 
 
 def gathered(rows: Sequence[Row], classes: tuple[str, ...]) -> Images:
@@ -60,6 +73,7 @@ def gathered(rows: Sequence[Row], classes: tuple[str, ...]) -> Images:
         origins=tuple(row.origin for row in rows),
         only_validate=frozenset(n for n, row in enumerate(rows) if not row.trains),
         odds={n: row.odds for n, row in enumerate(rows) if row.odds},
+        years=tuple(row.years for row in rows) if rows and rows[0].years >= 0 else (),
     )
 
 

@@ -42,6 +42,8 @@ class Pictures(Dataset[Sample]):
 
     def label(self, epoch: int, index: int) -> int:
         """The training label: drawn anew every epoch where it is in doubt."""
+        if self.images.numbers:
+            return self.images.numbers[index]
         if odds := self.images.odds.get(index):
             return randomness.drawn(odds, "label", epoch, index, seed=self.seed)
         return self.images.targets[index]

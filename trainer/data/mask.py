@@ -147,6 +147,7 @@ def row_of(face: Face, source: Mask, origin: str = "") -> Row:
         origin=origin,
         trains=not any(first <= face.age <= last for first, last in source.drop_ages),
         odds=odds_of(face, source),
+        years=face.age,
     )
 
 

@@ -101,7 +101,7 @@ def telling(error: BaseException) -> BaseException:
     except RuntimeError as death:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return death
-    return error
+    return machine.uncompiled(error) or error
 
 
 def judge(error: BaseException) -> End:

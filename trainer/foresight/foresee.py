@@ -125,7 +125,7 @@ def tried(config: TrainConfig, model: nn.Module, classes: int) -> None:
             f"{name} does not run at {size} px: {nets.first_line(error)}",
             f"data.img_size={sizes}",
         ) from error
-    expected = (IMAGES, outputs.of(config.model, classes).width)
+    expected = (IMAGES, outputs.of(config, classes).width)
     if not isinstance(logits, Tensor) or logits.shape != expected:
         raise Refusal(
             f"{name} gives {shape(logits)} for an image, not a score for each of {classes} classes",

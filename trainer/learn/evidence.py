@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from schemas.rundir import AttemptDir, write_atomic
+from trainer.data.images import Images
 from trainer.data.loader import Pictures, stream
 from trainer.data.plan import Plan
 from trainer.faults import Diverged
@@ -44,6 +45,11 @@ def keep(attempt: AttemptDir, pictures: Pictures, plan: Plan, step: int) -> None
         "step": step,
         "epoch": epoch + 1,
         "files": [str(pictures.images.paths[image]) for _, image in places],
-        "classes": [pictures.images.classes[target] for target in targets.tolist()],
+        "classes": [said_of(pictures.images, target) for target in targets.tolist()],
     }
     write_atomic(attempt.diverged / "batch.json", json.dumps(said, indent=1).encode())
+
+
+def said_of(images: Images, label: int) -> str:
+    """A training label in words."""
+    return f"{label} years" if images.numbers else images.classes[label]

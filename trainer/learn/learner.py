@@ -48,18 +48,19 @@ class Learner:
         self.config, self.seed, self.lr = config, config.seed, config.optim.lr
         self.model, self.crew, self.normal = model, crew or Solo(), normal
         self.forward = self.crew.wrap(model)
-        self.outputs = outputs.of(config.model, classes)
-        asked = loss.for_outputs(config.loss, self.outputs)
-        self.criterion = loss.criterion(asked, plan.class_counts(classes), device)
+        self.outputs = outputs.of(config, classes)
+        counts = plan.class_counts(classes)
+        self.criterion = loss.for_outputs(config.loss, self.outputs, counts, device)
         self.freezer = layers.Freezer(config.model.freeze, model)
         self.optimizer = optim.optimizer(config.optim, self.model)
         layers.decayed(self.optimizer, model, config.model.lr_scale_min)
         self.length = schedule.Length(plan.steps, plan.steps_per_epoch)
         self.schedule = schedule.schedule(config.schedule, self.optimizer, self.length)
         self.scaler = GradScaler(device.type, enabled=precision == "fp16")
-        self.mix = mixer(config, classes)
+        self.mix = mixer(config, self.outputs.labels)
         self.mixed_steps = (config.mix.until or plan.epochs) * plan.steps_per_epoch
         self.average = average.of(config.train.average, model, plan.steps)
+        self.rehearsed: set[object] = set()  # kinds of steps that are known to fit
 
     def step(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
         """One step of the optimizer; returns the loss, still on the device."""
@@ -87,27 +88,56 @@ class Learner:
 
     def gradients(self, images: Tensor, targets: Tensor, number: int) -> Tensor:
         """Those of the whole batch, in parts that fit; each try draws what the first would have."""
+        kind = images.shape, self.freezer.parts(number // self.length.steps_per_epoch)
+        if self.crew.size > 1 and kind not in self.rehearsed:
+            self.rehearse(images, targets, number)
+            self.rehearsed.add(kind)
         while True:
             try:
                 return self.backward(images, targets)
             except torch.OutOfMemoryError:
-                if not self.halve(len(images)):
+                if self.crew.size > 1 or not self.halve(len(images)):
                     raise
-            self.optimizer.zero_grad(set_to_none=True)
-            randomness.settle(randomness.stream(self.seed, "step", number), devices=True)
+            self.again(number)
+
+    def rehearse(self, images: Tensor, targets: Tensor, number: int) -> None:
+        """Several processes find out together how many images fit, before a step of a new kind: one
+        that leaves an exchange of gradients in the middle could not come back to it. If memory is
+        too small later all the same their attempt ends, and the next one begins with less.
+        """
+        statistics = [buffer.clone() for buffer in self.model.buffers()]
+        while not all(self.crew.gather(self.fits(images, targets))):
+            if not self.halve(len(images)):
+                raise torch.OutOfMemoryError("one image at a time is too much for this GPU")
+            self.again(number)
+        for buffer, before in zip(self.model.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+        self.again(number)
+
+    def fits(self, images: Tensor, targets: Tensor) -> bool:
+        """Whether memory is enough for the gradients of this process."""
+        try:
+            self.backward(images, targets, rehearses=True)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def again(self, number: int) -> None:
+        """Back to where the step began to draw, without gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+        randomness.settle(randomness.stream(self.seed, "step", number), devices=True)
+        self.crew.drift(self.seed, number)
 
     def halve(self, images: int) -> bool:
-        """From now on half as many images at a time, where memory was too small for more. Several
-        processes would have to agree: their attempt ends, and the next one begins with less.
-        """
-        if self.crew.size > 1 or (at_once := min(self.micro_batch, images)) == 1:
+        """From now on half as many images at a time, where memory was too small for more."""
+        if (at_once := min(self.micro_batch, images)) == 1:
             return False
         self.micro_batch = -(-at_once // 2)
         what = "out of GPU memory with %s images at a time: from here on %s, of the same batch"
         LOG.warning(what, at_once, self.micro_batch)
         return True
 
-    def backward(self, images: Tensor, targets: Tensor) -> Tensor:
+    def backward(self, images: Tensor, targets: Tensor, *, rehearses: bool = False) -> Tensor:
         """Gradients of the mean loss over the whole batch, some images at a time."""
         total = torch.zeros((), device=self.device)
         done = 0
@@ -116,7 +146,7 @@ class Learner:
         )
         for part, answers in parts:
             done += len(part)
-            with self.crew.quiet(self.forward, last=done == len(images)):
+            with self.crew.quiet(self.forward, last=done == len(images) and not rehearses):
                 with self.autocast():
                     share = self.criterion(self.forward(part), answers) * (len(part) / len(images))
                 self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
@@ -135,7 +165,7 @@ class Learner:
                     said = torch.cat([judged(part) for part in parts])
                 return self.outputs.joint(said)
             except torch.OutOfMemoryError:
-                if not self.halve(len(images)):
+                if self.crew.size > 1 or not self.halve(len(images)):
                     raise
 
     @property

@@ -21,13 +21,14 @@ from schemas.components.loss import (
     HeadLoss,
     Heads,
     Loss,
+    MeanAbsolute,
     MeanSquares,
     Ordinal,
     SoftF1,
     Sum,
     SymmetricCrossEntropy,
 )
-from trainer.learn.outputs import PARTED, Outputs
+from trainer.learn.outputs import PARTED, TWENTY, Outputs, Years
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -126,6 +127,17 @@ def _(spec: MeanSquares, class_counts: Sequence[int], device: torch.device) -> C
 
 
 @criterion.register
+def _(spec: MeanAbsolute, class_counts: Sequence[int], device: torch.device) -> Criterion:
+    numbers = torch.arange(len(class_counts), dtype=torch.float32, device=device)
+
+    def distances(logits: Tensor, targets: Tensor) -> Tensor:
+        said = logits.float().softmax(1)
+        return ((said - spread(targets, said)) * numbers).sum(1).abs().mean()
+
+    return distances
+
+
+@criterion.register
 def _(spec: Ordinal, class_counts: Sequence[int], device: torch.device) -> Criterion:
     def ordinal(logits: Tensor, targets: Tensor) -> Tensor:
         said = logits.float().softmax(1)
@@ -174,12 +186,49 @@ def _(spec: Heads, class_counts: Sequence[int], device: torch.device) -> Criteri
     return added
 
 
-def for_outputs(spec: Loss, outputs: Outputs) -> Loss:
-    """The same loss for all heads, where there are several and no loss for each."""
-    if outputs is not PARTED or isinstance(spec, Heads):
-        return spec
-    one = HeadLoss(loss=spec)
-    return Heads(mask=one, gender=one, age=one)
+def for_outputs(
+    spec: Loss, outputs: Outputs | Years, class_counts: Sequence[int], device: torch.device
+) -> Criterion:
+    """The loss of a spec as these outputs take it: one is for all heads, where there are several
+    and no loss for each; targets of ages are ages.
+    """
+    if isinstance(outputs, Years):
+        distance = of_years(spec)
+        return lambda said, targets: distance((outputs.years(said) - ages(targets)) / TWENTY)
+    if outputs is PARTED and not isinstance(spec, Heads):
+        one = HeadLoss(loss=spec)
+        spec = Heads(mask=one, gender=one, age=one)
+    return criterion(spec, class_counts, device)
+
+
+@singledispatch
+def of_years(spec: object) -> Callable[[Tensor], Tensor]:
+    """The loss of a spec by how far ages are from what they should be."""
+    raise TypeError(f"no loss of ages for {spec!r}")
+
+
+@of_years.register
+def _(spec: MeanSquares) -> Callable[[Tensor], Tensor]:
+    return lambda far: (far**2).mean()
+
+
+@of_years.register
+def _(spec: MeanAbsolute) -> Callable[[Tensor], Tensor]:
+    return lambda far: far.abs().mean()
+
+
+@of_years.register
+def _(spec: Sum) -> Callable[[Tensor], Tensor]:
+    parts = [(part.weight, of_years(part.loss)) for part in spec.parts]
+    return lambda far: torch.stack([weight * part(far) for weight, part in parts]).sum()
+
+
+def ages(targets: Tensor) -> Tensor:
+    """The ages of images, or of mixed ones their shares of them."""
+    if targets.ndim == 1:
+        return targets.float()
+    numbers = torch.arange(targets.shape[1], dtype=torch.float32, device=targets.device)
+    return targets.float() @ numbers
 
 
 def spread(targets: Tensor, like: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -34,11 +34,11 @@ ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
 
 def create(spec: Net, classes: int, img_size: int) -> nn.Module:
     """The model of a spec, its weights drawn or published; what it refuses is said in one line."""
-    meant = outputs.of(spec, classes)
+    sizes = outputs.sizes(spec, classes)
     try:
-        model = made(spec, meant.width, img_size)
+        model = made(spec, sum(sizes), img_size)
         if not isinstance(spec.head, LastLayer):
-            crown(model, spec.head, spec.name, meant.sizes)
+            crown(model, spec.head, spec.name, sizes)
     except (DataFault, ConfigFault, torch.OutOfMemoryError, MemoryError):
         raise
     except UsageError as error:

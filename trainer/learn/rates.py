@@ -52,6 +52,7 @@ def search(
 ) -> list[Tried]:
     """Steps of the run's own learner on the run's own batches; they end where the loss explodes."""
     machine.settle_kernels(config.train.deterministic)
+    images = images.to_learn(config.model.answers)
     device, config = machine.device(), long_enough(config, parts, wanted.steps)
     plan, size = Plan.of(config, parts, Solo()), config.data.img_size
     net = model.build(config.model, images.classes, size, data_root, config.seed)
