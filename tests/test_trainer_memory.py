@@ -9,7 +9,7 @@ import torch.distributed as dist
 from support.attendants import FORK
 from support.learners import IMAGES, TARGETS, learner
 from support.own_model import Classy
-from support.waiting import wait_until
+from support.waiting import TORCH_S, wait_until
 
 from trainer import crew
 
@@ -40,7 +40,7 @@ def test_memory_too_small_in_one_of_them_halves_the_parts_of_all(
     for process in pairs:
         process.start()
     for process in pairs:
-        process.join(60)
+        process.join(TORCH_S)
     assert [process.exitcode for process in pairs] == [0] * 4
     for rank in range(2):
         halved, never = (torch.load(folder / f"{rank}.pt") for folder in folders)
@@ -70,5 +70,5 @@ def squeeze(rank: int, folder: Path, at_once: int, least: int) -> None:
         found["error"] = str(error)
     found |= {"micro_batch": made.micro_batch, "weights": made.weights()}
     torch.save(found, folder / f"{rank}.pt")
-    wait_until(lambda: len(list(folder.glob("?.pt"))) == 2, 60, "the other one")
+    wait_until(lambda: len(list(folder.glob("?.pt"))) == 2, TORCH_S, "the other one")
     os._exit(0)  # as a rank ends
