@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
@@ -58,7 +58,10 @@ def main() -> None:
 
 def row(title: str, first: Job, second: Job, repeats: int = REPEATS) -> None:
     """Time A and B in turn and print one line."""
-    pairs = [(first(), second()) for _ in range(repeats)]
+    told(title, [(first(), second()) for _ in range(repeats)])
+
+
+def told(title: str, pairs: Sequence[tuple[float, float]]) -> None:
     a, b = ([pair[side] * 1000 for pair in pairs] for side in (0, 1))
     middle_a, middle_b = statistics.median(a), statistics.median(b)
     ratio = middle_a / middle_b
@@ -248,24 +251,25 @@ queue.enqueue_many([Queue.prepare_data("os.getpid", args=(n,)) for n in range(10
 def bench_sweep(folder: Path) -> None:
     """Ten thousand validated runs of one sweep, against as many plain jobs of RQ.
 
-    On a server of its own: one that holds 100,000 runs may be rewriting its log meanwhile.
+    On servers that are empty: one that holds many runs may be rewriting its log meanwhile.
     """
     config = folder / "sweep.yaml"
     seeds = ", ".join(map(str, range(1_250)))
     grid = f"seed: [{seeds}], optim.lr: [1e-3, 3e-4], mix.mixup: [0, 0.2], data.img_size: [64, 96]"
     lines = ("model: {name: resnet10t}", "sweep:", f"  grid: {{{grid}}}")
     config.write_text("\n".join(lines) + "\n")
-    url = embedded.ensure(folder / "sweep").url
-    here = {"REDIS_URL": url, "TRAINQ_PREFIX": "sweep:", "TRAINQ_STATE": str(folder / "state")}
     words = ["-m", "publisher", "submit", str(config), "--yes", "--again", "--print-id"]
-    try:
-        row(
-            "publisher submit, a sweep of 10,000 (B: RQ's enqueue_many)",
-            process(words, here),
-            process(["-c", RQ_MANY, url], {}),
-        )
-    finally:
-        embedded.stop(folder / "sweep")
+    here = {"TRAINQ_PREFIX": "sweep:", "TRAINQ_STATE": str(folder / "state")}
+    pairs = []
+    for number in range(REPEATS):
+        data = folder / f"sweep{number}"
+        url = embedded.ensure(data).url
+        try:
+            ours = process(words, {**here, "REDIS_URL": url})
+            pairs.append((ours(), process(["-c", RQ_MANY, url], {})()))
+        finally:
+            embedded.stop(data)
+    told("publisher submit, a sweep of 10,000 (B: RQ's enqueue_many)", pairs)
 
 
 # ---- a worker ------------------------------------------------------------------------------------

@@ -98,6 +98,7 @@ class Scribe:
 
     def __init__(self) -> None:
         self._sections: dict[int, tuple[dict[str, Any], str, Spec]] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
 
     def write(self, config: TrainConfig) -> tuple[dict[str, Any], str]:
         """What `config.canonical()` and `config.experiment()` give; the sections of the first may
@@ -105,18 +106,24 @@ class Scribe:
         values: dict[str, Any] = {}
         kept: list[str] = []
         for name, value in vars(config).items():
-            known = self._section(value) if isinstance(value, Spec) else None
+            known = self._section(name, value) if isinstance(value, Spec) else None
             values[name] = known[0] if known else value
             if name not in SAID:
-                kept.append(f'"{name}":{known[1] if known else _text(value)}')
-        text = ",".join(sorted(kept))
-        return values, hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]
+                kept.append(known[1] if known else f'"{name}":{_text(value)}')
+        same = tuple(kept)
+        digest = self._digests.get(same)
+        if digest is None:
+            text = ",".join(sorted(kept))
+            digest = hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]
+            self._digests[same] = digest
+        return values, digest
 
-    def _section(self, section: Spec) -> tuple[dict[str, Any], str, Spec]:
+    def _section(self, name: str, section: Spec) -> tuple[dict[str, Any], str, Spec]:
         known = self._sections.get(id(section))
         if known is None:
             values = section.model_dump(mode="json")
-            known = values, _text(values), section  # which is kept, so that its id stays its own
+            text = f'"{name}":{_text(values)}'
+            known = values, text, section  # which is kept, so that its id stays its own
             self._sections[id(section)] = known
         return known
 

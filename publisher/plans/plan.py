@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -326,8 +327,7 @@ def run_name(config: TrainConfig, overrides: Sequence[str]) -> str:
     """The config's own name, or a readable one: `resnet10t-lr1e-3`."""
     if config.name:
         return config.name
-    model = PurePath(config.model.name).name.split(".")[0]
-    parts = [model, *(_part(override) for override in overrides)]
+    parts = [_short(config.model.name), *(_part(override) for override in overrides)]
     return slug("-".join(part for part in parts if part))
 
 
@@ -351,11 +351,17 @@ def next_name(name: str) -> str:
     return stem[: NAME_LENGTH - len(suffix)] + suffix
 
 
+@cache
+def _short(model: str) -> str:
+    return PurePath(model).name.split(".")[0]
+
+
+@cache
 def _part(override: str, *, of_model: bool = False) -> str:
     key, _, value = override.partition("=")
     if key in SPLIT or (key in UNNAMED and not (of_model and key == "model.name")):
         return ""
     if key == "model.name":
-        return PurePath(value).name.split(".")[0]
+        return _short(value)
     leaf = key.removesuffix(".kind").rsplit(".", 1)[-1]
     return f"{leaf}{value}" if value[:1].isdigit() else f"{leaf}-{value}"

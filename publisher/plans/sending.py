@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
-from typing import TYPE_CHECKING, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 from publisher.desk import console
 from publisher.outlook.lengths import Eta
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 OWN = [field.name for field in fields(Planned) if field.name not in {"waits", "needs"}]
 NEEDS = [field.name for field in fields(Needs)]
+own_of, needs_of = attrgetter(*OWN), attrgetter(*NEEDS)  # ten thousand times in a large sweep
 
 
 def notify_of(text: str, flag: str) -> str:
@@ -114,11 +116,10 @@ def _submission(run: Planned, run_id: str, ids: Sequence[str], batch: Batch | No
     from queue_worker.queue import Submission
 
     waits = (Parent(id=ids[wait.index], on=wait.on) for wait in run.waits)
-    said = {name: getattr(run, name) for name in OWN} | {
-        name: getattr(run.needs, name) for name in NEEDS
-    }
+    said: dict[str, Any] = dict(zip(OWN, own_of(run), strict=True))
+    said |= zip(NEEDS, needs_of(run.needs), strict=True)
     said |= {"id": run_id, "nonce": new_nonce(), "after": (*run.after, *waits)}
-    return Submission.asked(**{**said, "batch": batch.id if batch else run.batch})
+    return Submission.asked(**said | {"batch": batch.id if batch else run.batch})
 
 
 def tell(
