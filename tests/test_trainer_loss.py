@@ -18,6 +18,7 @@ from schemas.components.loss import (
     Focal,
     Heads,
     Loss,
+    MeanAbsolute,
     MeanSquares,
     Ordinal,
     Share,
@@ -107,6 +108,11 @@ def mse(z: Numbers, t: Numbers) -> float:
     return float(((softmax(z) @ numbers - t @ numbers) ** 2).mean())
 
 
+def l1(z: Numbers, t: Numbers) -> float:
+    numbers = np.arange(CLASSES)
+    return float(np.abs(softmax(z) @ numbers - t @ numbers).mean())
+
+
 def ordinal(z: Numbers, t: Numbers) -> float:
     p = softmax(z)
     far = [((p[:, : c + 1] - t[:, : c + 1]).sum(1) ** 2).mean() for c in range(CLASSES)]
@@ -146,6 +152,7 @@ CASES: list[tuple[Spec, Formula]] = [
     (BinaryCrossEntropy(), bce),
     (BinaryCrossEntropy(label_smoothing=0.1), lambda z, t: bce(z, smooth(t, 0.1))),
     (MeanSquares(), mse),
+    (MeanAbsolute(), l1),
     (Ordinal(), ordinal),
     (ArcFace(), lambda z, t: arcface(z, t, 0.5)),
     (ArcFace(margin=1.8), lambda z, t: arcface(z, t, 1.8)),  # beyond for some images
@@ -206,7 +213,7 @@ def test_every_loss_has_a_builder_and_a_formula() -> None:
     assert {type(spec) for spec, _ in CASES} == set(kinds(Loss)) - several == {*kinds(Single), Sum}
 
 
-@pytest.mark.parametrize("kind", ["mse", "ordinal"])
+@pytest.mark.parametrize("kind", ["mse", "l1", "ordinal"])
 def test_distances_between_classes_in_no_order_are_refused(kind: str) -> None:
     nested = {"kind": "sum", "parts": [{}, {"loss": {"kind": kind}}]}
     assert tiny(loss=nested, data__source={"kind": "mask", "task": "age"})
