@@ -1,6 +1,7 @@
 """Is it worth it to let runs vote: said of images that none had learnt from, and not flattered."""
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
+from rich.console import Console
 from support.judged import draw_place, gather, small, train_folds, train_run
 from typer.testing import CliRunner, Result
 
 from schemas.components.predict import Predict
-from trainer.answer import fitting, jury, members
+from trainer.answer import finished, fitting, jury, members, predict, progress
 from trainer.answer.members import Heard
+from trainer.answer.views import PLAIN
 from trainer.entry.by_hand import app
 from trainer.judge import predictions, scores
 from trainer.judge.folders import spread_out
@@ -197,6 +201,33 @@ def test_a_missing_fold_is_named_where_the_answers_are(place: Path) -> None:
     assert (note["vote"], note["ties"]) == ("hard", "rare")
 
 
+def test_folds_that_are_not_there_are_named_by_a_truth_too(place: Path) -> None:
+    truth = ("--truth", str(place / "truth.csv"))
+    done = call(place, "ensemble", "a0", "a2", *truth)
+    assert "incomplete: a0 and 1 more lacks fold 1" in done.stdout
+    found = json.loads(call(place, "ensemble", "a0", "a2", *truth, "--json").stdout)
+    assert found["incomplete"] == ["a0 and 1 more lacks fold 1"]
+
+
+def test_an_interrupted_pass_over_other_images_of_the_same_names_is_not_taken(
+    place: Path, tmp_path: Path
+) -> None:
+    run = finished.find(place / "runs" / "a0")
+    test = predict.test_of(run.config.data, run)
+    data = tmp_path / "data"
+    shutil.copytree(place / "data", data)
+    job = predict.Job([run], [PLAIN], test, data, tmp_path / "cache", tmp_path / "work")
+    first = predict.said(job, predict.images_of(test, data), lambda _: None)
+    kept = sorted((tmp_path / "work").iterdir())
+    predict.said(job, predict.images_of(test, data), lambda _: None)
+    assert sorted((tmp_path / "work").iterdir()) == kept  # the same files: nothing to do
+    for path in predict.images_of(test, data).paths:
+        with Image.open(path) as picture:
+            ImageOps.invert(picture.convert("L")).save(path)
+    again = predict.said(job, predict.images_of(test, data), lambda _: None)
+    assert not np.array_equal(first[0], again[0])
+
+
 def test_a_gather_run_answers_by_all_its_folds(place: Path) -> None:
     note = answers(place, "folds", "--vote", "rank", "predict.weights=[3]")
     assert list(note["runs"]) == ["a0", "a1", "a2"]
@@ -302,3 +333,19 @@ def test_a_gain_is_judged_by_the_same_draws() -> None:
     by = scores.gains(true, other, one, people, 3)["accuracy"]
     alone = scores.intervals(true, one, people, 3)["accuracy"]
     assert 0 <= by.low < by.high and by.high - by.low < (alone.high - alone.low) / 2
+
+
+def test_a_gather_run_without_any_of_its_runs_is_one_line(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "runs" / "folds", tmp_path / "alone")
+    done = CliRunner().invoke(app, ["ensemble", str(tmp_path / "alone")])
+    assert done.exit_code == 3 and "none of the 3 runs" in done.stderr.splitlines()[0]
+
+
+def test_a_pass_over_images_is_a_bar_for_whoever_watches() -> None:
+    terminal, pipe = io.StringIO(), io.StringIO()
+    for file, watched in ((terminal, True), (pipe, False)):
+        with progress.shown(Console(file=file, force_terminal=watched)) as alive:
+            alive("looking for the images")
+            alive("a0 hflip: 3 of 4")
+    assert "a0 hflip" in terminal.getvalue() and "75%" in terminal.getvalue()
+    assert pipe.getvalue() == ""

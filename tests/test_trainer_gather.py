@@ -165,6 +165,12 @@ def test_answers_of_fewer_folds_say_so(place: Path, folds: list[Part]) -> None:
     assert result.facts["text"].endswith("submission.csv by 2 of 3 folds")
     note = json.loads((attempt.predictions / "submission.csv.json").read_text())
     assert note["missing"] == ["fold0 and 1 more lacks fold 2"]
+    marked = CliRunner().invoke(app, ["score", str(place / "runs/fewer")])
+    assert "incomplete: " in marked.stdout and "2 of 3 folds, missing 2 (failed)" in marked.stdout
+    whole = json.loads(
+        CliRunner().invoke(app, ["score", str(place / "runs/fold0"), "--json"]).stdout
+    )
+    assert whole["incomplete"] == ""
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_score, recall_score
 from support.judged import draw_place, small, train_run
 from typer.testing import CliRunner, Result
 
@@ -129,6 +129,15 @@ def test_its_record_has_the_confusion_matrix_and_every_task_by_itself(runs: Path
         true, answer = mine(said.true), mine(guessed)
         assert task["accuracy"] == pytest.approx((true == answer).mean())
         assert task["macro_f1"] == pytest.approx(f1_score(true, answer, average="macro"))
+        rows, labels = task["classes"], range(len(task["classes"]))
+        assert [row["precision"] for row in rows] == pytest.approx(
+            precision_score(true, answer, labels=labels, average=None, zero_division=0)
+        )
+        assert [row["recall"] for row in rows] == pytest.approx(
+            recall_score(true, answer, labels=labels, average=None, zero_division=0)
+        )
+    assert [row["name"] for row in gender["classes"]] == ["male", "female"]
+    assert found["incomplete"] == ""
     assert 0 <= found["calibration"]["error"] <= 1
 
 

@@ -7,6 +7,7 @@ import csv
 import io
 import logging
 import os
+import re
 import select
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from trainer.tracking.telling import Tracking
 LOG = logging.getLogger(__name__)
 EPOCHS = logging.getLogger("trainer.epochs")  # one line an epoch, for people
 
+COUNTED = re.compile(r": (\d+) of (\d+)$")  # words that say how far something is
 ALIVE_EVERY_S = 0.5
 TALK_EVERY_S = 60.0  # a line for people when an epoch takes longer
 

@@ -53,11 +53,12 @@ def ensemble(
     trainer ensemble runs/fold0 runs/fold1 runs/fold2 --truth truth.csv --tta hflip
     """
     try:
-        from trainer.answer import jury
+        from trainer.answer import jury, members
 
         if truth is None and (by or tta or data):
             raise UsageError("--by, --tta and --data say how the test set is judged", fix="--truth")
         folders = spread_out(runs)
+        lacks = members.lacking(members.members(folders))
         found, heard = on_test(folders, truth, by, tta or [], data) if truth else on_own(folders)
         metric = found[0].config.evaluate.metric
         rows = jury.standings(found, heard, metric)
@@ -66,9 +67,9 @@ def ensemble(
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
     if as_json:
-        typer.echo(record(found, heard, rows, gain))
+        typer.echo(record(found, heard, rows, gain, lacks))
         return
-    typer.echo("\n".join(page(found, heard, rows, gain)))
+    typer.echo("\n".join(page(heard, rows, gain, lacks)))
 
 
 def on_own(folders: Sequence[Path]) -> "tuple[list[Member], Heard]":
@@ -83,24 +84,22 @@ def on_test(
     folders: Sequence[Path], truth: Path, by: str, tta: Sequence[str], data: Path | None
 ) -> "tuple[list[Member], Heard]":
     """By the test set of the first run's config."""
-    from trainer.answer import held_out
+    from trainer.answer import held_out, progress
     from trainer.judge import sheets
 
     sheet, settings = sheets.read(truth, by), Settings.read(os.environ, Path(".env"))
     root, cache = (data or settings.data).resolve(), settings.cache.expanduser()
-    with Console(stderr=True).status("reading") as status:
-        return held_out.heard(folders, sheet, tta, root, cache, status.update)
+    with progress.shown(Console(stderr=True)) as alive:
+        return held_out.heard(folders, sheet, tta, root, cache, alive)
 
 
 def page(
-    found: "Sequence[Member]",
     heard: "Heard",
     rows: "Sequence[Standing]",
     gain: "tuple[str, dict[str, tuple[float, Interval]]] | None",
+    lacks: Sequence[str],
 ) -> list[str]:
     """A line a way to answer; what was fitted has a second one, in which it does not flatter."""
-    from trainer.answer import members
-
     lines = [f"{'':<{ROOM}}  ACCURACY                  MACRO F1"]
     for row in rows:
         lines.append(f"{short(row.what):<{ROOM}}  {told(row, row.values, sure=not row.nested)}")
@@ -109,7 +108,7 @@ def page(
     people = int(heard.people.max()) + 1
     drawn = "images" if people == len(heard.names) else f"{people:,} people"
     lines += ["", f"{len(heard.names):,} images; 95% intervals by drawing {drawn}"]
-    lines += [f"incomplete: {text}" for text in members.lacking(found)]
+    lines += [f"incomplete: {text}" for text in lacks]
     if gain:
         best, by = gain
         for name, (value, likely) in by.items():
@@ -143,6 +142,7 @@ def record(
     heard: "Heard",
     rows: "Sequence[Standing]",
     gain: "tuple[str, dict[str, tuple[float, Interval]]] | None",
+    lacks: Sequence[str],
 ) -> str:
     """All of it for programs."""
     facts: dict[str, Any] = {
@@ -152,6 +152,7 @@ def record(
             {"runs": [folder.name for folder in each.folders], "missing_folds": each.missing}
             for each in found
         ],
+        "incomplete": list(lacks),
         "ways": [asdict(row) for row in rows],
     }
     if gain:

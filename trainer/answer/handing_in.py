@@ -99,7 +99,7 @@ def asked(
 
 def answer(job: "Job", spec: Predict, out: Path, table: Path | None) -> None:
     """Say what is missing, let every run speak, write."""
-    from trainer.answer import panel
+    from trainer.answer import panel, progress
     from trainer.answer import predict as work
     from trainer.judge import tables
 
@@ -109,8 +109,8 @@ def answer(job: "Job", spec: Predict, out: Path, table: Path | None) -> None:
     judges = panel.of(spec, work.voices(job.runs))
     for lacking in judges.note["missing"]:
         typer.echo(f"incomplete: {lacking}", err=True)
-    with console.status("reading") as status:
-        done = work.hand_in(job, judges, out, status.update)
+    with progress.shown(console) as alive:
+        done = work.hand_in(job, judges, out, alive)
     if table:
         tables.write(table, done.images.names, done.together)
     typer.echo(out)

@@ -27,7 +27,7 @@ from trainer.answer import views
 from trainer.answer.finished import Finished
 from trainer.answer.panel import Panel, Voice
 from trainer.answer.views import PLAIN, View
-from trainer.data import loader, pixels, sources
+from trainer.data import files, loader, pixels, sources
 from trainer.data.course import Course, Way
 from trainer.data.images import Images
 from trainer.data.plan import VALIDATION
@@ -73,14 +73,15 @@ def one_pass(job: Job, run: Finished, view: View, images: Images, alive: Alive) 
         found: Probabilities = np.load(file, allow_pickle=False)
         return found
     parts = []
+    whole = -(-len(images.names) // run.config.data.batch_size)
     for number, part in enumerate(batches_said(job, run, view, images, alive)):
         parts.append(part)
-        alive(f"{run.name} {view.name}: {number + 1}")
-    whole: Probabilities = np.concatenate(parts)
+        alive(f"{run.name} {view.name}: {number + 1} of {whole}")
+    together: Probabilities = np.concatenate(parts)
     packed = io.BytesIO()
-    np.save(packed, whole)
+    np.save(packed, together)
     write_atomic(file, packed.getvalue())
-    return whole
+    return together
 
 
 def batches_said(
@@ -137,7 +138,8 @@ def images_of(test: TestRows, data_root: Path) -> Images:
     if missing:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
         raise DataFault(f"{len(missing)} of {len(paths)} test images are missing: {named}")
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    # the files themselves: an interrupted pass of other images of these names is none of theirs
+    digest = files.key_of([str(path) for path in paths], list(map(files.facts_of, paths)))
     return Images(paths, (0,) * len(names), (), names, digest)
 
 

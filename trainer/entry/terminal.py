@@ -1,7 +1,6 @@
 """How a run by hand looks: a bar on a terminal, one line an epoch elsewhere."""
 
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from schemas.events import Alive, Line
 from schemas.rundir import AttemptDir
-from trainer.report import EPOCHS, EventFile, Report, pace_words
+from trainer.report import COUNTED, EPOCHS, EventFile, Report, pace_words
 
-COUNTED = re.compile(r": (\d+) of (\d+)$")  # what is done before the first step says how far it is
 PLAIN = logging.Formatter("%(message)s")
 TIMED = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
 

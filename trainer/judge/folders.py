@@ -22,9 +22,14 @@ def finished_attempt(folder: Path) -> AttemptDir:
     raise NotFound(f"the run in {folder} has not finished", fix="only finished runs have weights")
 
 
+def result_of(folder: Path) -> Result:
+    """What the attempt that ended it said at its end."""
+    return Result.model_validate_json(finished_attempt(folder).result.read_bytes())
+
+
 def facts_of(folder: Path) -> dict[str, Any]:
     """What its result says beside numbers."""
-    return Result.model_validate_json(finished_attempt(folder).result.read_bytes()).facts
+    return result_of(folder).facts
 
 
 def spread_out(folders: Sequence[Path]) -> list[Path]:
@@ -32,7 +37,11 @@ def spread_out(folders: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         parts = [folder.resolve().parent / str(part) for part in facts_of(folder).get("parts", ())]
-        found += [part for part in parts if has_finished(part)] if parts else [folder]
+        there = [part for part in parts if has_finished(part)] if parts else [folder]
+        if not there:
+            why = f"none of the {len(parts)} runs that {folder} sums up is here and has finished"
+            raise NotFound(why, fix="their folders belong beside it")
+        found += there
     return found
 
 

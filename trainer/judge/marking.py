@@ -4,13 +4,14 @@ run said of the images that it had not seen.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from schemas.errors import TrainqError, UsageError, count
+from trainer.judge.folders import result_of
 from trainer.judge.sheets import Sheet, compare, read
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ class Answers:
     classes: tuple[str, ...]
     drawn: str  # what an interval draws again, in words
     probabilities: "Probabilities | None" = None  # of a run; a file of answers has none
+    lacks: str = ""  # of a k-fold whose folds did not all finish
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One of several answers that a class is at once."""
+
+    words: tuple[str, ...]
+    values: Mapping[str, float]
+    each: "PerClass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class Marks:
     likely: "Mapping[str, Interval]"
     matrix: "Counts"
     each: "PerClass"
-    tasks: Mapping[str, Mapping[str, float]]  # where a class is several answers at once
+    tasks: Mapping[str, "Task"]  # where a class is several answers at once
     calibration: "Calibration | None"
 
 
@@ -108,7 +119,14 @@ def of_run(folder: Path) -> Answers:
     """What a run said of its validation images."""
     from trainer.judge import predictions
 
-    return of_predictions(predictions.of_run(folder))
+    return replace(of_predictions(predictions.of_run(folder)), lacks=lacks(folder))
+
+
+def lacks(folder: Path) -> str:
+    """Of a k-fold's gather run: which folds it had to do without."""
+    result = result_of(folder)
+    whole = result.metrics.get("n", 0) >= result.metrics.get("of", 0)
+    return "" if whole else str(result.facts.get("text", ""))
 
 
 def of_predictions(said: "Predictions") -> Answers:
@@ -139,7 +157,7 @@ def marks(given: Answers) -> Marks:
     )
 
 
-def of_tasks(matrix: "Counts", given: Answers) -> dict[str, dict[str, float]]:
+def of_tasks(matrix: "Counts", given: Answers) -> dict[str, Task]:
     """Of mask, gender and age apart, where a class is all three."""
     from trainer.judge import scores
     from trainer.judge.tasks import tasks
@@ -150,10 +168,8 @@ def of_tasks(matrix: "Counts", given: Answers) -> dict[str, dict[str, float]]:
     for place, names in enumerate(words):
         others = tuple(axis for axis in range(2 * len(shape)) if axis % len(shape) != place)
         alone = matrix.reshape(shape * 2).sum(others)
-        found[" ".join(names)] = {
-            "accuracy": scores.accuracy(alone),
-            "macro_f1": scores.macro_f1(alone),
-        }
+        values = {"accuracy": scores.accuracy(alone), "macro_f1": scores.macro_f1(alone)}
+        found[" ".join(names)] = Task(names, values, scores.per_class(alone))
     return found
 
 
@@ -175,10 +191,11 @@ def page(given: Answers, found: Marks) -> list[str]:
     lines.append(
         f"{images:,} images, {classes} classes; 95% intervals by drawing {given.drawn}",
     )
-    for words, values in found.tasks.items():
-        told_ = f"accuracy {values['accuracy']:.4f}  macro F1 {values['macro_f1']:.4f}"
-        lines.append(f"  {told_}  {words}"[:80])
+    lines += [f"incomplete: {given.lacks}"] if given.lacks else []
     lines += ["", *table(found.each, given.classes)]
+    for words, task in found.tasks.items():
+        told_ = f"accuracy {task.values['accuracy']:.4f}  macro F1 {task.values['macro_f1']:.4f}"
+        lines += ["", f"{told_}  {words}"[:80], *table(task.each, task.words)]
     if given.probabilities is not None and (pairs := scores.confused(found.matrix, PAIRS)):
         lines += ["", "MOST CONFUSED"]
         lines += [
@@ -220,17 +237,7 @@ def short(name: str) -> str:
 def record(given: Answers, found: Marks) -> str:
     """All of it for programs; of the confusion matrix what is not 0."""
     each = found.each
-    rows = [
-        {
-            "class": label,
-            **({} if given.probabilities is None else {"name": given.classes[label]}),
-            "images": int(each.support[label]),
-            "precision": float(each.precision[label]),
-            "recall": float(each.recall[label]),
-            "f1": float(each.f1[label]),
-        }
-        for label in map(int, each.seen.nonzero()[0])
-    ]
+    names = () if given.probabilities is None else given.classes
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "images": len(given.true),
@@ -239,8 +246,12 @@ def record(given: Answers, found: Marks) -> str:
             name: {"value": value, "low": found.likely[name].low, "high": found.likely[name].high}
             for name, value in found.values.items()
         },
-        "tasks": found.tasks,
-        "classes": rows,
+        "incomplete": given.lacks,
+        "tasks": {
+            words: {**task.values, "classes": rows(task.each, task.words)}
+            for words, task in found.tasks.items()
+        },
+        "classes": rows(each, names),
         "confusion": [
             {"true": int(true), "answer": int(guessed), "images": int(found.matrix[true, guessed])}
             for true, guessed in zip(*found.matrix.nonzero(), strict=True)
@@ -255,3 +266,18 @@ def record(given: Answers, found: Marks) -> str:
             "images": bins.images.tolist(),
         }
     return json.dumps(facts, indent=2)
+
+
+def rows(each: "PerClass", names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Each class that was there or answered, with its name where it has one."""
+    return [
+        {
+            "class": label,
+            **({"name": names[label]} if names else {}),
+            "images": int(each.support[label]),
+            "precision": float(each.precision[label]),
+            "recall": float(each.recall[label]),
+            "f1": float(each.f1[label]),
+        }
+        for label in map(int, each.seen.nonzero()[0])
+    ]

@@ -1,13 +1,13 @@
 """The page of a run: pure, from what is known of it to HTML."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.errors import count
 from schemas.source import dump
 from trainer.judge import marking
 from trainer.judge.marking import Answers, Marks
-from trainer.judge.scores import Interval
+from trainer.judge.scores import Interval, PerClass
 from trainer.labels.suspects import Suspect
 from trainer.look import charts, doubted, html
 from trainer.look.html import Html, tag
@@ -222,7 +222,26 @@ def classes(judged: Judged) -> Html:
     """Every class; of many the worst first, the others folded."""
     each, names = judged.marks.each, judged.answers.classes
     order = sorted(each.seen.nonzero()[0].tolist(), key=lambda label: (each.f1[label], label))
-    rows = [
+    rows = class_rows(each, names, order)
+    heads = ("class", "images", "precision", "recall", "F1")
+    inside = [html.table(heads, rows[:WORST_CLASSES])]
+    if more := rows[WORST_CLASSES:]:
+        inside.append(html.folded(f"{len(more)} better classes", html.table(heads, more)))
+    tasks = [
+        [words, f"{task.values['accuracy']:.4f}", f"{task.values['macro_f1']:.4f}"]
+        for words, task in judged.marks.tasks.items()
+    ]
+    if tasks:
+        inside.append(tag("h3", "Each task by itself"))
+        inside.append(html.table(("task", "accuracy", "macro F1"), tasks))
+    for task in judged.marks.tasks.values():
+        inside.append(html.table(heads, class_rows(task.each, task.words, range(len(task.words)))))
+    return html.section("Classes", *inside, says="The worst first.")
+
+
+def class_rows(each: PerClass, names: Sequence[str], order: Iterable[int]) -> list[list[str]]:
+    """A line a class, as a table shows it."""
+    return [
         [
             names[label],
             f"{each.support[label]:,}",
@@ -232,18 +251,6 @@ def classes(judged: Judged) -> Html:
         ]
         for label in order
     ]
-    heads = ("class", "images", "precision", "recall", "F1")
-    inside = [html.table(heads, rows[:WORST_CLASSES])]
-    if more := rows[WORST_CLASSES:]:
-        inside.append(html.folded(f"{len(more)} better classes", html.table(heads, more)))
-    tasks = [
-        [words, f"{values['accuracy']:.4f}", f"{values['macro_f1']:.4f}"]
-        for words, values in judged.marks.tasks.items()
-    ]
-    if tasks:
-        inside.append(tag("h3", "Each task by itself"))
-        inside.append(html.table(("task", "accuracy", "macro F1"), tasks))
-    return html.section("Classes", *inside, says="The worst first.")
 
 
 # ---- pictures ------------------------------------------------------------------------------------
