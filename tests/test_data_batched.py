@@ -215,16 +215,17 @@ def test_an_image_that_is_skipped_moves_no_other(images: Images, tmp_path: Path)
 
 
 def test_a_run_learns_from_batches_of_the_device(images: Images, tmp_path: Path) -> None:
+    """And is validated by nothing but the pictures themselves, as timm alone shows them."""
     data = images.paths[0].parents[2]
+    whole = {"augment": WILD, "data__pixels": {"kind": "cache", "side": 120}}  # none is shrunk
     orders = [
-        order_for(tmp_path / str(workers), data, tiny(augment=WILD, data__workers=workers))
+        order_for(tmp_path / str(workers), data, tiny(**whole, data__workers=workers))
         for workers in (0, 2)
     ]
     for order in orders:
         assert train(order).error == ""
     assert len({result_of(order).facts["final_weights_sha256"] for order in orders}) == 1
-    config = tiny(augment=WILD)
-    losses, right = judged(folder_of(order).best, config, data)  # from files, by timm's transform
+    losses, right = judged(folder_of(order).best, tiny(**whole), data)
     said = result_of(order).metrics
     assert said["accuracy"] == right / len(losses)
     assert said["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
