@@ -83,7 +83,7 @@ def run(
     net = model.build(
         config.model if found is None else start.bare(config.model),
         images.classes,
-        config.data.img_size,
+        config.data.extent,
         data_root,
         config.seed,
     )
