@@ -93,8 +93,9 @@ class RunDir:
 
     def drop_checkpoints(self) -> None:
         """The run is finished, and that is on record: nobody will go on from its checkpoints."""
-        for checkpoints in self.attempts.glob("*/checkpoints"):
-            shutil.rmtree(checkpoints, ignore_errors=True)
+        for name in ("checkpoints", ".answers"):
+            for left in self.attempts.glob(f"*/{name}"):
+                shutil.rmtree(left, ignore_errors=True)
 
     def drop_superseded(self, checkpoint: str) -> None:
         """Of attempts before the one whose checkpoint counts nobody needs any, once that one has
@@ -139,6 +140,7 @@ class AttemptDir:
         self.best = path / "best"
         self.last = path / "last"
         self.predictions = path / "predictions"
+        self.answers = path / ".answers"  # of a gather run, until all are there
         self.told = path / "told.jsonl"
         self.tensorboard = path / "tensorboard"
         self.diverged = path / "diverged"
