@@ -17,6 +17,7 @@ runs/root-id               the id of the runs root
      .unsettled/<id>       an attempt whose end the run's folder does not show yet; holds its token
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -178,6 +179,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place on success and vanishes on failure."""
+    if not path.name:  # "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary

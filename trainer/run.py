@@ -60,7 +60,7 @@ def run(
     # model
     found = start.choose(order, config, plan, images.digest, alive)
     report.doing("building the model")
-    spec, size = start.bare(config.model) if found else config.model, config.data.img_size
+    spec, size = start.bare(config.model) if found else config.model, config.data.extent
     net = model.build(spec, images.classes, size, data_root, config.seed)
     # mean, std and interpolation are those of the model's own pretraining
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]

@@ -32,6 +32,7 @@ RULES: tuple[tuple[Callable[..., Iterable[Contradiction]], Parts], ...] = (
     (augmenting.of_the_batches, _parts("augment", "data")),
     (augmenting.of_the_stages, _parts("augment", "train.epochs")),
     (augmenting.of_the_sizes, _parts("data", "model", "train.epochs")),
+    (augmenting.of_the_width, _parts("data", "model", "augment")),
     (learning.of_the_loss, _parts("loss", "data.source")),
     (models.of_the_features, _parts("model", "augment", "mix", "data")),
     (learning.of_the_margin, _parts("loss", "model", "mix")),

@@ -104,7 +104,7 @@ def answers_of(
     net = machine.place(model, device)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     normal = Normal(look, device, run.config.model.in_chans)
-    see = views.seen(view, data.img_size, look)
+    see = views.seen(view, data.extent, look)
     picture = pixels.pictures(data, images, cache_root, alive)
     pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
     said = outputs.of(run.config, len(run.classes))
