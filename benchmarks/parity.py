@@ -2,8 +2,8 @@
 
 A run judges its validation images from their files; `trainer export` writes its best weights, and
 timm's validate.py and inference.py judge the same images with nothing but that folder. Exits with 1
-when one image is answered differently. The scripts are not in timm's wheel: PEER_TIMM names a
-checkout of it, or any folder with the two.
+when one image is answered differently, with 2 when nothing could be compared. The scripts are not
+in timm's wheel: PEER_TIMM names a checkout of it, or any folder with the two.
 """
 
 import csv
@@ -38,8 +38,10 @@ SCRIPTS = ("validate.py", "inference.py")
 def main() -> None:
     peer = os.environ.get("PEER_TIMM", "")
     if not peer or not all((Path(peer) / name).is_file() for name in SCRIPTS):
-        print(f"timm's scripts: skipped, PEER_TIMM names no folder with {' and '.join(SCRIPTS)}")
-        return
+        what = f"PEER_TIMM={peer!r} names no folder with {' and '.join(SCRIPTS)}"
+        fix = "PEER_TIMM=<a checkout of timm> python benchmarks/parity.py"
+        print(f"nothing was compared: {what}\n  try:   {fix}", file=sys.stderr)
+        sys.exit(2)
     torch.set_num_threads(1)
     heads = ("images", "ours right", "timm right", "answered alike")
     print(f"{'':24}{''.join(f'{head:>16}' for head in heads)}  furthest", flush=True)

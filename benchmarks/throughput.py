@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+OURS = {"PYTHONPATH": str(ROOT)}
 IMAGES, REPEATS = 640, 3
 CLASSES, SIZE, BATCH, WORKERS = 16, 128, 64, 2
 EPOCHS = 3  # the first is told apart; the last also validates and does not count
@@ -109,7 +110,7 @@ def measure(
         ours.append(trainq(task, folder, images))
         if peer:
             theirs.append(timm(task, folder, images, peer))
-        alone.append(float(said([*THIS, "alone", task.model, task.precision], {})[-1]))
+        alone.append(float(said([*THIS, "alone", task.model, task.precision], OURS)[-1]))
     name = f"{task.model}, {title}"
     rates = [run.rate for run in ours]
     if theirs:
@@ -176,8 +177,8 @@ def trainq(task: Task, folder: Path, images: int) -> Run:
         CONFIG.format(**vars(task), size=SIZE, batch=BATCH, workers=WORKERS, epochs=EPOCHS)
     )
     words = ["train", str(here / "config.yaml"), "--data", str(folder), "--out", str(here / "run")]
-    env = {"TRAINQ_CACHE": str(here / "cache"), "PYTHONPATH": str(ROOT)}
-    return timed(["-m", "trainer", *words], env, r"^epoch (\d+)/", images)
+    env = {"TRAINQ_CACHE": str(here / "cache")}
+    return timed(["-m", "trainer", *words], OURS | env, r"^epoch (\d+)/", images)
 
 
 def timm(task: Task, folder: Path, images: int, script: Path) -> Run:
@@ -243,7 +244,9 @@ def alone(model: str, precision: str) -> None:
     import timm as models
     import torch
 
-    net = models.create_model(model, num_classes=CLASSES).to(memory_format=torch.channels_last)
+    from trainer import machine
+
+    net = machine.place(models.create_model(model, num_classes=CLASSES), torch.device("cpu"))
     images = torch.randn(BATCH, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     targets = torch.randint(CLASSES, (BATCH,))
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=True)

@@ -23,7 +23,7 @@ ELSEWHERE = frozenset(
     | {"train.save_every_steps", "train.nan_limit", "model.pretrained", "model.weights"}
 )
 # all else of the data is what they show
-OF_THE_DATA = frozenset({"data.img_size", "data.smaller", "data.batch_size"})
+OF_THE_DATA = frozenset({"data.img_size", "data.img_width", "data.smaller", "data.batch_size"})
 
 
 class Ask(Record):

@@ -17,6 +17,7 @@ runs/root-id               the id of the runs root
      .unsettled/<id>       an attempt whose end the run's folder does not show yet; holds its token
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -92,8 +93,9 @@ class RunDir:
 
     def drop_checkpoints(self) -> None:
         """The run is finished, and that is on record: nobody will go on from its checkpoints."""
-        for checkpoints in self.attempts.glob("*/checkpoints"):
-            shutil.rmtree(checkpoints, ignore_errors=True)
+        for name in ("checkpoints", ".answers"):
+            for left in self.attempts.glob(f"*/{name}"):
+                shutil.rmtree(left, ignore_errors=True)
 
     def drop_superseded(self, checkpoint: str) -> None:
         """Of attempts before the one whose checkpoint counts nobody needs any, once that one has
@@ -138,6 +140,7 @@ class AttemptDir:
         self.best = path / "best"
         self.last = path / "last"
         self.predictions = path / "predictions"
+        self.answers = path / ".answers"  # of a gather run, until all are there
         self.told = path / "told.jsonl"
         self.tensorboard = path / "tensorboard"
         self.diverged = path / "diverged"
@@ -176,6 +179,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place on success and vanishes on failure."""
+    if not path.name:  # "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary

@@ -7,7 +7,7 @@ from typing import Any
 # a change here changes which images validate: the old weights may have learnt from them
 HONESTY = ("seed", "data.source", "data.extra", "data.split")
 # a change here changes what a step is: a position in the old run means nothing in the new one
-POSITION = ("data.batch_size", "data.img_size")
+POSITION = ("data.batch_size", "data.img_size", "data.img_width")
 
 
 class Takeover(StrEnum):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from support.sketches import draw_sketches
-from support.trainers import order_for, result_of, tiny, train
+from support.trainers import folder_of, judged, order_for, result_of, tiny, train
+from timm.data import create_transform
 from torch import Tensor
 
 from schemas.components.augment import Batched
@@ -181,6 +182,27 @@ def test_batches_are_the_same_with_0_and_2_workers_and_from_the_middle_on(
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
+def test_what_validates_is_never_made_from_a_recipe(images: Images, tmp_path: Path) -> None:
+    """At every evaluation timm's own picture, at its full size, whatever trains beside it."""
+    config = tiny(augment=WILD, data__smaller=[{"until": 1, "size": 16}])
+    seen = dataset(config, images, tmp_path)
+    plan = Plan.of(config, split.divide(images, config.data.split, 1), Solo())
+    batches = list(loader.read(seen, plan, 0, CPU, epoch=0, step=0))
+    each = sum(1 for _ in plan.validation())
+    whole = plan.steps_per_epoch + each
+    assert len(batches) == 3 * whole
+    timms = create_transform((3, 32, 32), is_training=False, normalize=False, **plain(LOOK))
+    picture = pixels.pictures(config.data, images, tmp_path, lambda _: None)
+    wanted = [timms(picture(index).convert("RGB")) for index in plan.validated]
+    for epoch in range(3):
+        shown = batches[whole * epoch + plan.steps_per_epoch : whole * (epoch + 1)]
+        assert torch.equal(torch.cat([one for one, _ in shown]), torch.stack(wanted))
+
+
+def plain(look: dict[str, Any]) -> dict[str, Any]:
+    return {key: look[key] for key in ("interpolation", "crop_pct", "crop_mode")}
+
+
 def test_an_image_that_is_skipped_moves_no_other(images: Images, tmp_path: Path) -> None:
     config = tiny(augment=WILD)
     whole = dataset(config, images, tmp_path)
@@ -193,14 +215,20 @@ def test_an_image_that_is_skipped_moves_no_other(images: Images, tmp_path: Path)
 
 
 def test_a_run_learns_from_batches_of_the_device(images: Images, tmp_path: Path) -> None:
+    """And is validated by nothing but the pictures themselves, as timm alone shows them."""
     data = images.paths[0].parents[2]
+    whole = {"augment": WILD, "data__pixels": {"kind": "cache", "side": 120}}  # none is shrunk
     orders = [
-        order_for(tmp_path / str(workers), data, tiny(augment=WILD, data__workers=workers))
+        order_for(tmp_path / str(workers), data, tiny(**whole, data__workers=workers))
         for workers in (0, 2)
     ]
     for order in orders:
         assert train(order).error == ""
     assert len({result_of(order).facts["final_weights_sha256"] for order in orders}) == 1
+    losses, right = judged(folder_of(order).best, tiny(**whole), data)
+    said = result_of(order).metrics
+    assert said["accuracy"] == right / len(losses)
+    assert said["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
 @pytest.mark.parametrize("piece", ["{kind: batched}", "{kind: curriculum, stages: [STAGE]}"])

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +192,7 @@ def test_crop_by_boxes_leaves_images_without_one_whole(desk: Path) -> None:
     [
         ("c.png,0,0,5,5", "boxes of images that are not there: c.png"),
         ("a.png,0,0,x,5", "line 2 is no box"),
+        ("a.png,0,0,inf,5", "line 2 is no box"),
         ("a.png,30,0,40,5", "the box of a.png lies outside of its 20x10 pixels"),
     ],
 )
@@ -237,20 +240,81 @@ def test_mixed_people_train_from_a_config(desk: Path) -> None:
 OWN = """
 def upper(image):
     return image.crop((0, 0, image.width, image.height // 2)) if image.getpixel((0, 0))[0] else None
+
+def cut_out(image):
+    image.putalpha(0)
+    return image
+
+def how_many(image):
+    return 1
 """
 
 
-def test_a_function_of_ones_own_prepares_when_its_package_is_allowed(
-    desk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def own(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Somebody's modules, which may run here; one of them does not even load."""
+    (desk / "ownprep.py").write_text(OWN)
+    (desk / "ownfault.py").write_text("raise ValueError('no such\\nGPU')\n")
+    monkeypatch.setenv("TRAINQ_PLUGINS", "others, ownprep, ownfault")
+    monkeypatch.syspath_prepend(str(desk))
+    yield
+    sys.modules.pop("ownprep", None)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_function_of_ones_own_prepares_when_its_package_is_allowed(desk: Path) -> None:
     solid(desk / "in" / "a.png", (9, 0, 0))
     solid(desk / "in" / "b.png", (0, 0, 0))
-    (desk / "ownprep.py").write_text(OWN)
-    monkeypatch.setenv("TRAINQ_PLUGINS", "others, ownprep")
-    monkeypatch.syspath_prepend(str(desk))
     result = typed("prepare", "in", "out", "--by", "ownprep:upper")
     assert result.stdout == "out: 1 image, 1 left out\n", result.output
     assert [path.name for path in (desk / "out").iterdir()] == ["a.png"]
     missing = typed("prepare", "in", "more", "--by", "ownprep:lower")
     assert missing.exit_code == 2 and "has no attribute 'lower'" in missing.stderr
-    sys.modules.pop("ownprep")
+
+
+@pytest.mark.usefixtures("own")
+def test_a_background_that_was_cut_out_stays_clear_where_the_format_knows_that(desk: Path) -> None:
+    for name in ("a.JPG", "b.png"):
+        solid(desk / "in" / name, (9, 200, 0))
+    assert typed("prepare", "in", "out", "--by", "ownprep:cut_out").exit_code == 0
+    with Image.open(desk / "out" / "a.JPG") as jpeg, Image.open(desk / "out" / "b.png") as png:
+        assert (jpeg.mode, png.mode) == ("RGB", "RGBA")
+        assert np.abs(np.asarray(jpeg).mean((0, 1)) - (9, 200, 0)).max() < 3
+        assert np.asarray(png)[..., 3].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "words"),
+    [
+        ("ownprep:how_many", 3, "cannot prepare a.jpg: TypeError: a int is no image"),
+        ("ownfault:cut", 2, "cannot load ownfault:cut: ValueError: no such GPU"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_a_fault_in_somebodys_function_is_one_line_and_leaves_no_folder(
+    desk: Path, function: str, code: int, words: str
+) -> None:
+    solid(desk / "in" / "a.jpg", (9, 0, 0))
+    result = typed("prepare", "in", "out", "--by", function)
+    assert result.exit_code == code and words in result.stderr
+    assert not list(desk.glob("*out*"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "split", "sketches.yaml", "-o", "nowhere/split.csv"),
+        ("data", "crop", "train", "sketches.yaml/out", "--center", "4x4"),
+        ("data", "report", "sketches.yaml", "-o", "sketches.yaml/page"),
+        ("preview", "sketches.yaml", "-o", "nowhere/sheet.png"),
+        ("preview", "sketches.yaml", "-o", "."),
+    ],
+    ids=lambda words: words[-1],
+)
+def test_a_place_that_cannot_be_written_is_one_line(desk: Path, words: tuple[str, ...]) -> None:
+    draw_sketches(desk)
+    result = CliRunner(env={"TRAINQ_RUNS": "runs"}).invoke(app, list(words))
+    assert result.exit_code == 1 and result.exception.__class__ is SystemExit
+    error, where, fix = result.stderr.splitlines()
+    assert re.fullmatch("error: (no such file or|not a|is a) directory", error)
+    assert where.startswith("  where: ") and "that may be written" in fix

@@ -98,6 +98,7 @@ def test_any_table_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:
     [
         (("../b.jpg", 1), "line 3 names no image below the data root"),
         (("/b.jpg", 1), "line 3 names no image below the data root"),
+        (("b\0.jpg", 1), "line 3 names no image below the data root"),
         (("b.jpg", ""), "line 3 has no target"),
         (("a.jpg", 1), "lists 1 image more than once: a.jpg"),
     ],
@@ -132,6 +133,7 @@ def test_pseudo_labels_only_train_and_keep_their_origin(tmp_path: Path) -> None:
     [
         ([("1.jpg", 3, 1)], "line 2 has no class of the source: target='3'"),
         ([("1.jpg", 1, "high")], "line 2 has no such confidence: 'high'"),
+        ([("1.jpg", 1, 0.4)], r"pseudo\.csv has no row of a sure of 0\.5 or more"),
         ([("1.jpg", 1, 1), ("1.jpg", 0, 1)], "lists 1 image more than once"),
     ],
 )
@@ -141,7 +143,8 @@ def test_extra_rows_that_make_no_sense_are_one_line(
     draw_sketches(tmp_path)
     table(tmp_path, ("image_path", "target", "sure"), *rows, name="pseudo.csv")
     with pytest.raises(DataFault, match=problem):
-        sources.read(data_of(extra=[{"csv": "pseudo.csv", "confidence": "sure"}]), tmp_path)
+        extra = {"csv": "pseudo.csv", "confidence": "sure", "at_least": 0.5}
+        sources.read(data_of(extra=[extra]), tmp_path)
 
 
 def test_a_folder_of_mixed_people_trains_by_the_rules_of_the_source(tmp_path: Path) -> None:
@@ -191,9 +194,14 @@ def test_weighted_draws_by_the_weights_of_the_classes() -> None:
     assert counts[2] == 0 and 2 < counts[0] / counts[1] < 3.2
 
 
-def test_too_few_weights_are_one_line() -> None:
-    with pytest.raises(ConfigFault, match="2 weights for 3 classes"):
-        plan_of(uneven(), {"kind": "weighted", "weights": [1, 2]}).order(0)
+@pytest.mark.parametrize("weights", [[1, 2], [1, 2, 3, 4]])
+def test_weights_that_are_not_one_a_class_are_refused_by_every_command(
+    tmp_path: Path, weights: list[int]
+) -> None:
+    sampler = {"kind": "weighted", "weights": weights}
+    with pytest.raises(ConfigFault, match=f"has {len(weights)} weights for 3 classes") as caught:
+        sources.read(data_of(sampler=sampler), draw_sketches(tmp_path))
+    assert caught.value.fix.endswith("n00000000, n00000001, n00000002")
 
 
 def test_what_an_epoch_draws_is_a_function_of_seed_and_epoch_alone() -> None:

@@ -13,7 +13,7 @@ from support.sketches import draw_sketches, sketch
 from support.trainers import tiny
 
 from schemas.components.augment import Batched, Steps
-from schemas.components.data import Data
+from schemas.components.data import Data, sides
 from schemas.components.pixels import Files
 from schemas.components.steps import AnyStep
 from schemas.errors import ConfigError
@@ -117,14 +117,14 @@ def test_steps_work_at_the_size_that_the_model_sees() -> None:
 @pytest.mark.parametrize("piece", PIECES)
 def test_every_piece_of_the_page_works_and_repeats(piece: str) -> None:
     config = read(f"model: {{name: resnet18}}\n{piece}", "docs/augment.md").config
-    sizes = {config.data.img_size, *(each.size for each in config.data.smaller)}
+    sizes = {config.data.extent, *(each.size for each in config.data.smaller)}
     pictures = {size: lambda _: drawing() for size in sizes}
     if isinstance(config.augment, Batched):
         return  # made of a cache, and tested with one
     for epoch, way in enumerate(course(config, pictures, LOOK).training):
         first, again = (seeded(way.transform, seed) for seed in (1, 1))
-        side = config.data.size_at(epoch)
-        assert first.shape == (3, side, side) and torch.equal(first, again)
+        shape = (3, *sides(config.data.size_at(epoch)))
+        assert first.shape == shape and torch.equal(first, again)
 
 
 def seeded(way: transforms.Transform, seed: int) -> torch.Tensor:

@@ -74,6 +74,41 @@ def test_the_gallery_has_the_worst_answers_first_with_truth_and_likeliest_classe
     assert first.count("<img") == 2  # as given, and as the model saw it
 
 
+def test_the_most_confused_pairs_come_by_their_number_with_their_worst_images() -> None:
+    said = predictions.of_run(Path("runs/fold0"))
+    names, images = said.classes, len(said.true)
+    likely = np.full((images, 4), 0.01, np.float32)
+    guessed = said.true.copy()
+    shift = {0: 2, 1: 3}  # each of the one class is taken for this, of the others nobody
+    for number, true in enumerate(said.true.tolist()):
+        guessed[number] = shift.get(true, true)
+        likely[number, guessed[number]] = 0.5 + number / 100  # the later, the surer
+        likely[number, true] += 0.3 - number / 100
+    run = changed("mixed", replace(said, probabilities=likely / likely.sum(1, keepdims=True)))
+    assert typed(str(run), "-o", "mixed").exit_code == 0
+    text = Path("mixed/mixed.html").read_text()
+    insist_it_stands_alone(read("mixed/mixed.html"))
+    part = text[text.index("Most confused") : text.index('id="calibration"')]
+    times = {true: int((said.true == true).sum()) for true in shift}
+    order = sorted(shift, key=lambda true: (-times[true], true))
+    assert re.findall(r"<h3>(.*?)</h3>", part) == [
+        f"{names[true]} taken for {names[shift[true]]}: {times[true]}" for true in order
+    ]
+    for true, pair in zip(order, part.split("<h3>")[1:], strict=True):
+        latest = [said.names[n] for n in np.flatnonzero(said.true == true)[::-1][:3]]
+        assert re.findall(r'alt="(.*?)"', pair) == latest
+        assert pair.count("% sure") == len(latest)
+
+
+def test_without_a_mistake_nothing_is_most_confused() -> None:
+    said = predictions.of_run(Path("runs/fold0"))
+    perfect = np.eye(len(said.classes), dtype=np.float32)[said.true]
+    run = changed("flawless", replace(said, probabilities=perfect))
+    assert typed(str(run), "-o", "flawless").exit_code == 0
+    text = read("flawless/flawless.html").text
+    assert "Most confused" not in text and "Every answer was right." in text
+
+
 def test_the_model_saw_what_the_page_shows(place: Path) -> None:
     from trainer.look import sight, subject
 

@@ -171,6 +171,7 @@ def test_masks_are_split_by_person_and_say_which_task() -> None:
         FLAGS.replace("MaskSplitByProfileDataset", "OnlyAgeDataset") + "sampler: WeightedSampler\n"
     )
     values, _ = translated(read_old(flags.replace('"False"', '"True"'), "base.yml"))
+    assert (values["data"]["img_size"], values["data"]["img_width"]) == (256, 192)
     assert values["data"]["source"]["task"] == "age"
     assert values["data"]["source"]["drop_ages"] == [[28, 29], [57, 59]]
     assert values["data"]["sampler"] == {"kind": "imbalanced"}

@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 from support import offline
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
-from support.waiting import PATIENCE_S, wait_until
+from support.waiting import PATIENCE_S, TORCH_S, wait_until
 from support.wandb_server import WandbServer
 
 from schemas.components.track import Track
@@ -242,11 +244,30 @@ def answering(request: pytest.FixtureRequest) -> Iterator[str]:
     server.server_close()
 
 
+class Silence:
+    """A server that takes connections and never says a word; how long each was waited for."""
+
+    def __init__(self, server: socket.socket) -> None:
+        self.server, self.waited = server, list[float]()
+        self.url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self) -> None:
+        with suppress(OSError):  # the test is over
+            while True:
+                asked, _ = self.server.accept()
+                began = time.monotonic()
+                with asked, suppress(OSError):
+                    while asked.recv(4096):
+                        pass
+                self.waited.append(time.monotonic() - began)
+
+
 @pytest.fixture
-def silent() -> Iterator[str]:
-    """A port that takes connections and never says a word."""
+def silence() -> Iterator[Silence]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        yield Silence(server)
+        server.shutdown(socket.SHUT_RDWR)
 
 
 KEY = {"WANDB_API_KEY": "a" * 40}
@@ -263,14 +284,52 @@ def test_the_server_is_asked_before_the_run_is_sent_there(answering: str, mode: 
     assert mode_of(KEY | {"WANDB_BASE_URL": answering})[0] == mode
 
 
-def test_a_server_that_is_silent_or_gone_is_none(
-    silent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from trainer.tracking import on_wandb
+def test_a_port_where_nobody_listens_is_no_server() -> None:
+    from trainer.tracking.on_wandb import mode_of
 
-    monkeypatch.setattr(on_wandb, "PROBE_S", 0.3)
-    assert on_wandb.mode_of(KEY | {"WANDB_BASE_URL": silent})[0] == "offline"
-    assert on_wandb.mode_of(KEY | {"WANDB_BASE_URL": "http://127.0.0.1:9"})[0] == "offline"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gone = f"http://127.0.0.1:{server.getsockname()[1]}"
+    began = time.monotonic()
+    mode, why = mode_of(KEY | {"WANDB_BASE_URL": gone})
+    assert mode == "offline" and "refused" in why
+    assert time.monotonic() - began < 20
+
+
+def test_a_run_does_not_wait_while_a_server_that_never_answers_is_given_its_3_s(
+    silence: Silence,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The probe as it is, in a process that may not even go on before the last epoch is over."""
+    for name, value in {**KEY, "WANDB_BASE_URL": silence.url}.items():
+        monkeypatch.setenv(name, value)
+    held: list[int] = []
+    in_vain = threading.Event()
+
+    def give_up() -> None:
+        in_vain.set()
+        os.kill(held[0], signal.SIGCONT)
+
+    late = threading.Timer(TORCH_S, give_up)
+
+    def hold(line: Line) -> None:
+        if not held:
+            held.append(wait_until(follower))
+            os.kill(held[0], signal.SIGSTOP)
+            late.start()
+        if isinstance(line, Epoch) and line.epoch == 3:
+            late.cancel()
+            os.kill(held[0], signal.SIGCONT)
+
+    order = order_for(tmp_path / "run", data, tiny(track={"to": ["wandb"]}))
+    assert train(order, hold).exit_code == 0
+    assert not in_vain.is_set()
+    assert "W&B: offline, no server: timed out" in capfd.readouterr().err
+    assert len(silence.waited) == 1 and silence.waited[0] < 30
+    head, rows = table(order)
+    assert rows_on_wandb(order, head) == rows
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from schemas.events import ExitCode, Part
 from schemas.result import Result
 from schemas.run import Cause, State
-from schemas.rundir import AttemptDir
+from schemas.rundir import AttemptDir, RunDir
 from trainer.answer.gather import sum_up
 from trainer.entry.by_hand import app
 from trainer.faults import DataFault, Leave
@@ -200,3 +200,31 @@ def test_a_gathering_leaves_when_it_is_asked_to(place: Path, folds: list[Part]) 
     leave.ask("drain")
     result, _ = gather(place, "leaves", folds, leave=leave)
     assert result.exit_code == ExitCode.SAVED
+
+
+def test_the_next_attempt_of_a_gathering_takes_over_what_was_answered(
+    place: Path, folds: list[Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.answer import predict as work
+
+    made, asked, leave = work.answers_of, [], Leave()
+
+    def counted(run, net, images, which, *more):  # type: ignore[no-untyped-def]
+        asked.append((run.name, int(which[0])))
+        for batch in made(run, net, images, which, *more):
+            if len(asked) == 2:
+                leave.ask("drain")
+            yield batch
+
+    monkeypatch.setattr(work, "answers_of", counted)
+    result, _ = gather(place, "again", folds, leave=leave)
+    assert result.exit_code == ExitCode.SAVED
+    result, attempt = gather(place, "again", folds)
+    assert result.exit_code == ExitCode.FINISHED
+    names = [part.run for part in folds]
+    assert asked == [(names[0], 0), (names[1], 0), (names[1], 4), (names[2], 0)]
+    _, other = gather(place, "unbroken", folds)
+    submission = attempt.predictions / "submission.csv"
+    assert submission.read_bytes() == (other.predictions / "submission.csv").read_bytes()
+    RunDir(place / "runs/again").drop_checkpoints()
+    assert not list((place / "runs/again").rglob(".answers"))

@@ -1,6 +1,7 @@
 """timm models, their first weights, and what this machine can do."""
 
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import pytest
 import timm
@@ -109,6 +110,18 @@ def test_the_cpu_computes_in_fp32_unless_bf16_is_asked_for() -> None:
     assert machine.precision("bf16", "", CPU) == "bf16"
     with pytest.raises(ConfigFault, match="has no fp16"):
         machine.precision("fp16", "", CPU)
+
+
+def test_what_a_step_on_the_cpu_frees_is_there_for_the_next_one() -> None:
+    machine.place(torch.nn.Linear(1, 1), torch.device("cpu"))
+
+    def pages_asked_for() -> int:
+        before = getrusage(RUSAGE_SELF).ru_minflt
+        torch.ones(64 << 20, dtype=torch.uint8)  # freed at once; more than glibc ever keeps
+        return getrusage(RUSAGE_SELF).ru_minflt - before
+
+    pages_asked_for()
+    assert pages_asked_for() < 1000  # of 16,384
 
 
 def test_an_earlier_attempts_choice_is_repeated_where_the_machine_can() -> None:

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,31 +97,74 @@ def test_more_looks_are_averaged_and_the_plain_one_is_among_them(place: Path) ->
     assert len(json.loads((place / "submission.csv.json").read_text())["views"]) == 9
 
 
-def test_a_pass_that_was_made_is_not_made_again(
+def test_an_interrupted_call_goes_on_in_the_middle_of_a_pass(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trainer.answer import predict as work
 
-    whole = probabilities(place, "one", "other")
-    made = work.batches_said
+    whole, asked = probabilities(place, "one", "other"), []
+    made = work.answers_of
 
-    def broken(job, run, *more):  # type: ignore[no-untyped-def]
-        if run.name == "other":
-            raise KeyboardInterrupt
-        return made(job, run, *more)
+    def counted(run, net, images, which, *more):  # type: ignore[no-untyped-def]
+        asked.append((run.name, which.tolist()))
+        return made(run, net, images, which, *more)
 
-    monkeypatch.setattr(work, "batches_said", broken)
+    def broken(run, *more):  # type: ignore[no-untyped-def]
+        for number, batch in enumerate(counted(run, *more)):
+            if (run.name, number) == ("other", 1):
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr(work, "answers_of", broken)
     assert predict(place, "one", "other").exit_code != 0
-    assert len(list((place / ".submission.csv.parts").iterdir())) == 1
-    names: list[str] = []
-
-    def counted(job, run, *more):  # type: ignore[no-untyped-def]
-        names.append(run.name)
-        return made(job, run, *more)
-
-    monkeypatch.setattr(work, "batches_said", counted)
+    assert len(list((place / ".submission.csv.parts").iterdir())) == 2  # a pass, a part of one
+    asked.clear()
+    monkeypatch.setattr(work, "answers_of", counted)
     again = probabilities(place, "one", "other")
-    assert names == ["other"] and np.array_equal(whole, again)
+    assert asked == [("other", [2, 3, 4])] and np.array_equal(whole, again)
+
+
+KILLED = """
+import os, signal, sys
+from trainer.answer import predict, stretches
+from trainer.entry.by_hand import app
+stretches.KEPT_S = 0.0
+made = predict.answers_of
+def struck(*words):
+    for number, batch in enumerate(made(*words)):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield batch
+predict.answers_of = struck
+app(["predict", *sys.argv[1:]])
+"""
+
+
+def test_a_call_that_was_killed_in_a_pass_leaves_only_the_rest_to_the_next(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.answer import predict as work
+
+    out, table = place / "killed.csv", place / "killed-p.csv"
+    words = [str(place / "other"), *TEST, "-o", str(out), "--probabilities", str(table)]
+    words += ["--data", str(place / "data")]
+    monkeypatch.setenv("TRAINQ_CACHE", str(place / "cache"))
+    made, asked = work.answers_of, []
+
+    def counted(run, net, images, which, *more):  # type: ignore[no-untyped-def]
+        asked.append(which.tolist())
+        return made(run, net, images, which, *more)
+
+    monkeypatch.setattr(work, "answers_of", counted)
+    assert CliRunner().invoke(app, ["predict", *words]).exit_code == 0
+    unbroken = out.read_bytes(), table.read_bytes()
+    out.unlink(), table.unlink()
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words], check=False)
+    assert killed.returncode == -signal.SIGKILL and not out.exists()
+    assert CliRunner().invoke(app, ["predict", *words]).exit_code == 0
+    assert asked == [[0, 1, 2, 3, 4], [4]]  # in batches of two
+    assert (out.read_bytes(), table.read_bytes()) == unbroken
+    assert not list(place.glob(".killed*"))
 
 
 @pytest.mark.parametrize(

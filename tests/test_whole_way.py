@@ -3,7 +3,6 @@ real submits, a real worker and real trainers; only smaller."""
 
 import csv
 import json
-import random
 import re
 import runpy
 import shlex
@@ -80,10 +79,17 @@ def do(desk: Desk, tool: str, words: list[str]) -> None:
     elif words[0] == "train":
         train(words[1], words[2:4], words[5])
     else:
-        if "SKETCHES" in words[1]:
-            words = [words[0], words[1].replace("SKETCHES", gathered(desk).id)]
+        words = [found for word in words for found in meant(desk, word)]
         marked = CliRunner().invoke(app, words)
         assert marked.exit_code == 0, (words, marked.output)
+
+
+def meant(desk: Desk, word: str) -> list[str]:
+    """A word as a shell passes it on, with the id that the reader puts in."""
+    if "SKETCHES" not in word:
+        return [word]
+    word = word.replace("SKETCHES", gathered(desk).id)
+    return [str(path) for path in Path().glob(word)]
 
 
 def train(file: str, overrides: list[str], out: str) -> None:
@@ -124,20 +130,14 @@ def check_note(path: Path) -> None:
 
 
 def check_sketches(desk: Desk) -> None:
-    """Every row of the sample, in its order; and a leaderboard can mark it."""
+    """Every row of the sample, in its order."""
     folder, run = desk.folder, gathered(desk)
     [path] = folder.glob(f"runs/{run.id}/attempts/1-*/predictions/submission.csv")
     check_note(path)
     mine, sample = rows(path), rows(folder / "data/sketch/sample_submission.csv")
     assert [row[:2] for row in mine] == [row[:2] for row in sample]
     assert mine[0] == ["ID", "image_path", "target"]
-    truth = [label for label in range(8) for _ in range(TESTS)]
-    random.Random(1).shuffle(truth)  # as the script did
-    table = [(number, f"{number}.JPEG", label) for number, label in enumerate(truth)]
-    with (folder / "truth.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([mine[0], *table])
-    marked = CliRunner().invoke(app, ["score", str(folder / "truth.csv"), str(path), "--json"])
-    assert marked.exit_code == 0 and json.loads(marked.stdout)["images"] == len(truth)
+    assert len(mine) == 8 * TESTS + 1
     assert run.result["text"].endswith("submission.csv by 3 folds")
     report = folder / "runs" / run.id / "report"
     assert any(path.suffix == ".html" for path in report.iterdir())

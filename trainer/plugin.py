@@ -30,6 +30,9 @@ def named(path: str, settings: Settings, example: str) -> Callable[..., Any]:
         raise UsageError(
             f"cannot load {path}: {error}", fix="install its package, or set PYTHONPATH"
         ) from error
+    except (Exception, SystemExit) as error:  # somebody's module runs when it is imported
+        what = f"cannot load {path}: {type(error).__name__}: {' '.join(str(error).split())}"
+        raise UsageError(what, fix=f"mend it; python -c 'import {module}' shows where") from error
     if not callable(found):
         raise UsageError(f"{path} is no function", fix="a function, or a class")
     function: Callable[..., Any] = found

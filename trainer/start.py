@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 # a key here changes which images validate: the old weights may have learnt from them
 HONESTY = ("seed", "data.source", "data.extra", "data.split")
 # a key here changes what a step is, so a position in the old run means nothing in the new one
-POSITION = ("data.batch_size", "data.img_size")
+POSITION = ("data.batch_size", "data.img_size", "data.img_width")
 
 
 @dataclass(frozen=True, slots=True)

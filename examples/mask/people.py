@@ -1,9 +1,10 @@
 """Draws people in the layout of the users' mask task, offline and always the same.
 
 train/images/<id>_<gender>_<race>_<age>/{mask1..mask5,incorrect_mask,normal}.<ext>, train/train.csv,
-eval/images and eval/info.csv (ImageID,ans). Background, skin and shirt are a person's own and say
-nothing of gender or age: a model that is validated on people it has seen knows them by these, so a
-split that leaks scores far above one that does not. Knows nothing of trainq:
+eval/images and eval/info.csv (ImageID,ans); and truth.csv, which no competition hands out, with the
+answers and whom each image shows. Background, skin and shirt are a person's own and say nothing of
+gender or age: a model that is validated on people it has seen knows them by these, so a split that
+leaks scores far above one that does not. Knows nothing of trainq:
 
     python examples/mask/people.py FOLDER
 """
@@ -40,6 +41,11 @@ class Person:
     @property
     def folder(self) -> str:
         return f"{self.name}_{self.gender}_{self.race}_{self.age}"
+
+    def answer(self, picture: str) -> int:
+        """The class of one of their pictures, of 18."""
+        mask = {"incorrect_mask": 1, "normal": 2}.get(picture, 0)
+        return mask * 6 + (self.gender == "female") * 3 + (self.age >= 30) + (self.age >= 60)
 
 
 def somebody(number: int, chance: random.Random) -> Person:
@@ -118,27 +124,32 @@ def write_table(path: Path, rows: list[tuple[object, ...]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def draw(folder: Path, *, people: int = 120, answered: int = 60, side: int = 128) -> int:
-    """Draw everything below `folder`; the number of pictures."""
+def draw(
+    folder: Path, *, people: int = 120, answered: int = 60, side: int = 128, first: int = 0
+) -> int:
+    """Draw everything below `folder`, from the person `first` on; the number of pictures."""
     persons, tests = [], []
-    for number in range(people + answered):
+    for number in range(first, first + people + answered):
         chance = random.Random(f"person {number}")
         person = somebody(number, chance)
         for picture in PICTURES:
             image = portrait(person, picture, chance, side)
-            if number < people:
+            if number < first + people:
                 path = folder / "train" / "images" / person.folder / picture
                 path = path.with_suffix(EXTENSIONS[number % len(EXTENSIONS)])
             else:
                 name = f"{uuid.UUID(int=chance.getrandbits(128)).hex}.jpg"
-                path, tests = folder / "eval" / "images" / name, [*tests, name]
+                path = folder / "eval" / "images" / name
+                tests.append((name, person.answer(picture), person.name))
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path)
-        if number < people:
+        if number < first + people:
             persons.append((person.name, person.gender, person.race, person.age, person.folder))
     write_table(folder / "train" / "train.csv", [("id", "gender", "race", "age", "path"), *persons])
-    rows = [(name, 0) for name in sorted(tests)]
+    tests.sort()
+    rows = [(name, 0) for name, *_ in tests]
     write_table(folder / "eval" / "info.csv", [("ImageID", "ans"), *rows])
+    write_table(folder / "truth.csv", [("ImageID", "ans", "person"), *tests])
     return len(PICTURES) * (people + answered)
 
 

@@ -1,7 +1,8 @@
 """Draws a small sketch data set, offline and always the same, in the layout of the users' task.
 
 train.csv (class_name,image_path,target), test.csv (image_path), sample_submission.csv
-(ID,image_path,target), a folder a class. Knows nothing of trainq:
+(ID,image_path,target), a folder a class; and truth.csv, which no competition hands out, with the
+answers. Knows nothing of trainq:
 
     python examples/sketch/sketches.py FOLDER
 """
@@ -165,6 +166,11 @@ def make(folder: Path, seed: int = 1) -> int:
     write_table(folder / "test.csv", ("image_path",), [(name,) for name in names])
     empty: list[tuple[object, ...]] = [(number, name, 0) for number, name in enumerate(names)]
     write_table(folder / "sample_submission.csv", SUBMISSION_COLUMNS, empty)
+    label = list(SHAPES).index
+    truth: list[tuple[object, ...]] = [
+        (number, f"{number}.JPEG", label(name)) for number, name in enumerate(tests)
+    ]
+    write_table(folder / "truth.csv", SUBMISSION_COLUMNS, truth)
     return len(rows) + len(names)
 
 

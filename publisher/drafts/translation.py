@@ -126,24 +126,25 @@ def _model(book: Book) -> None:
         book.gone(("load_weight",), "see model.weights")
 
 
+def _sizes(book: Book) -> None:
+    size = book.value("resize", book.value("img_size"))
+    sides = [number(each, 0) for each in (size if isinstance(size, list) else [size])]
+    for name in ("resize", "img_size"):
+        if name in book.left and sides and all(sides):
+            book.use(name, "data.img_size", sides[0])
+    if len(set(sides)) > 1:
+        book.add("data.img_width", sides[-1], "height comes first, then width")
+
+
 def _data(book: Book) -> None:
     dataset = str(book.value("dataset", ""))
-    sketch = book.form == "experiment"
-    if sketch:
+    if book.form == "experiment":
         book.add("data.source.kind", "sketch_csv", "the layout of these experiments")
     elif has("data.source", "mask"):
         _mask(book, dataset.lower())
-    size = book.value("resize", book.value("img_size"))
-    for name in ("resize", "img_size"):
-        if name in book.left:
-            sides = [number(each, 0) for each in (size if isinstance(size, list) else [size])]
-            if not any(sides):
-                continue
-            how = "images are square here; the longer side is kept" if len(set(sides)) > 1 else ""
-            book.use(name, "data.img_size", max(sides), how)
-    for name in ("batch_size",):
-        if name in book.left:
-            book.use(name, "data.batch_size", number(book.value(name), 32))
+    _sizes(book)
+    if "batch_size" in book.left:
+        book.use("batch_size", "data.batch_size", number(book.value("batch_size"), 32))
     sampler = str(book.value("sampler", "")).lower()
     if sampler and has("data.sampler", "imbalanced") and re.search("imbalanced|weighted", sampler):
         how = "every class comes up equally often" if "weighted" in sampler else ""

@@ -80,6 +80,17 @@ Sampler = Annotated[Shuffle | Imbalanced | Weighted, Field(discriminator="kind")
 
 
 Side = Annotated[int, Field(strict=True, ge=16, le=2048)]
+Extent = int | tuple[int, int]  # the side of a square, or height and width, as timm has it
+
+
+def sides(extent: Extent) -> tuple[int, int]:
+    """Height and width."""
+    return (extent, extent) if isinstance(extent, int) else extent
+
+
+def px(extent: Extent) -> str:
+    """For people."""
+    return f"{extent} px" if isinstance(extent, int) else "{} x {} px".format(*extent)
 
 
 class Smaller(Spec):
@@ -108,6 +119,8 @@ class Data(Spec):
     """Images that are missing, broken or there twice: refuse to begin, or leave up to 1% out."""
     img_size: Side = 224
     """Height and width that the model sees."""
+    img_width: Side | None = None
+    """Width, where that is another than the height: img_size: 384, img_width: 288."""
     smaller: tuple[Smaller, ...] = ()
     """Progressive resizing: smaller training images in the first epochs, then img_size."""
     batch_size: Count = 32
@@ -117,7 +130,13 @@ class Data(Spec):
     workers: Annotated[int, Field(strict=True, ge=0, le=64)] = 2
     """Loader processes; the result does not depend on it."""
 
-    def size_at(self, epoch: int) -> int:
-        """The side of training images in an epoch, counted from 0; validation has img_size."""
+    @property
+    def extent(self) -> Extent:
+        """What the model sees in validation."""
+        square = self.img_width in (None, self.img_size)
+        return self.img_size if square else (self.img_size, self.img_width or 0)
+
+    def size_at(self, epoch: int) -> Extent:
+        """That of training images in an epoch, counted from 0."""
         now = (each.size for each in self.smaller if epoch < each.until)
-        return next(now, self.img_size)
+        return next(now, self.extent)

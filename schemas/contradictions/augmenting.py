@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from schemas import timm_models
 from schemas.components.augment import Augment, Batched, Curriculum, Steps, TimmAugment
 from schemas.components.data import Data
-from schemas.components.model import Model, Timm
+from schemas.components.model import Model, Timm, Torchvision
 from schemas.components.pixels import Files
 from schemas.components.steps import RandAugment
 from schemas.contradictions.contradiction import Contradiction
@@ -39,6 +39,23 @@ def of_the_sizes(data: Data, model: Model, epochs: int) -> Iterator[Contradictio
             yield Contradiction(key, refusal[0], ("model.name",))
 
 
+def of_the_width(data: Data, model: Model, augment: Augment) -> Iterator[Contradiction]:
+    """What is only made for squares."""
+    key, width = "data.img_width", data.img_width
+    if width is None or width == data.img_size:
+        return
+    vit = isinstance(model, Torchvision) and model.name.startswith("vit_")
+    for text, square, other in (
+        ("the smaller images of the first epochs are squares", bool(data.smaller), "data.smaller"),
+        ("batched augmentation makes squares", is_batched(augment), "augment.kind"),
+        ("torchvision's vision transformers take squares", vit, "model.name"),
+    ):
+        if square:
+            yield Contradiction(key, text, (other,), "leave one of them out")
+    if refusal := refusal_of_size(model, width):
+        yield Contradiction(key, refusal[0], ("model.name",), refusal[1])
+
+
 def of_the_ends(ends: list[int], key: str, epochs: int) -> Iterator[Contradiction]:
     """Each must be after the one before and before the end of the run."""
     for number, end in enumerate(ends):
@@ -70,11 +87,15 @@ def of_the_crops(augment: Augment, section: str = "augment") -> Iterator[Contrad
 
 def of_the_batches(augment: Augment, data: Data) -> Iterator[Contradiction]:
     """Batches that have nothing to be made from."""
-    every = augment.stages if isinstance(augment, Curriculum) else ()
-    batched = any(isinstance(each, Batched) for each in (augment, *(s.augment for s in every)))
-    if batched and isinstance(data.pixels, Files):
+    if is_batched(augment) and isinstance(data.pixels, Files):
         text = "batched augmentation takes its pixels from the cache, not from files"
         yield Contradiction("data.pixels.kind", text, ("augment.kind",), "write kind: cache")
+
+
+def is_batched(augment: Augment) -> bool:
+    """Whether any epoch's images are made in batches."""
+    every = augment.stages if isinstance(augment, Curriculum) else ()
+    return any(isinstance(each, Batched) for each in (augment, *(s.augment for s in every)))
 
 
 def of_the_steps_of_an_image(augment: Steps, section: str) -> Iterator[Contradiction]:

@@ -1,18 +1,15 @@
 """What may contradict what: which rule looks at which parts of a config, and who looks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import BaseModel
 
 from schemas.contradictions import augmenting, images, learning, models, using
 from schemas.contradictions.contradiction import Contradiction
 
-if TYPE_CHECKING:
-    from schemas.config import TrainConfig
-
-Parts = Callable[["TrainConfig"], tuple[Any, ...]]
+Parts = Callable[[BaseModel], tuple[Any, ...]]  # of the whole config, which imports us
 
 
 def _parts(*names: str) -> Parts:
@@ -35,6 +32,7 @@ RULES: tuple[tuple[Callable[..., Iterable[Contradiction]], Parts], ...] = (
     (augmenting.of_the_batches, _parts("augment", "data")),
     (augmenting.of_the_stages, _parts("augment", "train.epochs")),
     (augmenting.of_the_sizes, _parts("data", "model", "train.epochs")),
+    (augmenting.of_the_width, _parts("data", "model", "augment")),
     (learning.of_the_loss, _parts("loss", "data.source")),
     (models.of_the_features, _parts("model", "augment", "mix", "data")),
     (learning.of_the_margin, _parts("loss", "model", "mix")),
@@ -55,7 +53,7 @@ class Referee:
     def __init__(self) -> None:
         self._found: dict[tuple[int, ...], tuple[list[Contradiction], object]] = {}
 
-    def contradictions(self, config: TrainConfig) -> list[Contradiction]:
+    def contradictions(self, config: BaseModel) -> list[Contradiction]:
         """All of them, in the order of the rules."""
         found: list[Contradiction] = []
         for number, (rule, parts_of) in enumerate(RULES):

@@ -36,7 +36,7 @@ class Finished:
 
     def net(self) -> nn.Module:
         """A model of its own with these weights: no two runs share one."""
-        net = nets.create(bare(self.config.model), len(self.classes), self.config.data.img_size)
+        net = nets.create(bare(self.config.model), len(self.classes), self.config.data.extent)
         net.load_state_dict(checkpoint.read(self.weights).weights)
         return net.eval()
 

@@ -92,7 +92,7 @@ def hand_in(
             test=config.data.test,
             data_root=Path(order.data_root),
             cache_root=Path(order.cache_root or root.path),
-            work=attempt.path / ".answers",
+            work=taken_over(RunDir(Path(order.run_dir)), attempt),
         )
         attempt.predictions.mkdir(exist_ok=True)
         predict.hand_in(job, judges, attempt.predictions / SUBMISSION, alive)
@@ -101,6 +101,16 @@ def hand_in(
         return f"no {SUBMISSION}: {error}"
     whole = f"{len(runs)} of " if judges.note["missing"] else ""
     return f"{SUBMISSION} by {whole}{count(folds[0].folds, 'fold')}"
+
+
+def taken_over(run: RunDir, attempt: AttemptDir) -> Path:
+    """Where answers are kept until all are there, among them those of an interrupted attempt."""
+    attempt.answers.mkdir(exist_ok=True)
+    for older in run.attempts.glob("*"):
+        for file in run.attempt(older.name).answers.glob("*.npy"):
+            if not (attempt.answers / file.name).exists():
+                write_atomic(attempt.answers / file.name, file.read_bytes())
+    return attempt.answers
 
 
 def out_of_fold(

@@ -1,6 +1,6 @@
 """What finished runs say of the test set: one pass for each model and view, kept as it is made.
 
-An interrupted prediction goes on with the passes that are missing.
+An interrupted prediction goes on where it was, in the middle of a pass too.
 """
 
 import csv
@@ -23,7 +23,7 @@ from schemas.components.sources import TestRows
 from schemas.errors import UsageError
 from schemas.rundir import write_atomic
 from trainer import machine
-from trainer.answer import views
+from trainer.answer import stretches, views
 from trainer.answer.finished import Finished
 from trainer.answer.panel import Panel, Voice
 from trainer.answer.views import PLAIN, View
@@ -52,7 +52,7 @@ class Job:
     test: TestRows
     data_root: Path
     cache_root: Path
-    work: Path  # where finished passes are kept until all are done
+    work: Path  # where passes are kept until all are done
 
 
 def said(job: Job, images: Images, alive: Alive) -> list[Probabilities]:
@@ -66,30 +66,27 @@ def said(job: Job, images: Images, alive: Alive) -> list[Probabilities]:
 
 
 def one_pass(job: Job, run: Finished, view: View, images: Images, alive: Alive) -> Probabilities:
-    """One model, one view, every image; from its file when it was made before."""
+    """One model, one view, every image; what was made of it before is not made again."""
     key = hashlib.sha256(f"{run.weights} {view} {images.digest}".encode()).hexdigest()[:16]
+    size = run.config.data.batch_size
+    batches = -(-len(images.names) // size)
+
+    def rest(start: int) -> Iterator[Probabilities]:
+        said = batches_said(job, run, view, images, alive, start)
+        for number, part in enumerate(said, start // size + 1):
+            yield part  # is kept, whatever comes of what follows
+            alive(f"{run.name} {view.name}: {number} of {batches}")
+
     file = job.work / f"{run.name}-{view.name}-{key}.npy"
-    if file.exists():
-        found: Probabilities = np.load(file, allow_pickle=False)
-        return found
-    parts = []
-    whole = -(-len(images.names) // run.config.data.batch_size)
-    for number, part in enumerate(batches_said(job, run, view, images, alive)):
-        parts.append(part)
-        alive(f"{run.name} {view.name}: {number + 1} of {whole}")
-    together: Probabilities = np.concatenate(parts)
-    packed = io.BytesIO()
-    np.save(packed, together)
-    write_atomic(file, packed.getvalue())
-    return together
+    return stretches.whole(file, len(images.names), rest)
 
 
 def batches_said(
-    job: Job, run: Finished, view: View, images: Images, alive: Alive
+    job: Job, run: Finished, view: View, images: Images, alive: Alive, start: int
 ) -> Iterator[Probabilities]:
-    """The probabilities of each batch of all images."""
-    every = np.arange(len(images.names))
-    return answers_of(run, run.net(), images, every, job.cache_root, alive, view)
+    """The probabilities of each batch of the images from this one on."""
+    which = np.arange(start, len(images.names))
+    return answers_of(run, run.net(), images, which, job.cache_root, alive, view)
 
 
 @torch.inference_mode()
@@ -107,7 +104,7 @@ def answers_of(
     net = machine.place(model, device)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     normal = Normal(look, device, run.config.model.in_chans)
-    see = views.seen(view, data.img_size, look)
+    see = views.seen(view, data.extent, look)
     picture = pixels.pictures(data, images, cache_root, alive)
     pictures = loader.Pictures(images, Course(Way(picture, see)), run.config.seed)
     said = outputs.of(run.config, len(run.classes))

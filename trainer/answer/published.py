@@ -9,6 +9,7 @@ from timm.data import resolve_model_data_config
 from timm.models import save_for_hf
 from torch import nn
 
+from schemas.components.data import px, sides
 from schemas.components.model import LastLayer, Timm
 from schemas.errors import UsageError
 from trainer.answer.finished import Finished
@@ -16,7 +17,7 @@ from trainer.answer.finished import Finished
 
 def write(run: Finished, out: Path, *, backbone: bool = False) -> str:
     """Make the folder appear whole; what is in it, in words."""
-    spec, size = run.config.model, run.config.data.img_size
+    spec, size = run.config.model, run.config.data.extent
     whole = f"{run.weights / 'weights.safetensors'} is its plain state_dict"
     if not isinstance(spec, Timm):
         raise UsageError(f"{run.name} is no model of timm", fix=whole)
@@ -34,14 +35,14 @@ def write(run: Finished, out: Path, *, backbone: bool = False) -> str:
             net,
             str(temporary),
             model_config={"label_names": labels},
-            data_config=judged_as(net, (spec.in_chans, size, size)),
+            data_config=judged_as(net, (spec.in_chans, *sides(size))),
             safe_serialization=True,
         )
         temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return f"{out}: {spec.name} at {size} px, {says}"
+    return f"{out}: {spec.name} at {px(size)}, {says}"
 
 
 def judged_as(net: nn.Module, size: tuple[int, int, int]) -> dict[str, Any]:

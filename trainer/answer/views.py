@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 from torch import Tensor
 
+from schemas.components.data import Extent, sides
 from schemas.errors import UsageError
 from trainer.data.transforms import Look, Transform, validating
 
@@ -44,10 +45,11 @@ def views(words: Sequence[str]) -> tuple[View, ...]:
     return tuple(chosen)
 
 
-def seen(view: View, size: int, look: Look) -> Transform:
+def seen(view: View, size: Extent, look: Look) -> Transform:
     """What a model sees of a picture in this view."""
-    whole = validating(round(size * view.zoom), look)
-    return Cut(whole, view, size)
+    height, width = sides(size)
+    whole = validating((round(height * view.zoom), round(width * view.zoom)), look)
+    return Cut(whole, view, (height, width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,12 @@ class Cut:
 
     whole: Callable[[Image.Image], Tensor]
     view: View
-    size: int
+    size: tuple[int, int]
 
     def __call__(self, picture: Image.Image) -> Tensor:
         image = self.whole(picture)
-        top, left = (
-            round((length - self.size) * part)
-            for length, part in zip(image.shape[1:], (self.view.down, self.view.right), strict=True)
-        )
-        kept = image[:, top : top + self.size, left : left + self.size]
+        height, width = self.size
+        top = round((image.shape[1] - height) * self.view.down)
+        left = round((image.shape[2] - width) * self.view.right)
+        kept = image[:, top : top + height, left : left + width]
         return kept.flip(-1) if self.view.flip else kept

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from schemas.components.augment import Augment, Batched, Curriculum
+from schemas.components.data import Extent, sides
 from schemas.config import TrainConfig
 from trainer.data import pixels, transforms
 from trainer.data.batched import Recipe
@@ -36,26 +37,26 @@ class Course:
 
     validating: Way
     training: tuple[Way, ...] = ()
-    caches: Mapping[int, Cache] = field(default_factory=dict)  # by size, of recipes
+    caches: Mapping[Extent, Cache] = field(default_factory=dict)  # by size, of recipes
 
 
 def sources(
     config: TrainConfig, images: Images, cache_root: Path, alive: Alive
-) -> dict[int, PictureOf]:
+) -> dict[Extent, PictureOf]:
     """Where pictures come from, for each size that an epoch or the validation has."""
     data = config.data
     sized = (data, *(data.model_copy(update={"img_size": each.size}) for each in data.smaller))
-    return {each.img_size: pixels.pictures(each, images, cache_root, alive) for each in sized}
+    return {each.extent: pixels.pictures(each, images, cache_root, alive) for each in sized}
 
 
-def course(config: TrainConfig, pictures: dict[int, PictureOf], look: Look) -> Course:
+def course(config: TrainConfig, pictures: dict[Extent, PictureOf], look: Look) -> Course:
     """The whole run's."""
-    data, full = config.data, config.data.img_size
+    data, full = config.data, config.data.extent
 
     @cache
-    def way(augment: Augment, size: int) -> Way:
+    def way(augment: Augment, size: Extent) -> Way:
         if isinstance(augment, Batched):
-            return Way(kept(pictures[size]).frame, Recipe(augment, size))
+            return Way(kept(pictures[size]).frame, Recipe(augment, sides(size)[0]))
         return Way(pictures[size], transforms.training(augment, size, look))
 
     return Course(

@@ -1,6 +1,7 @@
 """Reads a split that is written down: which images train, which validate."""
 
 import csv
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 
 from schemas.components.data import IndexFiles
 from trainer.data.images import Images, enumerate_some
-from trainer.data.tables import FIX_ROOT, read_table
+from trainer.data.tables import read_table
 from trainer.faults import DataFault
 
 VALIDATES, TRAINS, LEFT_OUT = 0, -1, -2
@@ -33,11 +34,12 @@ def read_index_files(split: IndexFiles, images: Images, data_root: Path) -> npt.
 
 def read_indices(table: Path, images: Images) -> set[int]:
     """The images that a table names, by name or by their row in the source's own table."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            head = next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataFault(f"cannot read {table}: {error}", fix=FIX_ROOT) from error
+    head: list[str] = []
+    with (
+        suppress(OSError, UnicodeDecodeError, csv.Error),  # reading it all says what is wrong
+        table.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        head = next(csv.reader(file), [])
     column = next((name for name in COLUMNS if name in head), COLUMNS[0])
     lines = read_table(table, [column], "a column image_path with names, or index with row numbers")
     of_word = {name: index for index, name in enumerate(images.names[: images.own])}

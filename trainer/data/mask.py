@@ -45,7 +45,8 @@ def read(source: Mask, data_root: Path) -> tuple[list[Row], tuple[str, ...]]:
     if source.ignore:
         faces = without(faces, read_table(root / source.ignore, IGNORE, "id,image", empty=True))
     if source.relabel:
-        faces = relabelled(faces, read_table(root / source.relabel, RELABEL, ",".join(RELABEL)))
+        table = read_table(root / source.relabel, RELABEL, ",".join(RELABEL), empty=True)
+        faces = relabelled(faces, table)
     return [row_of(face, source) for face in faces], class_names(source)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from schemas.components.data import Data
+from schemas.components.data import Data, Extent, sides
 from schemas.components.pixels import Cached, Files
 from schemas.errors import count
 from trainer.data import cache, check
@@ -51,7 +51,7 @@ PictureOf = Callable[[int], Image.Image | Unreadable]
 
 def pictures(data: Data, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
     """All pictures of a data set, as its config wants them; `alive` hears what takes long."""
-    return of(data.pixels, data.img_size, images, cache_root, alive)
+    return of(data.pixels, data.extent, images, cache_root, alive)
 
 
 def look(data: Data, cache_root: Path) -> check.Look:
@@ -59,7 +59,7 @@ def look(data: Data, cache_root: Path) -> check.Look:
     spec = data.pixels
     if not isinstance(spec, Cached):
         return check.glance
-    side = side_of(spec, data.img_size)
+    side = side_of(spec, data.extent)
 
     def keep(images: Images, facts: Sequence[str], alive: Alive) -> list[Seen]:
         return cache.ready(cache_root / FOLDER, images, facts, side, alive).seen
@@ -68,13 +68,13 @@ def look(data: Data, cache_root: Path) -> check.Look:
 
 
 @singledispatch
-def of(spec: object, img_size: int, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
+def of(spec: object, size: Extent, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
     """Where a spec takes pictures from."""
     raise TypeError(f"no pixels for {spec!r}")
 
 
 @of.register
-def _(spec: Files, img_size: int, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
+def _(spec: Files, size: Extent, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
     def picture(number: int) -> Image.Image | Unreadable:
         path = images.paths[number]
         try:
@@ -87,17 +87,17 @@ def _(spec: Files, img_size: int, images: Images, cache_root: Path, alive: Alive
 
 
 @of.register
-def _(spec: Cached, img_size: int, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
+def _(spec: Cached, size: Extent, images: Images, cache_root: Path, alive: Alive) -> PictureOf:
     facts = facts_of_all(images.paths, alive)
-    side = side_of(spec, img_size)
+    side = side_of(spec, size)
     kept = cache.ready(cache_root / FOLDER, images, facts, side, alive)
     refuse(images, kept.bad)
     return Kept(kept, {number: number for number in range(len(images.names))})
 
 
-def side_of(spec: Cached, img_size: int) -> int:
-    """How large the shorter side of a picture is kept."""
-    return spec.side or img_size * 3 // 2
+def side_of(spec: Cached, size: Extent) -> int:
+    """How large the shorter side of a picture is kept, whether it stands or lies."""
+    return spec.side or max(sides(size)) * 3 // 2
 
 
 def refuse(images: Images, bad: Mapping[int, str]) -> None:

@@ -28,6 +28,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 Change = Callable[[Image.Image, str], Image.Image | None]  # None: leave this one out
 SIDES = ("left", "top", "right", "bottom")
 QUALITY = 95
+JPEG = (".jpg", ".jpeg")
 
 
 @dataclass(slots=True)
@@ -71,19 +72,27 @@ def rewrite_one(folder: Path, part: Path, change: Change, name: str) -> bool:
     try:
         with Image.open(folder / name) as file:
             changed = change(file.convert("RGB"), name)
+        if changed is None:
+            return False
+        if not isinstance(changed, Image.Image):
+            raise TypeError(f"a {type(changed).__name__} is no image")
+        save(changed, part / name)
     except DataFault:
         raise
-    except Exception as error:  # a broken file, or whatever somebody's function raises
+    except (Exception, SystemExit) as error:  # a broken file, or what a function of theirs raises
         what = f"{name}: {type(error).__name__}: {' '.join(str(error).split())}"
-        raise DataFault(f"cannot prepare {what}", where=str(folder / name)) from error
-    if changed is None:
-        return False
-    save(changed, part / name)
+        fix = "mend the file or the function; nothing was kept"
+        raise DataFault(f"cannot prepare {what}", where=str(folder / name), fix=fix) from error
     return True
 
 
 def save(image: Image.Image, path: Path) -> None:
+    """In the format that the name says. A JPEG knows nothing clear: it has the colours that lie
+    below, which is what the loader makes of other formats.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() in JPEG and image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
     image.save(path, quality=QUALITY)  # formats without a quality pass over it
 
 
@@ -120,7 +129,7 @@ def read_boxes(table: Path, folder: Path) -> dict[str, Box]:
         name = image_below(line, "image_path")
         try:
             left, top, right, bottom = (round(float(line[side])) for side in SIDES)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise line.fault("is no box", "four numbers: left, top, right, bottom") from None
         boxes[name] = (left, top, right, bottom)
         strange += [] if (folder / name).is_file() else [name]

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from schemas.components.data import Imbalanced, Shuffle, Weighted
 from schemas.components.spec import Spec
 from trainer.data.split import Parts
-from trainer.faults import ConfigFault
 
 Chances = npt.NDArray[np.float64] | None  # of each training image; None: each once
 
@@ -33,11 +32,6 @@ def _(sampler: Imbalanced, parts: Parts) -> Chances:
 @chances.register
 def _(sampler: Weighted, parts: Parts) -> Chances:
     weights, targets = np.array(sampler.weights), parts.targets[parts.train]
-    if len(weights) <= parts.targets.max():
-        raise ConfigFault(
-            f"{len(weights)} weights for {parts.targets.max() + 1} classes",
-            fix="data.sampler.weights needs one a class",
-        )
     return shares(weights[targets])
 
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from functools import singledispatch
 from pathlib import Path
 
-from schemas.components.data import Data
+from schemas.components.data import Data, Weighted
 from schemas.components.sources import Csv, Extra, Folders, Mask, SketchCsv, Source, TestRows
 from schemas.components.spec import Spec
+from schemas.errors import count
 from trainer.data import mask, sketch
-from trainer.data.images import Images, Row, gathered
+from trainer.data.images import Images, Row, enumerate_some, gathered
 from trainer.data.tables import FIX_ROOT, Line, image_below, read_table, refuse_twins
-from trainer.faults import DataFault
+from trainer.faults import ConfigFault, DataFault
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 Listing = tuple[list[Row], tuple[str, ...]]  # rows and classes
@@ -27,6 +28,10 @@ def read(data: Data, data_root: Path) -> Images:
     refuse_twins([row.name for row in rows], where)
     if not rows:
         raise DataFault(f"{where} holds no image", fix=FIX_ROOT)
+    if isinstance(data.sampler, Weighted) and len(data.sampler.weights) != len(classes):
+        what = f"data.sampler has {count(len(data.sampler.weights), 'weight')} for {len(classes)}"
+        names = enumerate_some(classes)
+        raise ConfigFault(f"{what} classes", fix=f"one for each, in their order: {names}")
     for extra in data.extra:
         more = extra_rows(extra, data.source, classes, data_root)
         refuse_twins([row.name for row in more], str(data_root / extra.root))
@@ -125,6 +130,9 @@ def extra_rows(extra: Extra, source: Source, classes: tuple[str, ...], root: Pat
         columns = [column for column in named if column]
         lines = read_table(table, columns, "name the columns: data.extra has image, label, ...")
         rows = [extra_row(line, extra, classes, folder) for line in lines if sure(line, extra)]
+        if not rows:
+            what = f"{table} has no row of a {extra.confidence} of {extra.at_least:g} or more"
+            raise DataFault(what, fix="a lower data.extra at_least, or leave it out")
     return [replace(row, name=f"{extra.origin}:{row.name}") for row in rows]
 
 

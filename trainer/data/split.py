@@ -206,13 +206,14 @@ def refuse_absent_classes(images: Images, parts: Parts, split: Split) -> None:
     usable = set(range(images.own)) - images.bad
     there = np.unique(parts.targets[sorted(usable)])
     free = isinstance(split, IndexFiles) or split.stratify in {"none", "labels"}
+    fix = "fewer data.source.drop_ages, or another data.split" if images.only_validate else FIX
     for part, name in ((parts.train, "trains"), (parts.validate, "validates")):
         absent = np.setdiff1d(there, parts.targets[part])
         if not len(part):
-            raise DataFault(f"no image {name}", fix="change data.split")
+            raise DataFault(f"no image {name}", fix=fix)
         if len(absent) and (name == "trains" or not free):
             names = enumerate_some([images.classes[target] for target in absent])
-            raise DataFault(f"no image {name} of the class {names}", fix=FIX)
+            raise DataFault(f"no image {name} of the class {names}", fix=fix)
 
 
 def refuse_persons_on_both_sides(images: Images, parts: Parts) -> None:

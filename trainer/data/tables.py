@@ -43,8 +43,11 @@ def read_table(table: Path, columns: Sequence[str], fix: str, *, empty: bool = F
                 Line(table, reader.line_num, {name: (row[name] or "").strip() for name in columns})
                 for row in reader
             ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataFault(f"cannot read {table}: {error}", fix=FIX_ROOT) from error
+    except OSError as error:
+        raise DataFault(f"cannot read {table}: {error.strerror}", fix=FIX_ROOT) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        what = f"{table} is no table of comma-separated UTF-8 text: {error}"
+        raise DataFault(what, fix="save it as CSV, UTF-8") from error
     if not lines and not empty:
         raise DataFault(f"{table} names no image", fix=fix)
     return lines
@@ -63,7 +66,7 @@ def refuse_twins(names: Sequence[str], where: str) -> None:
 def image_below(line: Line, column: str) -> str:
     """The file name of an image, which may not lead out of its folder."""
     name = line[column]
-    if not name or name.startswith("/") or ".." in name.split("/"):
+    if not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
         raise line.fault(
             f"names no image below the data root: {column}={name!r}",
             "a file name relative to the folder of images, without '..'",

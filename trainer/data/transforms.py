@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from schemas.components.augment import NoAugment, Steps, TimmAugment
+from schemas.components.data import Extent, sides
 from trainer.data.steps import InOrder
 
 Transform = Callable[[Image.Image], Tensor]  # to uint8, [3,H,W]
@@ -63,10 +64,10 @@ def coloured(made: Any, at: int) -> Transform:
     return whole
 
 
-def validating(size: int, look: Look) -> Transform:
+def validating(size: Extent, look: Look) -> Transform:
     """Resize and centre crop, as the model's own pretraining did."""
     made = create_transform(
-        input_size=(3, size, size),
+        input_size=(3, *sides(size)),
         is_training=False,
         interpolation=look["interpolation"],
         crop_pct=look["crop_pct"],
@@ -77,20 +78,20 @@ def validating(size: int, look: Look) -> Transform:
 
 
 @singledispatch
-def training(augment: object, size: int, look: Look) -> Transform:
+def training(augment: object, size: Extent, look: Look) -> Transform:
     """What is done to a training image."""
     raise TypeError(f"no transform for {augment!r}")
 
 
 @training.register
-def _(augment: NoAugment, size: int, look: Look) -> Transform:
+def _(augment: NoAugment, size: Extent, look: Look) -> Transform:
     return validating(size, look)
 
 
 @training.register
-def _(augment: TimmAugment, size: int, look: Look) -> Transform:
+def _(augment: TimmAugment, size: Extent, look: Look) -> Transform:
     made = create_transform(
-        input_size=(3, size, size),
+        input_size=(3, *sides(size)),
         is_training=True,
         scale=augment.scale,
         ratio=augment.ratio,
@@ -107,12 +108,12 @@ def _(augment: TimmAugment, size: int, look: Look) -> Transform:
 
 
 @training.register
-def _(augment: Steps, size: int, look: Look) -> Transform:
+def _(augment: Steps, size: Extent, look: Look) -> Transform:
     if augment.scale == (1, 1):
         shaped = validating(size, look)
     else:
         made = create_transform(
-            input_size=(3, size, size),
+            input_size=(3, *sides(size)),
             is_training=True,
             scale=augment.scale,
             ratio=augment.ratio,

@@ -26,6 +26,7 @@ from schemas.settings import Settings, for_wandb
 from schemas.source import dump, load
 from trainer.answer import cooking, ensembling, exporting, handing_in, voting
 from trainer.entry import data_commands, lr_find, preview
+from trainer.entry.edge import INTERRUPTED, Edge
 from trainer.foresight import preflight
 from trainer.judge import marking
 from trainer.labels import doubting, pseudo
@@ -33,7 +34,6 @@ from trainer.look import commands as look_commands
 from trainer.search import by_hand as searching
 
 LOG = logging.getLogger(__name__)
-INTERRUPTED = 130
 NO_ID = r"[^\w.-]"  # what W&B takes in no id
 EPILOG = (
     "Exit codes: 0 finished; 1 failed; 2 config; 3 data; 4 out of memory; 5 diverged; "
@@ -41,10 +41,12 @@ EPILOG = (
 )
 
 app = typer.Typer(
+    cls=Edge,
     add_completion=False,
     no_args_is_help=True,
     epilog=EPILOG,
     rich_markup_mode=None,  # plain help, as of the other tools
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

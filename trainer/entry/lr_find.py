@@ -32,7 +32,7 @@ def lr_find(
     trainer lr-find birds.yaml --steps 200 --json
     """
     with one_line():
-        if not 0 < low < high:
+        if not 0 < low < high < float("inf"):
             raise UsageError(
                 "the first rate must lie above 0 and below the last", fix="--from 1e-6"
             )
@@ -40,7 +40,14 @@ def lr_find(
         images, parts = divided(config, root, settings, look=False)
         from trainer.learn import rates
 
-        tried = rates.search(config, images, parts, root, rates.Range(low, high, steps))
+        tried = rates.search(
+            config,
+            images,
+            parts,
+            root,
+            settings.cache.expanduser(),
+            rates.Range(low, high, steps),
+        )
         found = rates.steepest(tried)
     if as_json:
         curve = [{"lr": each.lr, "loss": each.smooth} for each in tried]

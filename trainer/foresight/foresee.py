@@ -4,11 +4,13 @@ Whatever goes wrong here is an answer too, never an error: a run must not fail b
 """
 
 import logging
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from schemas.components.data import Extent, px, sides
 from schemas.components.model import Net, Own
 from schemas.components.sources import Mask
 from schemas.config import TrainConfig
@@ -76,36 +78,38 @@ def foresee(config: TrainConfig, gpus: int = 1, classes: int = 0) -> Preflight:
     """The numbers of a config that runs; a Refusal of one that does not."""
     classes = classes or (source.classes if isinstance(source := config.data.source, Mask) else 0)
     notes = [] if classes else [f"assumes {CLASSES} classes"]
-    classes, size = classes or CLASSES, config.data.img_size
+    classes, size = classes or CLASSES, config.data.extent
     model = build(config.model, classes, size)
     tried(config, model, classes)
     if refused := refuses_smaller(config, model):
         raise Refusal(refused, FIX_SMALLER)
     layers.Freezer(config.model.freeze, model).learn(config.train.epochs - 1)
     free = [each for each in model.parameters() if each.requires_grad]
-    if lost := size % patch(model):
-        notes.append(f"{lost} of {size} px fill no patch of {patch(model)} and are lost")
+    if lost := max(side % patch(model) for side in sides(size)):
+        notes.append(f"{lost} of {px(size)} fill no patch of {patch(model)} and are lost")
+    if not isinstance(size, int):
+        notes.append(f"images of {px(size)}")
     seen = Preflight(
         peak_mb=0,
         precision="fp32" if config.train.precision == "fp32" else "amp",  # auto: on any GPU
         parameters=sum(each.numel() for each in model.parameters()),
         trainable=sum(each.numel() for each in free),
         gmacs=round(gmacs_of(config.model, classes, size), 3),
-        img_size=size,
+        img_size=config.data.img_size,
         batch_size=config.data.batch_size,
         accumulate=config.train.accumulate,
         gpus=gpus,
         classes=classes,
         fixed_mb=0,
         image_mb=0,
-        input_mb=round(3 * size**2 * 4 / 2**20, 4),
+        input_mb=round(3 * prod(sides(size)) * 4 / 2**20, 4),
         gradient_mb=round(sum(each.nbytes for each in free) / 2**20, 3),
         notes=tuple(notes),
     )
     return with_memory(seen, config, model)
 
 
-def build(spec: Net, classes: int, size: int) -> nn.Module:
+def build(spec: Net, classes: int, size: Extent) -> nn.Module:
     """The model as every run gets it, on the meta device: shapes and nothing else."""
     with torch.device("meta"):
         return nets.create(bare(spec), classes, size)
@@ -113,17 +117,18 @@ def build(spec: Net, classes: int, size: int) -> nn.Module:
 
 def tried(config: TrainConfig, model: nn.Module, classes: int) -> None:
     """A Refusal where an image does not go through the model and come out as scores."""
-    name, size = config.model.name, config.data.img_size
+    name, size = config.model.name, config.data.extent
     try:
         with torch.no_grad():
             logits = model.train()(images_of(size, config.model.in_chans))
     except Exception as error:  # whatever a model says about a size, it does not take it
-        sizes = " or ".join(map(str, legal_sizes(config.model, size)))
+        square = isinstance(size, int)
+        sizes = " or ".join(map(str, legal_sizes(config.model, config.data.img_size)))
         if not sizes:
             raise  # at no size: it is the meta device that it does not like
         raise Refusal(
-            f"{name} does not run at {size} px: {nets.first_line(error)}",
-            f"data.img_size={sizes}",
+            f"{name} does not run at {px(size)}: {nets.first_line(error)}",
+            f"data.img_size={sizes}" + ("" if square else " data.img_width=null"),
         ) from error
     expected = (IMAGES, outputs.of(config, classes).width)
     if not isinstance(logits, Tensor) or logits.shape != expected:
@@ -140,7 +145,7 @@ def refuses_smaller(config: TrainConfig, model: nn.Module) -> str:
             with torch.no_grad():
                 model.train()(images_of(size, config.model.in_chans))
         except Exception as error:  # as above
-            what = f"{config.model.name}, built for {config.data.img_size} px, refuses {size}"
+            what = f"{config.model.name}, built for {px(config.data.extent)}, refuses {size}"
             return f"{what}: {nets.first_line(error)}"
     return ""
 
@@ -149,12 +154,12 @@ def insist_on_smaller(config: TrainConfig, classes: int) -> None:
     """Said before the first step, by whoever is to train it, not at a later epoch."""
     if not config.data.smaller:
         return
-    model = build(config.model, classes, config.data.img_size)
+    model = build(config.model, classes, config.data.extent)
     if refused := refuses_smaller(config, model):
         raise ConfigFault(refused, fix=FIX_SMALLER)
 
 
-def gmacs_of(spec: Net, classes: int, size: int) -> float:
+def gmacs_of(spec: Net, classes: int, size: Extent) -> float:
     """Multiplications of one image through the model, in billions."""
     frozen = build(spec, classes, size).requires_grad_(False)  # free ones confuse the counter
     counter = FlopCounterMode(display=False)
@@ -163,8 +168,8 @@ def gmacs_of(spec: Net, classes: int, size: int) -> float:
     return float(counter.get_total_flops()) / 2 / IMAGES / 1e9
 
 
-def images_of(size: int, channels: int) -> Tensor:
-    return torch.empty(IMAGES, channels, size, size, device="meta")
+def images_of(size: Extent, channels: int) -> Tensor:
+    return torch.empty(IMAGES, channels, *sides(size), device="meta")
 
 
 def with_memory(seen: Preflight, config: TrainConfig, model: nn.Module) -> Preflight:

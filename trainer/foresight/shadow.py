@@ -16,6 +16,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from schemas.components.data import sides
 from schemas.config import TrainConfig
 from trainer import machine
 from trainer.data.plan import Plan
@@ -57,7 +58,7 @@ class Shadow:
     """A learner without memory, ready to take steps of any size; leave it with `with`."""
 
     def __init__(self, config: TrainConfig, model: nn.Module, classes: int, amp: bool) -> None:
-        self.size, self.channels = config.data.img_size, config.model.in_chans
+        self.size, self.channels = sides(config.data.extent), config.model.in_chans
         self.ledger = Ledger()
         # some optimizers count steps in a tensor and read it: unknown numbers must be allowed
         numbers = ShapeEnv(allow_scalar_outputs=True)
@@ -96,7 +97,7 @@ class Shadow:
         with self._fake, self.ledger:
             self.learner.micro_batch = images
             self.learner.optimizer.zero_grad()
-            batch = torch.zeros(parts * images, self.channels, self.size, self.size)
+            batch = torch.zeros(parts * images, self.channels, *self.size)
             answers = torch.zeros(parts * images, dtype=torch.long)
             self.ledger.peak = self.ledger.now
             self.learner.step(batch, answers, self.last)

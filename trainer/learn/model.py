@@ -10,6 +10,7 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
+from schemas.components.data import Extent
 from schemas.components.model import Net
 from schemas.errors import count
 from trainer import randomness
@@ -23,11 +24,11 @@ LOG = logging.getLogger(__name__)
 Weights = dict[str, Tensor]
 
 
-def build(spec: Net, names: Sequence[str], img_size: int, data_root: Path, seed: int) -> nn.Module:
+def build(spec: Net, names: Sequence[str], size: Extent, data_root: Path, seed: int) -> nn.Module:
     """The model of a config with its first weights: drawn from the seed, published, or local."""
     classes = len(names)
     randomness.settle(randomness.stream(seed, "model"), devices=False)
-    model = create(spec, classes, img_size)
+    model = create(spec, classes, size)
     published = getattr(spec, "pretrained", False)
     start = f"{spec.kind}'s published weights" if published else "random weights"
     if spec.weights:

@@ -21,6 +21,7 @@ import torchvision
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
+from schemas.components.data import Extent, px, sides
 from schemas.components.model import Directional, LastLayer, Mlp, Net, Own, Timm, Torchvision
 from schemas.errors import UsageError
 from schemas.settings import Settings
@@ -32,11 +33,11 @@ PATIENCE_S = 3.0  # to reach a server of weights at all
 ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
 
 
-def create(spec: Net, classes: int, img_size: int) -> nn.Module:
+def create(spec: Net, classes: int, size: Extent) -> nn.Module:
     """The model of a spec, its weights drawn or published; what it refuses is said in one line."""
     sizes = outputs.sizes(spec, classes)
     try:
-        model = made(spec, sum(sizes), img_size)
+        model = made(spec, sum(sizes), size)
         if not isinstance(spec.head, LastLayer):
             crown(model, spec.head, spec.name, sizes)
     except (DataFault, ConfigFault, torch.OutOfMemoryError, MemoryError):
@@ -46,7 +47,7 @@ def create(spec: Net, classes: int, img_size: int) -> nn.Module:
     except Exception as error:  # whatever a constructor says of its arguments
         raise ConfigFault(
             f"{spec.kind} cannot build {spec.name} for {classes} classes at "
-            f"{img_size} px: {first_line(error)}",
+            f"{px(size)}: {first_line(error)}",
             fix="change model or data.img_size",
         ) from error
     if spec.grad_checkpointing:
@@ -55,7 +56,7 @@ def create(spec: Net, classes: int, img_size: int) -> nn.Module:
 
 
 @singledispatch
-def made(spec: Net, classes: int, img_size: int) -> nn.Module:
+def made(spec: Net, classes: int, size: Extent) -> nn.Module:
     """The bare model."""
     raise TypeError(f"no model for {spec!r}")
 
@@ -64,13 +65,13 @@ def made(spec: Net, classes: int, img_size: int) -> nn.Module:
 
 
 @made.register
-def _(spec: Timm, classes: int, img_size: int) -> nn.Module:
+def _(spec: Timm, classes: int, size: Extent) -> nn.Module:
     """What is left at timm's default is not passed: not every model takes it."""
     if spec.pretrained and not answers(hub.ENDPOINT):
         hub.HF_HUB_OFFLINE = True  # the cache may have them; otherwise fail now, not in a minute
     known = timm.get_pretrained_cfg(spec.name)
     options: dict[str, Any] = {
-        "img_size": img_size if known and known.fixed_input_size else None,
+        "img_size": size if known and known.fixed_input_size else None,
         "drop_rate": spec.drop_rate or None,
         "drop_path_rate": spec.drop_path_rate or None,
         "in_chans": spec.in_chans if spec.in_chans != 3 else None,
@@ -89,11 +90,11 @@ def _(spec: Timm, classes: int, img_size: int) -> nn.Module:
 
 
 @made.register
-def _(spec: Torchvision, classes: int, img_size: int) -> nn.Module:
+def _(spec: Torchvision, classes: int, size: Extent) -> nn.Module:
     """Its head is for our classes from the beginning; published weights fill all the rest."""
-    size = {"image_size": img_size} if spec.name.startswith("vit_") else {}
+    square = {"image_size": size} if spec.name.startswith("vit_") else {}
     model: nn.Module = torchvision.models.get_model(
-        spec.name, weights=None, num_classes=classes, **size, **spec.options
+        spec.name, weights=None, num_classes=classes, **square, **spec.options
     )
     default = weights_of(spec.name)
     look = default.transforms()
@@ -104,7 +105,7 @@ def _(spec: Torchvision, classes: int, img_size: int) -> nn.Module:
         std=tuple(look.std),
         interpolation=look.interpolation.value,
         crop_pct=min(1.0, look.crop_size[0] / look.resize_size[0]),
-        input_size=(3, img_size, img_size),
+        input_size=(3, *sides(size)),
     )
     if spec.pretrained:
         load(model, default, spec.name)
@@ -162,11 +163,11 @@ def _(spec: Torchvision) -> dict[str, Tensor]:
 
 
 @made.register
-def _(spec: Own, classes: int, img_size: int) -> nn.Module:
+def _(spec: Own, classes: int, size: Extent) -> nn.Module:
     """Called with the number of classes, and with what else it takes."""
     settings = Settings.read(os.environ, Path(".env"))
     maker = plugin.named(spec.name, settings, "model.name=package.module:function")
-    told = {"img_size": img_size, "in_chans": spec.in_chans}
+    told = {"img_size": size, "in_chans": spec.in_chans}
     takes = inspect.signature(maker).parameters
     found = maker(
         num_classes=classes,
@@ -176,7 +177,7 @@ def _(spec: Own, classes: int, img_size: int) -> nn.Module:
     if not isinstance(found, nn.Module):
         raise ConfigFault(f"{spec.name} gives a {type(found).__name__}", fix="a torch.nn.Module")
     if not hasattr(found, "pretrained_cfg"):
-        described(found, classes, input_size=(spec.in_chans, img_size, img_size))
+        described(found, classes, input_size=(spec.in_chans, *sides(size)))
     return found
 
 

@@ -11,6 +11,7 @@ from timm.data import resolve_model_data_config
 from schemas.components.loop import Evaluate
 from schemas.components.pixels import Files
 from schemas.config import TrainConfig
+from schemas.contradictions.augmenting import is_batched
 from trainer import machine
 from trainer.crew import Solo
 from trainer.data import course, loader, transforms
@@ -48,13 +49,18 @@ class Tried:
 
 
 def search(
-    config: TrainConfig, images: Images, parts: Parts, data_root: Path, wanted: Range
+    config: TrainConfig,
+    images: Images,
+    parts: Parts,
+    data_root: Path,
+    cache_root: Path,
+    wanted: Range,
 ) -> list[Tried]:
     """Steps of the run's own learner on the run's own batches; they end where the loss explodes."""
     machine.settle_kernels(config.train.deterministic)
     images = images.to_learn(config.model.answers)
     device, config = machine.device(), long_enough(config, parts, wanted.steps)
-    plan, size = Plan.of(config, parts, Solo()), config.data.img_size
+    plan, size = Plan.of(config, parts, Solo()), config.data.extent
     net = model.build(config.model, images.classes, size, data_root, config.seed)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     learner = Learner(
@@ -68,7 +74,7 @@ def search(
         normal=transforms.Normal(look, device, config.model.in_chans),
     )
     learner.schedule = Ours(learner.optimizer, lambda step, peak: wanted.at(step))
-    by_size = course.sources(config, images, data_root, lambda what: None)
+    by_size = course.sources(config, images, cache_root, lambda what: None)
     pictures = loader.Pictures(images, course.course(config, by_size, look), config.seed)
     batches = loader.read(pictures, plan, config.data.workers, device, epoch=0, step=0)
     tried: list[Tried] = []
@@ -84,13 +90,16 @@ def search(
 
 
 def long_enough(config: TrainConfig, parts: Parts, steps: int) -> TrainConfig:
-    """The same, with as many epochs as it takes, none of them evaluated; no pixels are kept."""
+    """The same, with as many epochs as it takes, none of them evaluated; no pixels are kept but
+    those that batches are made from.
+    """
+    pixels = config.data.pixels if is_batched(config.augment) else Files()
     epochs = 2 + steps // max(1, len(parts.train) // config.data.batch_size)
     return config.model_copy(
         update={
             "train": config.train.model_copy(update={"epochs": epochs}),
             "evaluate": Evaluate(every=epochs),
-            "data": config.data.model_copy(update={"pixels": Files()}),
+            "data": config.data.model_copy(update={"pixels": pixels}),
         }
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from schemas.components.data import px
 from schemas.errors import count
 from trainer.judge import marking
 from trainer.look import html, learning
@@ -26,7 +27,7 @@ def header(given: Compared) -> Html:
     """What is compared, and who is best."""
     subjects = [row.subject for row in given.rows if row.subject]
     alike = dict.fromkeys(
-        f"{each.config.model.name} at {each.config.data.img_size} px on "
+        f"{each.config.model.name} at {px(each.config.data.extent)} on "
         f"{each.config.data.source.root}"
         for each in subjects
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from timm.data import resolve_model_data_config
 from torch import Tensor
 
-from schemas.components.data import Data
+from schemas.components.data import Data, px
 from schemas.config import TrainConfig
 from trainer import randomness
 from trainer.crew import Solo
@@ -34,7 +34,7 @@ VIEWS = 5  # epochs, or mixed batches, that a row shows
 def draw(config: TrainConfig, images: Images, parts: Parts, rows: int) -> Image.Image:
     """A row a class: an image, how it validates, how it trains in some epochs; then mixtures."""
     plan = Plan.of(config, parts, Solo())
-    net = foresee.build(config.model, len(images.classes), config.data.img_size)
+    net = foresee.build(config.model, len(images.classes), config.data.extent)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     classes = spread(len(images.classes), rows)
     chosen = {target: first_of(images, parts, target) for target in classes}
@@ -60,13 +60,13 @@ def draw(config: TrainConfig, images: Images, parts: Parts, rows: int) -> Image.
 
 
 def title(config: TrainConfig, images: Images, shown: int) -> str:
-    size, way = config.data.img_size, config.augment.kind
+    size, way = px(config.data.extent), config.augment.kind
     some = f"{shown} of {len(images.classes)}" if shown < len(images.classes) else f"{shown}"
-    return f"{config.model.name} at {size} px, augment {way}, {some} classes"
+    return f"{config.model.name} at {size}, augment {way}, {some} classes"
 
 
 def head(data: Data, epoch: int) -> str:
-    return f"epoch {epoch + 1}" + (f", {data.size_at(epoch)} px" if data.smaller else "")
+    return f"epoch {epoch + 1}" + (f", {px(data.size_at(epoch))}" if data.smaller else "")
 
 
 def spread(whole: int, some: int) -> list[int]:

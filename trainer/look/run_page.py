@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from schemas.components.data import px
 from schemas.errors import count
 from schemas.source import dump
 from trainer.judge import marking
@@ -67,7 +68,7 @@ def page(
 def header(subject: Subject, judged: Judged | None, note: str) -> Html:
     """What it is, how it stands, how good it is."""
     config = subject.config
-    what = f"{config.model.name} at {config.data.img_size} px on {config.data.source.root}"
+    what = f"{config.model.name} at {px(config.data.extent)} on {config.data.source.root}"
     lines = [tag("h1", subject.name), tag("p", what, class_="says")]
     lines.append(tag("p", state_of(subject), class_="" if subject.finished else "warn"))
     if judged is None:

@@ -56,7 +56,7 @@ def sight(
         raise DataFault(
             f"the data in {data_root / config.data.source.root} are not what was validated{missing}"
         )
-    net = foresee.build(config.model, len(images.classes), config.data.img_size)
+    net = foresee.build(config.model, len(images.classes), config.data.extent)
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="report") as scratch:
         places = [number[name] for name in wanted]

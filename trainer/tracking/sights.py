@@ -1,5 +1,6 @@
 """How chosen images and counts look as pictures."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,8 @@ def picture(shown: Shown) -> Image.Image:
 def words(shown: Shown) -> str:
     """What people read below it."""
     mark = "" if shown.true == shown.answer else f", is {shown.true}"
-    return f"{shown.answer} {shown.sure:.0%}{mark}"
+    sure = f"{shown.sure:.0%}" if math.isfinite(shown.sure) else "(no number)"
+    return f"{shown.answer} {sure}{mark}"
 
 
 def together(title: str, shown: Sequence[Shown]) -> Image.Image:

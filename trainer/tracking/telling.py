@@ -49,9 +49,9 @@ class Tracking:
         )
 
     def _start(self, place: str) -> None:
-        self.file.touch()
         command = [sys.executable, "-m", "trainer", "follow", place, str(self.file.absolute())]
         try:
+            self.file.touch()
             self.followers[place] = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # nobody writes: its end tells the follower of ours
@@ -91,7 +91,7 @@ class Tracking:
         try:
             with self.file.open("ab") as file:
                 file.write(told.model_dump_json().encode() + b"\n")
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a full disk; a name that no JSON can hold
             LOG.warning("could not write %s: %s", self.file.name, error)
 
 

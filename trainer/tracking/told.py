@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from schemas.components.track import Track
 from schemas.run import Best, Record
@@ -21,14 +21,20 @@ class Begun(Record):
     config: dict[str, Any]
 
 
-class Rows(Record):
+class Numbers(Record):
+    """What has numbers of a model, which may be none: NaN stays NaN on its way, and is no null."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+
+class Rows(Numbers):
     """Epochs as metrics.csv has them; those of earlier attempts come again."""
 
     kind: Literal["rows"] = "rows"
     rows: tuple[dict[str, int | float], ...]
 
 
-class Shown(Record):
+class Shown(Numbers):
     """A validation image, and what the model takes it for."""
 
     path: str
