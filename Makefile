@@ -30,6 +30,7 @@ mutants: setup  ## break every Lua script in many ways; the tests of the door mu
 bench: setup  ## what the queue costs and how fast it trains, side by side; refuses on a busy machine
 	@$(PYTHON) benchmarks/bench.py
 	@$(PYTHON) benchmarks/throughput.py
+	@$(PYTHON) benchmarks/saving.py
 
 lock: setup  ## rewrite requirements.lock from pyproject.toml
 	@$(PYTHON) -m uv pip compile pyproject.toml --extra worker --extra tables --extra dev --universal --python-version 3.11 \

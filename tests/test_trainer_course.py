@@ -6,19 +6,16 @@ from typing import Any
 import pytest
 import torch
 from support.sketches import draw_sketches
-from support.trainers import order_for, result_of, tiny, train
+from support.trainers import leaves, newest, order_for, result_of, tiny, train
 from torch import nn
 
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
-from schemas.events import Line, Saved
-from schemas.rundir import RunDir
 from schemas.source import read
 from trainer import randomness
 from trainer.crew import Solo
 from trainer.data import course, loader, sources, split
 from trainer.data.plan import VALIDATION, Plan
-from trainer.faults import Leave
 from trainer.foresight import foresee
 from trainer.learn.learner import Learner, mixer
 from trainer.learn.outputs import PARTED
@@ -120,18 +117,6 @@ def test_a_batch_that_arrives_during_an_evaluation_can_be_learnt_from(
         assert not any(part.is_inference() for batch in batches for part in batch)
 
 
-class Twice:
-    """Asks the run to leave after its second checkpoint."""
-
-    def __init__(self, leave: Leave) -> None:
-        self.leave, self.saved = leave, 0
-
-    def __call__(self, line: Line) -> None:
-        self.saved += isinstance(line, Saved)
-        if self.saved == 2:
-            self.leave.ask("enough")
-
-
 def test_a_resume_in_the_middle_of_a_course_ends_with_the_same_weights(
     data: Path, tmp_path: Path
 ) -> None:
@@ -145,11 +130,9 @@ def test_a_resume_in_the_middle_of_a_course_ends_with_the_same_weights(
     )
     whole = order_for(tmp_path / "whole", data, config)
     train(whole)
-    leave = Leave()
     first = order_for(tmp_path / "parts", data, config.model_copy())
-    train(first, Twice(leave), leave=leave)
-    saved = max(RunDir(tmp_path / "parts").attempts.glob("*/checkpoints/step-*"))
-    second = order_for(tmp_path / "parts", data, config, resume=str(saved))
+    leaves(first, 6)
+    second = order_for(tmp_path / "parts", data, config, resume=str(newest(first)))
     train(second)
     assert result_of(second).facts["started_at_step"] == 6
     shas = [result_of(order).facts["final_weights_sha256"] for order in (whole, second)]

@@ -15,15 +15,12 @@ import pytest
 import torch
 from support.doomed import MOMENTS, Moment, killed
 from support.sketches import draw_sketches
-from support.trainers import folder_of, order_for, result_of, tiny, train
+from support.trainers import folder_of, leaves, order_for, tiny, train
 
 from schemas.config import TrainConfig
-from schemas.events import ExitCode, Order
+from schemas.events import Order
 from schemas.rundir import RunDir
 from trainer import checkpoint
-from trainer.entry.attempt import execute
-from trainer.faults import Leave
-from trainer.report import Report
 
 LEVELS: dict[str, tuple[dict[str, Any], ...]] = {
     "workers": ({}, {"data__workers": 2}),
@@ -55,19 +52,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
 
 
-class LeaveAt(Leave):
-    """A wish to leave that is there from a step on."""
-
-    def __init__(self, report: Report, step: int) -> None:
-        super().__init__()
-        self.report, self.step = report, step
-
-    def check(self) -> None:
-        if self.report.progress.step >= self.step:
-            self.ask("the test")
-        super().check()
-
-
 def tensors(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor in plain containers; random states are no part of what a run goes on from."""
     if isinstance(value, torch.Tensor):
@@ -87,13 +71,6 @@ def goes_on(run: Path, data: Path, config: TrainConfig) -> Order:
     """The next attempt of a run, from the furthest checkpoint that it has."""
     newest = next(iter(checkpoint.newest(RunDir(run))), "")
     return order_for(run, data, config, resume=str(newest))
-
-
-def leaves(order: Order, step: int) -> None:
-    """An attempt that is asked to leave at a step."""
-    report = Report([])
-    execute(order, report, LeaveAt(report, step))
-    assert (result_of(order).exit_code, result_of(order).step) == (ExitCode.SAVED, step)
 
 
 def dies(order: Order, step: int, moment: Moment) -> None:

@@ -10,7 +10,17 @@ import torch
 from safetensors.torch import save_file
 from support.disks import full_disk
 from support.sketches import draw_sketches
-from support.trainers import folder_of, judged, order_for, tiny, train
+from support.trainers import (
+    LeaveAtCheck,
+    folder_of,
+    interrupted,
+    judged,
+    leaves,
+    newest,
+    order_for,
+    tiny,
+    train,
+)
 
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, Problem
@@ -38,41 +48,6 @@ LIVELY = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 images: 19 train in 4 steps an epoch, 5 validate."""
     return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
-
-
-class LeaveWhen:
-    """A sink that asks to leave at the so-manieth line of a kind."""
-
-    def __init__(self, leave: Leave, kind: type[Line], number: int) -> None:
-        self.leave, self.kind, self.left = leave, kind, number
-
-    def __call__(self, line: Line) -> None:
-        self.left -= isinstance(line, self.kind)
-        if self.left == 0:
-            self.leave.ask("the test")
-
-
-class LeaveAtCheck(Leave):
-    """A wish to leave that is there from the so-manieth look on."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.left = number
-
-    def check(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.ask("the test")
-        super().check()
-
-
-def interrupted(order: Order, kind: type[Line], number: int) -> Result:
-    leave = Leave()
-    return train(order, LeaveWhen(leave, kind, number), leave=leave)
-
-
-def newest(order: Order) -> Path:
-    return max(folder_of(order).checkpoints.glob("step-*"), key=checkpoint.step_of)
 
 
 def final(result: Result) -> str:
@@ -115,9 +90,9 @@ def test_a_run_that_was_interrupted_twice_ends_with_the_weights_and_rows_of_one_
     expected = final(train(whole))
 
     first = order_for(tmp_path / "run", data, config)
-    assert interrupted(first, Saved, 1).exit_code == ExitCode.SAVED  # in the middle of epoch 1
+    leaves(first, 3)  # in the middle of epoch 1
     second = order_for(tmp_path / "run", data, config, resume=str(newest(first)))
-    assert interrupted(second, Epoch, 2).exit_code == ExitCode.SAVED
+    leaves(second, 9)
     third = order_for(tmp_path / "run", data, config, resume=str(newest(second)))
     assert final(train(third)) == expected
     assert metrics(third) == metrics(whole)
@@ -218,7 +193,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(
 ) -> None:
     config = tiny(train__save_every_steps=3)
     first = order_for(tmp_path / "run", data, config)
-    interrupted(first, Saved, 2)
+    leaves(first, 6)
     damaged = newest(first)
     (damaged / "state.pt").write_bytes(b"nonsense")
     second = order_for(tmp_path / "run", data, config, resume=str(damaged))
@@ -363,7 +338,7 @@ def test_a_run_whose_disk_is_full_goes_on_and_after_three_refusals_ends_in_one_l
     order = order_for(tmp_path / "run", data, tiny(train__save_every_steps=1, data__pixels=FILES))
     with full_disk(limit=100_000):  # room for small files, not for weights
         result = train(order)
-    assert (result.exit_code, result.cause, result.step) == (ExitCode.CODE, Cause.CODE, 3)
+    assert (result.exit_code, result.cause, result.step) == (ExitCode.CODE, Cause.CODE, 4)
     assert result.error.startswith("3 checkpoints in a row could not be written")
     assert not list(folder_of(order).checkpoints.iterdir())
 

@@ -11,7 +11,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ class Checkpoint:
     more: Mapping[str, bytes] = field(default_factory=dict)  # other files, by name
 
 
-def write(folder: Path, checkpoint: Checkpoint) -> None:
-    """Make the folder appear whole; a failure leaves nothing behind."""
+def write(folder: Path, checkpoint: Checkpoint, fence: Callable[[], None] = lambda: None) -> None:
+    """Make the folder appear whole; a failure leaves nothing behind. The fence is the last word."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir()
@@ -62,6 +63,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         for path in temporary.iterdir():
             sync_file(path)
         sync_folder(temporary)
+        fence()
         temporary.rename(folder)
         sync_folder(folder.parent)
     except BaseException:
@@ -125,8 +127,11 @@ def attempt_of(folder: Path) -> int:
 class Shelf:
     """The checkpoints of this attempt: the two newest, and the best weights that they speak of."""
 
-    def __init__(self, attempt: AttemptDir, *, keeps: bool = True) -> None:
+    def __init__(
+        self, attempt: AttemptDir, *, keeps: bool = True, fence: Callable[[], None] = lambda: None
+    ) -> None:
         self.attempt, self.keeps = attempt, keeps  # one of several processes keeps for all
+        self.fence = fence
         self.top: tuple[int, ...] = ()  # the steps of the best weights so far, the best first
         self.steps: list[tuple[Path, tuple[int, ...]]] = []  # each with the best as they then were
         self.failures = 0
@@ -181,7 +186,7 @@ class Shelf:
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> bool:
         try:
-            write(folder, checkpoint)
+            write(folder, checkpoint, self.fence)
         except UNWRITABLE as error:
             self.failures += 1
             LOG.warning(
@@ -199,11 +204,19 @@ class Shelf:
 
     def _tidy(self) -> None:
         while len(self.steps) > 2:
-            shutil.rmtree(self.steps.pop(0)[0], ignore_errors=True)
+            drop(self.steps.pop(0)[0])
         spoken_of = {step for top in (self.top, *(top for _, top in self.steps)) for step in top}
         for folder in self.attempt.checkpoints.glob("best-*"):
             if step_of(folder) not in spoken_of:
-                shutil.rmtree(folder, ignore_errors=True)
+                drop(folder)
+
+
+def drop(folder: Path) -> None:
+    """Out of everybody's sight first: who dies in here leaves no half of a checkpoint."""
+    hidden = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    with suppress(OSError):
+        folder.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -2,9 +2,14 @@
 would mend it. Everything else that flies out of a run is judged in `attempt`.
 """
 
+import math
+import time
+
 from schemas.errors import TrainqError
 from schemas.events import ExitCode
 from schemas.run import Cause
+
+AGAIN_S = 0.02  # until a fence is looked at again
 
 
 class Fault(TrainqError):
@@ -52,6 +57,7 @@ class Leave:
 
     def __init__(self) -> None:
         self.reason = ""
+        self.ours_until = math.inf  # by the monotonic clock; whoever hears the worker moves it
 
     def ask(self, reason: str) -> None:
         """The first reason counts."""
@@ -61,3 +67,10 @@ class Leave:
         """Called wherever a run may be interrupted; raises once somebody asked."""
         if self.reason:
             raise Leaving(self.reason)
+
+    def fence(self) -> None:
+        """Called before a checkpoint gets its name: not while our time is over. Who was frozen for
+        so long hears the beats that came meanwhile, and goes on, or hears none and is ended here.
+        """
+        while time.monotonic() > self.ours_until:
+            time.sleep(AGAIN_S)

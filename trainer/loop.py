@@ -3,8 +3,11 @@
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +29,7 @@ from trainer.judge.metrics import Evaluation, evaluate, ranked
 from trainer.judge.predictions import Predictions
 from trainer.learn.learner import Learner
 from trainer.report import Report, write_metrics
+from trainer.saving import Saver
 from trainer.tracking import choosing
 
 LOG = logging.getLogger(__name__)
@@ -129,29 +133,33 @@ class Loop:
         self.config, self.images, self.plan = config, images, plan
         self.learner, self.state = learner, state
         self.shelf, self.run_dir, self.facts = shelf, run_dir, facts
-        self.report, self.leave, self.pace = report, leave, Pace()
+        self.report, self.leave, self.pace, self.saver = report, leave, Pace(), Saver()
         self.saved_step, self.saved_at = state.step, time.monotonic()
 
     def run(self, batches: Generator[Batch, None, None]) -> None:
         """Epoch by epoch; whoever asks us to leave gets a checkpoint at the next step boundary."""
-        try:
-            while self.state.epoch < self.plan.epochs and not self.enough():
-                self.report.alive(doing="training")
-                self.pace.begin()
-                while self.state.step < (self.state.epoch + 1) * self.plan.steps_per_epoch:
-                    if self.due():
-                        self.save()
-                    self.leave.check()
-                    self.step(*next(batches))
-                self.close_epoch(batches)
-            if self.config.evaluate.keep_last and self.learner.crew.leads:
-                self.shelf.keep_last(Checkpoint(self.meta(), self.learner.weights()))
-        except Leaving:
-            if self.state.step > self.saved_step:  # a position that no checkpoint has
-                self.save()
-            raise
-        finally:
-            batches.close()  # a garbage collection would wait for loader processes in vain
+        # a garbage collection would wait for loader processes in vain
+        with self.saver, closing(batches):
+            try:
+                while self.state.epoch < self.plan.epochs and not self.enough():
+                    self.report.alive(doing="training")
+                    self.pace.begin()
+                    while self.state.step < (self.state.epoch + 1) * self.plan.steps_per_epoch:
+                        self.saver.look()
+                        if self.due():
+                            self.save()
+                        self.leave.check()
+                        self.step(*next(batches))
+                    self.close_epoch(batches)
+                self.saver.settle()
+                if self.config.evaluate.keep_last and self.learner.crew.leads:
+                    self.shelf.keep_last(Checkpoint(self.meta(), self.learner.weights()))
+            except Leaving:
+                self.saver.settle()
+                if self.state.step > self.saved_step:  # a position that no checkpoint has
+                    self.save()
+                self.saver.settle()
+                raise
 
     def enough(self) -> bool:
         """Whether no further epoch is worth it; all processes say the same."""
@@ -213,47 +221,52 @@ class Loop:
             classes = len(self.images.classes)
             found = evaluate(self.learner, self.validation(batches), classes)
             values |= found.values
+        self.saver.settle()
         self.state.epoch += 1
         self.state.tally.next_epoch()
+        before, good = self.state.top, None
         if found and self.learner.crew.leads:
-            self.judge(found)
+            good = self.judge(found)
             self.show(found)
         self.state.rows.append({"epoch": self.state.epoch, "step": self.state.step, **values})
         self.learner.heed(self.state.rows)
         if self.learner.crew.leads:
             write_metrics(self.shelf.attempt.metrics, self.state.rows)
         self.report.alive(epoch=self.state.epoch)
-        self.report.epoch(
-            Epoch(
-                epoch=self.state.epoch,
-                step=self.state.step,
-                metrics=values,
-                best=self.state.best,
-            )
-        )
+        line = Epoch(epoch=self.state.epoch, step=self.state.step, metrics=values)
+        if good is None:
+            self.closed(line, before, kept=False)
+            return
+        keep = partial(self.shelf.keep_best, self.state.step, good, self.steps_of(self.state.top))
+        self.saver.write(keep, partial(self.closed, line, before))
+
+    def closed(self, line: Epoch, before: list[Best], kept: bool) -> None:
+        """A good value counts once its weights are on disk, and beside them what they said."""
+        if not kept:
+            self.state.top = before
+        self.report.epoch(line.model_copy(update={"best": self.state.best}))
 
     def validation(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches of one evaluation, with a chance to leave between them."""
         number = sum(1 for _ in self.plan.validation())
         for batch in islice(batches, number):
             self.leave.check()
+            self.saver.look()
             self.report.alive()
             yield batch
 
-    def judge(self, found: Evaluation) -> None:
-        """A good value counts once its weights are on disk, and beside them what they said."""
-        metric, values, before = self.config.evaluate.metric, found.values, self.state.top
+    def judge(self, found: Evaluation) -> Checkpoint | None:
+        """The weights of an epoch that is among the best so far, to be kept."""
+        metric, values = self.config.evaluate.metric, found.values
         if metric not in values:
-            return
+            return None
         new = Best(metric=metric, value=values[metric], epoch=self.state.epoch)
-        self.state.top = ranked(before, new, self.config.evaluate.keep)
+        self.state.top = ranked(self.state.top, new, self.config.evaluate.keep)
         if new not in self.state.top:
-            return
+            return None
         said = Predictions.of(self.images, self.plan.validated, found.true, found.probabilities)
         more = {predictions.VALIDATION: said.packed()}
-        whole = Checkpoint(self.meta(), self.learner.weights(self.learner.judged), more=more)
-        if not self.shelf.keep_best(self.state.step, whole, self.steps_of(self.state.top)):
-            self.state.top = before
+        return Checkpoint(self.meta(), self.learner.weights(self.learner.judged), more=more)
 
     def steps_of(self, top: Sequence[Best]) -> list[int]:
         """Where their epochs ended."""
@@ -273,20 +286,27 @@ class Loop:
         every = self.config.train.save_every_steps
         if every and self.state.step % every == 0:
             return True
-        return time.monotonic() - self.saved_at >= self.config.train.save_every_s
+        # while one is being written the next would have to wait
+        over = time.monotonic() - self.saved_at >= self.config.train.save_every_s
+        return over and not self.saver.busy
 
     def save(self) -> None:
         """A checkpoint to go on from; when the disk refuses, the run goes on without it."""
+        self.saver.settle()
         self.look()  # a run that is diverging keeps its last good checkpoint
         self.report.doing("saving")
         memory = {**self.learner.memory(), "tally": self.state.tally.numbers()}
         whole = Checkpoint(self.meta(), self.learner.weights(), memory)
-        folder = self.shelf.save(self.state.step, whole)
+        step = self.state.step
+        self.saver.write(partial(self.shelf.save, step, whole), partial(self.saved, step))
         self.saved_at = time.monotonic()
-        if folder:
-            self.saved_step = self.state.step
-            self.report.tell(Saved(path=self.run_dir.relative(folder), step=self.state.step))
         self.report.alive(doing="training")
+
+    def saved(self, step: int, folder: Path | None) -> None:
+        """A checkpoint is on disk; none when the disk refused."""
+        if folder:
+            self.saved_step = step
+            self.report.tell(Saved(path=self.run_dir.relative(folder), step=step))
 
     def meta(self) -> dict[str, Any]:
         """What people and later attempts can read of a checkpoint without torch."""
@@ -298,6 +318,6 @@ class Loop:
             "best": self.state.best.model_dump() if self.state.best else None,
             "top": [best.model_dump() for best in self.state.top],
             "top_steps": self.steps_of(self.state.top),
-            "rows": self.state.rows,
+            "rows": list(self.state.rows),  # it is written while they become more
             **self.facts,
         }

@@ -116,28 +116,28 @@ def watch(
     """Without a worker we save and leave, and a little later we are gone in any case, before the
     lease is: nothing is written once another attempt may begin.
     """
-    heard, why = listen(descriptor, silence_s, leave_now)
-    leave.ask(why)
-    time.sleep(max(0.0, heard + GONE * silence_s - time.monotonic()))
+    leave.ask(listen(descriptor, silence_s, leave, leave_now))
+    time.sleep(max(0.0, leave.ours_until - time.monotonic()))
     leave_now(ExitCode.SAVED)
 
 
 def listen(
-    descriptor: int, silence_s: float, leave_now: Callable[[int], None]
-) -> tuple[float, str]:
-    """Take beats until they stop; when the last one came, and why there are no more."""
+    descriptor: int, silence_s: float, leave: Leave, leave_now: Callable[[int], None]
+) -> str:
+    """Take beats until they stop; why there are no more."""
     heard = time.monotonic()
     while True:
+        leave.ours_until = heard + GONE * silence_s
         # what lies in the pipe is looked at before the clock: we may have been frozen ourselves
         if select.select([descriptor], [], [], silence_s / 20)[0]:
             words = os.read(descriptor, 4096)
             if not words:
-                return heard, "the worker is gone"
+                return "the worker is gone"
             if fenced(words):
                 leave_now(ExitCode.SAVED)
             heard = time.monotonic()
         elif (silent := time.monotonic() - heard) > silence_s:
-            return heard, f"no beat for {silent:.1f} s"
+            return f"no beat for {silent:.1f} s"
 
 
 def fenced(words: bytes) -> bool:
