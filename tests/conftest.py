@@ -1,14 +1,22 @@
-"""Fixtures of the whole suite: no setting leaks in, and a real, empty server for whoever asks."""
+"""Fixtures of the whole suite: no setting leaks in; a real, empty server for whoever asks; the door
+to it, and those who sit at it.
+"""
 
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 from hypothesis import settings
+from support.desk import Desk
 from support.servers import KINDS, TestServer
 from support.slack_server import SlackServer
+from support.workers import Site
+
+from queue_worker.queue import Queue
+from schemas.rundir import RunsRoot
 
 # A shell has its background jobs ignore Ctrl-C, and every process that a test starts would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -53,6 +61,34 @@ def connection(server: TestServer) -> Iterator[redis.Redis]:
     """A client of the empty server."""
     with server.client() as client:
         yield client
+
+
+@pytest.fixture
+def queue(connection: redis.Redis) -> Queue:
+    """The door to it."""
+    return Queue(connection, "trainq:")
+
+
+@pytest.fixture
+def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
+    """Where somebody types commands."""
+    desk = Desk(server, tmp_path)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A host for workers, with a server of its own that may be killed."""
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> RunsRoot:
+    """A runs root."""
+    return RunsRoot(tmp_path / "runs")
 
 
 @pytest.fixture

@@ -2,15 +2,13 @@
 
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from support.desk import GOOD, Desk, fail, finish, lines
 from support.runs import claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from support.waiting import PATIENCE_S
 
 from publisher.client import BatchHandle, Client, RunHandle
@@ -28,16 +26,9 @@ from schemas.run import Progress, State
 from schemas.settings import Settings
 from schemas.source import read
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 
 MODEL = {"model": {"name": "resnet10t"}, "train": {"epochs": 3}}
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
 
 
 @pytest.fixture

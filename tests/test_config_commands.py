@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from support.costs import least_cpu_s
 
 from publisher.commands.schema import json_schema
+from schemas import usual
 from schemas.source import dump, load, load_cells, read
 from schemas.sweep import Spread
 
@@ -148,6 +149,10 @@ def test_the_committed_schema_is_fresh() -> None:
 
 def test_there_are_the_four_examples() -> None:
     assert [path.stem for path in EXAMPLES] == ["kfold", "sketch_coatnet", "sketch_small", "sweep"]
+
+
+def test_the_usual_config_is_that_of_today() -> None:
+    assert usual.FILE.read_text() == usual.made(), "run: python -m schemas.usual"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

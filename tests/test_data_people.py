@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from support.people import draw_people
-from support.trainers import folder_of, order_for, tiny, train
+from support.trainers import LeaveAtCheck, folder_of, order_for, tiny, train
 
 from schemas.config import TrainConfig
 from schemas.events import ExitCode
 from trainer.data import mask, prepare, sources, split
 from trainer.data.images import Images
-from trainer.faults import DataFault, Leave
+from trainer.faults import DataFault
 
 
 def data_of(**source: Any) -> TrainConfig:
@@ -183,20 +183,6 @@ def test_a_split_by_image_scores_far_above_ours_by_person(tmp_path: Path) -> Non
         scores[by] = train(order_for(tmp_path / by, data, config)).metrics["macro_f1"]
     assert scores["image_leaking_persons"] > 0.85
     assert scores["auto"] < 0.65
-
-
-class LeaveAtCheck(Leave):
-    """A wish to leave that is there from the so-manieth look on."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.left = number
-
-    def check(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.ask("the test")
-        super().check()
 
 
 def test_draws_of_images_labels_and_steps_go_on_exactly_where_a_run_was_left(

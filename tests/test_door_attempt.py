@@ -13,11 +13,6 @@ FINISHED = Ending(state=State.FINISHED)
 STALE = "1-00000000"
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def kinds(queue: Queue, run_id: str) -> list[EventKind]:
     return [event.kind for event in queue.events(run_id=run_id)]
 

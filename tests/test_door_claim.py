@@ -14,11 +14,6 @@ from schemas.events import EventKind
 from schemas.run import State, new_nonce
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def claim_all(queue: Queue) -> list[str]:
     """The ids in the order in which workers get them."""
     ids: list[str] = []

@@ -11,11 +11,6 @@ FINISHED = Ending(state=State.FINISHED)
 NO_STEP = Ending(state=State.FAILED, cause=Cause.CODE, error="no module named x", began=False)
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def nothing_for(queue: Queue, lane: str = "v100:0", **card: object) -> bool:
     return queue.claim(a_worker(lane, **card), new_nonce()) is None
 

@@ -13,11 +13,6 @@ from schemas.run import new_id, new_nonce
 LANES = 10
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def pending(queue: Queue, number: int, **fields: Any) -> None:
     """So many runs of ten people."""
     ids = distinct(number, new_id)  # of thousands drawn at random two may be alike

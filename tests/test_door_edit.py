@@ -16,11 +16,6 @@ FINISHED = Ending(state=State.FINISHED)
 FAILED = Ending(state=State.FAILED, cause=Cause.CODE, error="it broke")
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def keys(connection: redis.Redis) -> set[str]:
     return {key.decode() for key in connection.keys("trainq:*")}
 

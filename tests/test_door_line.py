@@ -17,11 +17,6 @@ HALF_LIFE_S = 7 * 86400.0
 FINISHED = Ending(state=State.FINISHED)
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def has_used(connection: redis.Redis, user: str, seconds: float, at: float) -> None:
     connection.hset(f"trainq:usage:{user}", mapping={"value": seconds, "at": at})
     connection.zadd("trainq:users", {user: at})

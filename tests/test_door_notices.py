@@ -8,11 +8,6 @@ from queue_worker.queue import Queue
 
 
 @pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
-@pytest.fixture
 def event(queue: Queue) -> str:
     """The id of the one open notice."""
     queue.cancel(submit(queue), by="ana")

@@ -1,7 +1,6 @@
 """Runs that wait for others."""
 
 import pytest
-import redis
 from support.runs import a_run, a_worker, claim, submit
 
 from queue_worker.queue import Ending, Queue, TransitionRefused
@@ -10,11 +9,6 @@ from schemas.run import ENDED, Cause, Parent, State, new_id, new_nonce
 
 FINISHED = Ending(state=State.FINISHED)
 FAILED = Ending(state=State.FAILED, cause=Cause.CODE, error="no")
-
-
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
 
 
 def after(*ids: str, on: str = "ok") -> tuple[Parent, ...]:

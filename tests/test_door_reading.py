@@ -12,11 +12,6 @@ from schemas.events import EventKind
 from schemas.run import Cause, State
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def end(queue: Queue, state: State) -> str:
     """Claim the first run and end it."""
     claimed = claim(queue)

@@ -11,11 +11,6 @@ from schemas.errors import NotFound, TrainqError, UsageError
 from schemas.run import Parent, State, new_id
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def a_card(total: int) -> BatchCard:
     return BatchCard(id=new_id(), name="sweep", user="ana", kind="sweep", total=total)
 

@@ -3,16 +3,10 @@
 import json
 
 import pytest
-import redis
 from support.runs import a_run, claim, submit
 
 from queue_worker.queue import IdTaken, Queue
 from schemas.run import State, new_id
-
-
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
 
 
 def test_a_submitted_run_is_queued_with_everything_that_was_said(queue: Queue) -> None:

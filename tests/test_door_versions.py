@@ -13,11 +13,6 @@ from schemas.run import SCHEMA, Parent, State, new_nonce
 LANE = "ana|0|1||"  # as version 1 named it
 
 
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
 def of_version_1(connection: redis.Redis, queue: Queue, run_id: str) -> None:
     """The queued run as a client of version 1 would have left it."""
     connection.hset(f"trainq:run:{run_id}", mapping={"seq": 1, "schema_number": 1})

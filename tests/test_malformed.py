@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from support.desk import Answer, Desk, fail
 from support.runs import claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 
 from publisher import __main__ as publisher_cli
 from publisher import queue_cli
@@ -31,7 +31,7 @@ from schemas.errors import ConfigError, NotFound, TrainqError, UsageError
 from schemas.run import State
 from schemas.settings import Settings
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 
 CASES = Path(__file__).parent / "malformed"
 MODEL = "model: {name: resnet18}\n"

@@ -2,26 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.desk import Desk, fail, finish
 from support.runs import a_run, a_worker, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 
 from queue_worker.queue import BatchCard, Ending
 from schemas.run import Parent, State, new_id, new_nonce
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
+pytestmark = ON_ONE_SERVER
 
 
 def a_batch(desk: Desk, number: int = 3, user: str = "ana", **card: Any) -> tuple[str, list[str]]:

@@ -1,20 +1,9 @@
 """What a shell is offered at a Tab: live ids and names, or nothing; never an error or a server."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from support.desk import Answer, Desk
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
+pytestmark = ON_ONE_SERVER
 
 
 def tab(desk: Desk, line: str, **env: str) -> Answer:

@@ -2,14 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.desk import Desk, finish
 from support.golden import golden, screen
 from support.runs import claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 
 from publisher.desk.dotted import flat
 from publisher.drafts.draft import draft
@@ -30,20 +28,10 @@ OPTIONAL = tuple(
     for name, field in spec.model_fields.items()
     if (*above, name) in sections() and field.default is None
 ) or ("nothing",)
-on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
-
-
 # ---- init ----------------------------------------------------------------------------------------
 
 
-@on_one_server
+@ON_ONE_SERVER
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_template_is_a_valid_config_that_says_what_it_means(
     desk: Desk, template: str, monkeypatch: pytest.MonkeyPatch
@@ -75,7 +63,7 @@ def test_what_a_template_only_offers_is_valid_too(template: str) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_init_overwrites_nothing_unless_told_to(desk: Desk) -> None:
     answer = desk.publisher("init", str(desk.config))
     assert answer.code == 2 and answer.err.startswith(f"error: {desk.config} is there already")
@@ -84,7 +72,7 @@ def test_init_overwrites_nothing_unless_told_to(desk: Desk) -> None:
     assert "convnext_tiny" in desk.config.read_text()
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_init_says_what_cannot_be_written(desk: Desk) -> None:
     assert "no template 'skecth'" in desk.publisher("init", "--template", "skecth").err
     assert desk.publisher("init", str(desk.folder)).err.startswith(f"error: {desk.folder} is a fol")
@@ -92,7 +80,7 @@ def test_init_says_what_cannot_be_written(desk: Desk) -> None:
     assert nowhere.code == 2 and "there is no folder" in nowhere.err
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_schema_of_another_version_stays_and_is_told(desk: Desk) -> None:
     (desk.folder / "config.schema.json").write_text("{}")
     answer = desk.publisher("init", str(desk.folder / "new.yaml"))
@@ -152,7 +140,7 @@ def test_a_difference_as_json_has_every_part() -> None:
     assert record["metrics"][0]["delta"] == pytest.approx(0.0116)
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_two_runs_a_run_and_a_file_and_two_files_can_be_compared(desk: Desk) -> None:
     one, other = desk.submit(), desk.submit("optim.lr=3e-4")
     finish(desk.door, claim(desk.door), 0.91)
@@ -166,14 +154,14 @@ def test_two_runs_a_run_and_a_file_and_two_files_can_be_compared(desk: Desk) -> 
     assert same.code == 0 and "config   the same" in same.out
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_difference_with_something_that_is_not_there_is_one_line(desk: Desk) -> None:
     assert desk.publisher("diff", "nosuch", str(desk.config)).code == 3
     gone = desk.publisher("diff", str(desk.config), "nosuch.yaml")
     assert gone.code == 2 and "there is no such file" in gone.err
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_an_environment_is_read_from_the_folder_of_the_attempt(desk: Desk) -> None:
     run_id = desk.submit()
     claimed = claim(desk.door)
@@ -192,7 +180,7 @@ def test_an_environment_is_read_from_the_folder_of_the_attempt(desk: Desk) -> No
     }
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_colours_are_for_terminals_and_trainq_passes_everything_on(desk: Desk) -> None:
     words = ("diff", str(desk.config), str(desk.config))
     assert "\x1b[" in desk.publisher(*words, FORCE_COLOR="1").out

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.desk import MODULES, Desk
 from support.golden import golden
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from support.slack_server import TOKEN, SlackServer
 
 from schemas import surroundings
@@ -18,20 +17,11 @@ from schemas.diagnosis import Finding, Level, document, lines, setting_lines
 from schemas.settings import Settings, sources
 from schemas.surroundings import Checkout, Folder, Installed, Wandb
 
-on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
 SAID = {
     "REDIS_URL": "redis://:hush@gpu-host:6379/0",
     "TRAINQ_RUNS": "/mnt/shared/of/the/vision/team/on/the/second/floor/experiments/runs",
     "SLACK_CHANNEL": "#ml-runs",
 }
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
 
 
 def found(answer_out: str) -> dict[str, str]:
@@ -41,7 +31,7 @@ def found(answer_out: str) -> dict[str, str]:
 # ---- the command ---------------------------------------------------------------------------------
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_doctor_tells_every_setting_with_its_source(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +49,7 @@ def test_a_doctor_tells_every_setting_with_its_source(
     assert answer.code == 0, answer.out
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_doctor_as_json_holds_the_same(desk: Desk) -> None:
     answer = desk.publisher("doctor", "--json", TRAINQ_RUNZ="x")
     read = json.loads(answer.out)
@@ -83,7 +73,7 @@ def test_a_doctor_without_redis_says_so_and_goes_on(tmp_path: Path) -> None:
     assert found(done.stdout)["python"] == "ok" and "hush" not in done.stdout + done.stderr
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_doctor_asks_slack_by_a_child(desk: Desk, slack: SlackServer) -> None:
     env = {"SLACK_API_URL": slack.api_url, "SLACK_CHANNEL": "#ml-runs"}
     good = desk.publisher("doctor", "--json", SLACK_BOT_TOKEN=TOKEN, **env)
@@ -93,7 +83,7 @@ def test_a_doctor_asks_slack_by_a_child(desk: Desk, slack: SlackServer) -> None:
     assert found(bad.out)["slack"] == "FAIL" and bad.code == 1, bad.out
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_doctor_loads_no_torch_and_colours_only_a_terminal(desk: Desk) -> None:
     coloured = desk.publisher("doctor", FORCE_COLOR="1").out
     assert "\x1b[32mok\x1b[0m" in coloured

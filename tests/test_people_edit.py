@@ -5,14 +5,13 @@ import pty
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.desk import Answer, Desk, save
 from support.golden import golden
 from support.runs import a_worker, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from support.waiting import PATIENCE_S, wait_until
 
 from publisher.plans import handwork
@@ -33,14 +32,6 @@ NUMBERS = {
     "input_mb": 1.0,
     "gradient_mb": 50.0,
 }
-on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
 
 
 def kept(answer: Answer) -> Path:
@@ -67,7 +58,7 @@ def by_hand(desk: Desk, *words: str, rules: tuple[str, ...], yes: bool = True) -
 # ---- on the line ---------------------------------------------------------------------------------
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_keys_of_a_config_are_changed_on_the_line(desk: Desk) -> None:
     run_id = desk.submit("optim.lr=1e-3", "seed=7")
     old = desk.door.get(run_id)
@@ -82,7 +73,7 @@ def test_keys_of_a_config_are_changed_on_the_line(desk: Desk) -> None:
     assert claim(desk.door).run.config == run.config
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_mistake_in_any_run_changes_none(desk: Desk) -> None:
     one, other = desk.submit(), desk.submit("data.split.kind=kfold")
     answer = desk.publisher("edit", one, other, "data.split.fold=9", "optim.lr=2e-4")
@@ -92,7 +83,7 @@ def test_a_mistake_in_any_run_changes_none(desk: Desk) -> None:
     assert typo.code == 2 and "did you mean 'optim.lr'" in typo.err
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_run_that_has_begun_keeps_its_config_but_not_its_priority(desk: Desk) -> None:
     run_id = desk.submit()
     claimed = claim(desk.door)
@@ -104,7 +95,7 @@ def test_a_run_that_has_begun_keeps_its_config_but_not_its_priority(desk: Desk) 
     assert desk.publisher("edit", run_id, "--priority", "2").code == 0
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_the_folds_of_a_batch_keep_their_split(desk: Desk) -> None:
     ids = desk.submit("--folds", "2").split()
     split = desk.publisher("edit", *ids, "data.split.folds=3", "--yes")
@@ -116,7 +107,7 @@ def test_the_folds_of_a_batch_keep_their_split(desk: Desk) -> None:
 # ---- in an editor --------------------------------------------------------------------------------
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_several_runs_are_edited_as_one_sheet(desk: Desk) -> None:
     one, other = desk.submit("optim.lr=2e-3"), desk.submit("optim.lr=3e-3", "--time-limit", "90m")
     answer = by_hand(
@@ -133,7 +124,7 @@ def test_several_runs_are_edited_as_one_sheet(desk: Desk) -> None:
     assert desk.door.get(one).overrides == ("optim.lr=0.004", "train.epochs=5")
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_nobody_starts_a_run_while_it_is_open_in_an_editor(desk: Desk) -> None:
     run_id = desk.submit()
     gate, opened = desk.folder / "gate", desk.folder / "opened"
@@ -152,7 +143,7 @@ def test_nobody_starts_a_run_while_it_is_open_in_an_editor(desk: Desk) -> None:
     assert claim(desk.door).run.id == run_id
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_what_others_do_meanwhile_is_not_overwritten(desk: Desk) -> None:
     mine, gone = desk.submit(), desk.submit()
     script = desk.folder / "editor"
@@ -173,7 +164,7 @@ def test_what_others_do_meanwhile_is_not_overwritten(desk: Desk) -> None:
     assert "epochs: 5" in kept(answer).read_text()
 
 
-@on_one_server
+@ON_ONE_SERVER
 @pytest.mark.parametrize("started", [False, True], ids=["still waiting", "started meanwhile"])
 def test_an_editor_that_is_open_longer_than_its_hold_changes_what_waits_and_loses_no_text(
     desk: Desk, started: bool, monkeypatch: pytest.MonkeyPatch
@@ -211,7 +202,7 @@ def pending(desk: Desk, run_id: str) -> bool:
     return desk.door.get(run_id).state is State.QUEUED
 
 
-@on_one_server
+@ON_ONE_SERVER
 @pytest.mark.parametrize(
     "rule", ["d", "s/x/x/", "s/^[^ #].*//;s/^ .*//"], ids=["empty", "untouched", "comments"]
 )
@@ -223,7 +214,7 @@ def test_a_sheet_without_a_change_changes_nothing(desk: Desk, rule: str) -> None
     assert desk.door.get(run_id) == before
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_mistake_in_a_sheet_is_shown_at_its_place_and_the_text_is_kept(desk: Desk) -> None:
     run_id = desk.submit()
     answer = by_hand(
@@ -240,7 +231,7 @@ def test_a_mistake_in_a_sheet_is_shown_at_its_place_and_the_text_is_kept(desk: D
     assert desk.door.get(run_id).state is State.QUEUED
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_an_editor_that_fails_or_is_not_there_changes_nothing(desk: Desk) -> None:
     run_id = desk.submit()
     failed = desk.publisher("edit", run_id, "--yes", EDITOR="false", VISUAL="")
@@ -251,7 +242,7 @@ def test_an_editor_that_fails_or_is_not_there_changes_nothing(desk: Desk) -> Non
     assert desk.door.get(run_id).state is State.QUEUED
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_terminal_sees_the_difference_and_is_asked(desk: Desk) -> None:
     run_id = desk.submit()
     words = (run_id, "EDITOR", editor(desk, "s/epochs: 3/epochs: 5/"))

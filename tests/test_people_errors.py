@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from support.desk import Answer, Desk
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 
 
 @pytest.fixture

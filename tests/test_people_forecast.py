@@ -1,16 +1,14 @@
 """When runs start and end: tables of lengths, the line played forward, and what people read."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import astuple, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.desk import Desk, finish
 from support.runs import a_run, claim
 from support.runs import a_worker as card_of
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from test_people_render import CAP, DRAIN, HOLD_ALL, NOW, RUNNING, SEEN, a_row, a_worker
 
 from publisher.outlook.forecast import forecast
@@ -178,17 +176,7 @@ def test_the_list_says_when_or_that_it_does_not_know(row: Row, eta: Eta, text: s
     assert why(row, replace(SEEN, ahead={"aaaaaa": 2}, etas={row.id: eta, "other": eta})) == text
 
 
-at_the_door = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
-
-
-@at_the_door
+@ON_ONE_SERVER
 def test_an_estimate_comes_with_the_first_like_run_that_finished(desk: Desk) -> None:
     desk.submit()
     running, queued = desk.submit(), desk.submit()
@@ -206,7 +194,7 @@ def test_an_estimate_comes_with_the_first_like_run_that_finished(desk: Desk) -> 
     assert "1 ahead, " in desk.queue("show", unknown).out
 
 
-@at_the_door
+@ON_ONE_SERVER
 def test_a_submit_ends_with_when_it_will_start(desk: Desk) -> None:
     desk.submit()
     finish(desk.door, claim(desk.door))
@@ -220,7 +208,7 @@ def test_a_submit_ends_with_when_it_will_start(desk: Desk) -> None:
     assert unknown["runs"][0]["eta"]["end_s"] is None
 
 
-@at_the_door
+@ON_ONE_SERVER
 def test_models_and_epochs_of_many_runs_are_read_at_once(desk: Desk) -> None:
     mine = desk.submit()
     bare = desk.door.submit([a_run()])[0].id  # a config that says no epochs

@@ -7,12 +7,17 @@ tells of this machine, or trains, or stays and watches: tests/test_people_golden
 from collections.abc import Iterator
 
 import pytest
-from support.days import COLOURS, COLUMNS, Step, in_a_pipe, on_a_terminal, somebodys_desk
+from support.days import (
+    COLOURS,
+    COLUMNS,
+    Step,
+    in_a_pipe,
+    on_a_terminal,
+    somebodys_desk,
+)
 from support.desk import Desk, fail, finish, lines, save
 from support.runs import a_worker, claim
-from support.servers import TestServer
-
-on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+from support.servers import ON_ONE_SERVER, TestServer
 
 LANE = "gpu1:0"
 OLD = """\
@@ -145,22 +150,17 @@ def desk(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         yield desk
 
 
-@on_one_server
+@ON_ONE_SERVER
 @COLUMNS
-def test_every_verb_in_a_pipe_looks_like_this(
-    desk: Desk, columns: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
+def test_every_verb_in_a_pipe_looks_like_this(desk: Desk, columns: str) -> None:
     in_a_pipe(desk, DAY, "verbs", columns)
 
 
-@on_one_server
+@ON_ONE_SERVER
 @COLUMNS
 @COLOURS
 def test_a_terminal_shows_the_same_and_obeys_no_color(
-    desk: Desk, env: dict[str, str], columns: str, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, env: dict[str, str], columns: str
 ) -> None:
-    for name, value in {"COLUMNS": columns, "TERM": "xterm", **env}.items():
-        monkeypatch.setenv(name, value)
     day = [step for step in DAY if "watch" not in str(step)]  # on a terminal it is a screen
-    assert on_a_terminal(desk, day, "verbs", columns) == (not env)
+    on_a_terminal(desk, day, "verbs", columns, env)

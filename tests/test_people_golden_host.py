@@ -9,12 +9,20 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from support.days import COLOURS, COLUMNS, Step, in_a_pipe, on_a_terminal, somebodys_desk, steady
+from support.days import (
+    COLOURS,
+    COLUMNS,
+    Step,
+    in_a_pipe,
+    on_a_terminal,
+    somebodys_desk,
+    steady,
+)
 from support.desk import Desk, finish
 from support.golden import FOLDER, golden
 from support.machine import settle_on
 from support.runs import a_worker, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 from support.terminal import OTHER_SCREEN, Terminal
 from test_people_golden import DAY as VERBS
 
@@ -24,8 +32,6 @@ from queue_worker import steer
 from queue_worker.queue import Queue, Report
 from schemas.run import Best, Progress, new_nonce
 from schemas.settings import Settings
-
-on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 
 SEARCH = """\
 model: {name: resnet10t}
@@ -87,30 +93,25 @@ def host(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     learner.join(20)
 
 
-@on_one_server
+@ON_ONE_SERVER
 @COLUMNS
-def test_every_verb_of_a_machine_in_a_pipe_looks_like_this(
-    host: Desk, columns: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
+def test_every_verb_of_a_machine_in_a_pipe_looks_like_this(host: Desk, columns: str) -> None:
     in_a_pipe(host, DAY, "hosts", columns)
 
 
-@on_one_server
+@ON_ONE_SERVER
 @COLUMNS
 @COLOURS
 def test_a_terminal_shows_the_same_of_a_machine_and_obeys_no_color(
-    host: Desk, env: dict[str, str], columns: str, monkeypatch: pytest.MonkeyPatch
+    host: Desk, env: dict[str, str], columns: str
 ) -> None:
-    for name, value in {"COLUMNS": columns, "TERM": "xterm", **env}.items():
-        monkeypatch.setenv(name, value)
-    assert on_a_terminal(host, DAY, "hosts", columns) == (not env)
+    on_a_terminal(host, DAY, "hosts", columns, env)
 
 
 # ---- what is watched -----------------------------------------------------------------------------
 
 
-@on_one_server
+@ON_ONE_SERVER
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}], ids=["colour", "plain"])
 def test_a_watched_run_and_a_watched_queue_look_like_this(

@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 from support.desk import Answer, Desk
 from support.golden import golden, screen
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 
 from publisher.commands.import_ import imported, note_lines
 from publisher.drafts.legacy import read_old
 from publisher.drafts.translation import translated
 from schemas.errors import UsageError
 from schemas.source import read
-
-on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 
 JOB: Mapping[str, Any] = {
     "ip": "10.0.0.5",
@@ -133,7 +131,7 @@ def importing(desk: Desk, *words: str) -> Answer:
     return desk.publisher("import", *(str(desk.folder / w) if "." in w[-5:] else w for w in words))
 
 
-@on_one_server
+@ON_ONE_SERVER
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_old_format_becomes_a_valid_config(desk: Desk, name: str) -> None:
     answer = importing(desk, name)
@@ -232,7 +230,7 @@ def test_what_became_of_the_keys_on_a_screen(width: int, tmp_path: Path) -> None
     assert max(map(len, shown.splitlines())) <= width
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_a_model_that_timm_lacks_must_be_named(desk: Desk) -> None:
     path = desk.folder / "own.json"
     path.write_text(json.dumps({**JOB, "model": "Resnet34CategoryModel"}))
@@ -244,7 +242,7 @@ def test_a_model_that_timm_lacks_must_be_named(desk: Desk) -> None:
     assert "timm has no such model" in given.err
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_several_files_go_into_a_folder_and_overwrite_nothing(desk: Desk) -> None:
     out = desk.folder / "configs"
     out.mkdir()
@@ -258,7 +256,7 @@ def test_several_files_go_into_a_folder_and_overwrite_nothing(desk: Desk) -> Non
     assert importing(desk, "job.json", "config.ini").code == 2
 
 
-@on_one_server
+@ON_ONE_SERVER
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -14,14 +14,14 @@ import pytest
 from support.costs import least_cpu_s
 from support.desk import Desk, fail, finish, lines
 from support.runs import a_run, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 from support.terminal import Terminal
 from support.waiting import PATIENCE_S
 
 from queue_worker.queue import Ending
 from schemas.run import Cause, State
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 HEAVY = {"torch", "timm", "torchvision", "pandas", "numpy", "sklearn", "wandb", "rq", "slack_sdk"}
 LOADED = (
     "import sys, runpy, atexit, json\n"
@@ -29,13 +29,6 @@ LOADED = (
     "sys.argv = sys.argv[1:]\n"
     "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
 )
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
 
 
 def loaded_by(desk: Desk, *words: str) -> set[str]:
@@ -67,8 +60,11 @@ def tops(modules: set[str]) -> set[str]:
     ],
 )
 def test_no_command_loads_what_only_a_host_needs(desk: Desk, words: tuple[str, ...]) -> None:
+    """Nor, where runs are only looked at, what it takes to make a config: as long as all else."""
     desk.submit()
-    assert not tops(loaded_by(desk, *words)) & HEAVY
+    loaded = loaded_by(desk, *words)
+    assert not tops(loaded) & HEAVY
+    assert words[0] == "publisher" or not loaded & {"schemas.config", "schemas.components"}
 
 
 def test_validate_needs_no_redis(desk: Desk) -> None:

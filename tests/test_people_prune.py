@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from support.desk import Desk, fail, finish
 from support.runs import claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 
 from schemas.rundir import RunsRoot, write_atomic
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 NOW = ("--older-than", "0.000001s")
 
 

@@ -4,25 +4,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from support.desk import Desk, fail, finish, lines, save
 from support.runs import a_run, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 
 from queue_worker.queue import Ending
 from schemas.run import Cause, State
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
+pytestmark = ON_ONE_SERVER
 
 
 def cancelled(desk: Desk) -> str:

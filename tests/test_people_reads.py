@@ -10,15 +10,13 @@ from support import reads
 from support.desk import Desk, fail, finish
 from support.machine import settle_on
 from support.runs import a_worker, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 from support.transcript import typed
 from typer.main import get_command
 
 from publisher import __main__ as publisher_cli
 from publisher import queue_cli
 from queue_worker import steer
-
-on_one_server = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 
 READS: dict[str, type[reads.BaseModel]] = {
     "publisher submit good.yaml --seeds 2 --again --json": reads.Submit,
@@ -84,7 +82,7 @@ def out_of(line: str) -> str:
     return "".join(text for mark, text in typed(line)[1] if not mark)
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_every_read_keeps_its_keys_and_types(desk: Desk) -> None:
     for line, schema in READS.items():
         out = out_of(line)
@@ -97,7 +95,7 @@ def test_every_read_keeps_its_keys_and_types(desk: Desk) -> None:
             schema.model_validate_json(row)
 
 
-@on_one_server
+@ON_ONE_SERVER
 def test_what_goes_wrong_leaves_nothing_where_a_program_would_read(desk: Desk) -> None:
     for line in READS:
         words = shlex.split(line)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from support.desk import Answer, Desk, fail, finish
 from support.runs import a_run, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 
 from queue_worker.queue import BatchCard
 from schemas.run import Run, new_id
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from support.desk import Desk, fail, finish, lines
 from support.golden import looks_like
 from support.runs import a_worker as card_of
 from support.runs import claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from test_people_render import (
     CANCELLED,
     FAILED,
@@ -160,14 +159,7 @@ def test_what_a_verb_would_hit(width: int) -> None:
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
-
-
-@pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+@ON_ONE_SERVER
 def test_colour_adds_nothing_that_is_not_read_without_it(desk: Desk) -> None:
     failed, done, running = (desk.submit() for _ in range(3))
     fail(desk.door, claim(desk.door))
@@ -197,7 +189,7 @@ def without_times(text: str) -> str:
     return re.sub(r"\b\d+s\b", "0s", text)
 
 
-@pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+@ON_ONE_SERVER
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_no_line_of_any_page_is_wider_than_the_terminal(desk: Desk, columns: str) -> None:
     long = desk.submit("--name", "n" * 70)

@@ -1,24 +1,15 @@
 """How runs are named, by all verbs alike, and what is shown before many are hit; `move`."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.desk import Desk, claim_when_there, fail, finish
 from support.runs import a_run, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 
 from schemas.run import State
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
+pytestmark = ON_ONE_SERVER
 
 
 def line(desk: Desk) -> list[str]:

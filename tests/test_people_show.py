@@ -3,29 +3,17 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from support import reads
 from support.desk import Desk, fail, finish, lines, save
 from support.runs import a_worker, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 
 from publisher.pages.attempts import Attempt, attempts_of
 from publisher.pages.records import CSV_KEYS
 from queue_worker.queue import Ending
 from schemas.events import Event, EventKind
 from schemas.run import Cause, State
-
-at_the_door = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
 
 
 def told(number: int, kind: EventKind, **fields: object) -> Event:
@@ -49,7 +37,7 @@ def test_a_timeline_of_attempts_comes_from_the_events() -> None:
     assert attempts_of(events[:1]) == []
 
 
-@at_the_door
+@ON_ONE_SERVER
 def test_a_page_has_a_line_for_each_attempt_when_there_are_several(desk: Desk) -> None:
     run_id = desk.submit()
     first = claim(desk.door)
@@ -62,7 +50,7 @@ def test_a_page_has_a_line_for_each_attempt_when_there_are_several(desk: Desk) -
     assert "           2  v100:1  " in shown and "running" in shown
 
 
-@at_the_door
+@ON_ONE_SERVER
 def test_a_run_is_compared_with_the_best_of_its_batch(desk: Desk) -> None:
     desk.publisher("submit", str(desk.config), "-m", "optim.lr=1e-3,3e-4")
     worse, best = claim(desk.door), claim(desk.door, "v100:1")
@@ -79,7 +67,7 @@ def test_a_run_is_compared_with_the_best_of_its_batch(desk: Desk) -> None:
     assert read["differs_from_best"] == {"optim.lr": {"here": "0.001", "there": "0.0003"}}
 
 
-@at_the_door
+@ON_ONE_SERVER
 def test_every_read_as_json_keeps_its_keys_and_types(desk: Desk) -> None:
     desk.publisher("submit", str(desk.config), "--seeds", "3", "--again")
     failed, done, running = (claim(desk.door, f"v100:{gpu}") for gpu in range(3))

@@ -1,27 +1,18 @@
 """submit and retry: what they queue, what they say, and that a bad config queues nothing."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.desk import Desk, claim_when_there, fail, finish, lines, save
 from support.runs import claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from support.waiting import PATIENCE_S
 
 from publisher.plans.plan import Planned
 from publisher.plans.sending import send
 from schemas.run import State
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
+pytestmark = ON_ONE_SERVER
 
 
 def test_submit_says_id_name_place_and_what_to_type_next(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.desk import Desk, fail, finish
 from support.runs import a_worker, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 
 from queue_worker.queue import Ending
 from schemas.errors import ConfigError, UsageError
@@ -15,7 +15,7 @@ from schemas.run import Cause, Parent, Run, State, new_nonce
 from schemas.source import load, load_cells
 from schemas.sweep import Spread, divided
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 
 GRID = Spread(lists=True)
 SWEEP = """\

@@ -2,27 +2,17 @@
 
 import re
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from support.desk import Desk, fail, finish, lines
 from support.runs import claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from support.terminal import OTHER_SCREEN, OWN_SCREEN, Terminal
 from support.waiting import PATIENCE_S
 
 from queue_worker.queue import Claim, Report
 from schemas.run import Best, Progress
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
-
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
+pytestmark = ON_ONE_SERVER
 
 
 def comes_to(desk: Desk, claimed: Claim, epoch: int, number: int = 2) -> None:

@@ -1,15 +1,13 @@
 """`queue why`: a sentence for each worker, and something sensible for every state."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.desk import Desk, claim_when_there, fail, finish, save
 from support.runs import a_worker as card_of
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER
 from test_people_render import CAP, DRAIN, HOLD_ALL, NOW, QUEUED, RUNNING, SEEN, a_row, a_worker
 
 from publisher.desk.text import plain
@@ -138,17 +136,8 @@ def test_a_reason_fits_the_terminal_and_no_id_is_cut(width: int) -> None:
 
 # ---- at the door ---------------------------------------------------------------------------------
 
-at_the_door = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 
-
-@pytest.fixture
-def desk(server: TestServer, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, tmp_path)
-    yield desk
-    desk.close()
-
-
-@at_the_door
+@ON_ONE_SERVER
 def test_a_run_without_a_worker_names_those_that_fell_silent(desk: Desk) -> None:
     run_id = desk.submit()
     answer = desk.queue("why", run_id)
@@ -156,7 +145,7 @@ def test_a_run_without_a_worker_names_those_that_fell_silent(desk: Desk) -> None
     assert f"queue wait {run_id}" in answer.err
 
 
-@at_the_door
+@ON_ONE_SERVER
 def test_every_state_has_an_answer_and_a_next_command(desk: Desk) -> None:
     failed, done, running = (desk.submit() for _ in range(3))
     fail(desk.door, claim_when_there(desk), error="it broke")
@@ -179,7 +168,7 @@ def test_every_state_has_an_answer_and_a_next_command(desk: Desk) -> None:
         assert said in answer.out and command in answer.err, answer
 
 
-@at_the_door
+@ON_ONE_SERVER
 def test_why_as_json_names_the_answer_of_each_worker_and_who_goes_first(desk: Desk) -> None:
     first, second = desk.submit(), desk.submit()
     desk.door.announce(card_of("v100:1"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.desk import Desk, fail
 from support.runs import a_worker, claim
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 from support.waiting import TORCH_S
 
 from publisher.plans import preflight
@@ -16,7 +16,7 @@ from schemas import code
 from schemas.preflight import Answer, Preflight, key_of
 from schemas.source import load
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 NUMBERS = {"precision": "amp", "parameters": 1, "trainable": 1, "gmacs": 1.0, "img_size": 64}
 SHAPE = {"fixed_mb": 100, "image_mb": 100, "input_mb": 0, "gradient_mb": 10}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from support.runs import a_run, a_worker, submit
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 from support.sketches import draw_sketches
 from support.trainers import order_for, tiny, train
 
@@ -56,7 +56,7 @@ def seen() -> Preflight:
     return Preflight(precision="amp", **numbers, **size)
 
 
-@pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+@ON_ONE_SERVER
 def test_only_a_run_without_a_prediction_is_looked_at_and_its_record_is_filled(
     server: TestServer, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.desk import Desk
-from support.servers import TestServer
+from support.servers import ON_ONE_SERVER, TestServer
 from support.sketches import draw_sketches
 from support.team import REPOSITORY, Team
 from support.waiting import PATIENCE_S, wait_until
@@ -20,7 +20,7 @@ from schemas.run import Run, State
 from schemas.settings import Settings
 from schemas.source import load
 
-pytestmark = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
+pytestmark = ON_ONE_SERVER
 
 CONFIG = """\
 model: {name: resnet10t}

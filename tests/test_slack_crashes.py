@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import redis
 from support.notices import PACE, bot, cancelled, notifier, titles, webhook
 from support.servers import TestServer
 from support.slack_server import (
@@ -33,16 +32,6 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServ
     server = TestServer(tmp_path_factory.mktemp("srv")).start()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> RunsRoot:
-    return RunsRoot(tmp_path / "runs")
 
 
 SENDER = """

@@ -5,7 +5,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import redis
@@ -39,16 +38,6 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServ
     server = TestServer(tmp_path_factory.mktemp("srv")).start()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def queue(connection: redis.Redis) -> Queue:
-    return Queue(connection, "trainq:")
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> RunsRoot:
-    return RunsRoot(tmp_path / "runs")
 
 
 def how(connection: redis.Redis) -> list[str]:

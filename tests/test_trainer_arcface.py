@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from support.learners import CPU, IMAGES, TARGETS, learner, same
 from support.sketches import draw_sketches
-from support.trainers import folder_of, order_for, tiny, train
+from support.trainers import interrupted, newest, order_for, tiny, train
 
-from schemas.events import Epoch, ExitCode, Line
+from schemas.events import Epoch, ExitCode
 from trainer import checkpoint
-from trainer.faults import Leave
 from trainer.learn import model
 
 ARC: dict[str, Any] = {"model__head": {"kind": "cosine"}, "loss": {"kind": "arcface"}}
@@ -73,16 +72,9 @@ def test_an_arcface_run_that_was_interrupted_ends_with_the_same_weights(tmp_path
     config = tiny(**ARC, train__save_every_steps=3, train__average={"kind": "ema"})
     whole = train(order_for(tmp_path / "whole", data, config))
     first = order_for(tmp_path / "run", data, config)
-    leave = Leave()
-
-    def leave_after_two_epochs(line: Line) -> None:
-        if isinstance(line, Epoch) and line.epoch == 2:
-            leave.ask("the test")
-
-    assert train(first, leave_after_two_epochs, leave=leave).exit_code == ExitCode.SAVED
-    newest = max(folder_of(first).checkpoints.glob("step-*"), key=checkpoint.step_of)
-    assert "head.weight" in checkpoint.read(newest).weights
-    again = train(order_for(tmp_path / "run", data, config, resume=str(newest)))
+    assert interrupted(first, Epoch, 2).exit_code == ExitCode.SAVED
+    assert "head.weight" in checkpoint.read(newest(first)).weights
+    again = train(order_for(tmp_path / "run", data, config, resume=str(newest(first))))
     for fact in ("final_weights_sha256", "weights_sha256"):
         assert again.facts[fact] == whole.facts[fact]
 

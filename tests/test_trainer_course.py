@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 import torch
 from support.sketches import draw_sketches
-from support.trainers import leaves, order_for, result_of, tiny, train
+from support.trainers import leaves, newest, order_for, result_of, tiny, train
 from torch import nn
 
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
-from schemas.rundir import RunDir
 from schemas.source import read
 from trainer import randomness
 from trainer.crew import Solo
@@ -133,8 +132,7 @@ def test_a_resume_in_the_middle_of_a_course_ends_with_the_same_weights(
     train(whole)
     first = order_for(tmp_path / "parts", data, config.model_copy())
     leaves(first, 6)
-    saved = max(RunDir(tmp_path / "parts").attempts.glob("*/checkpoints/step-*"))
-    second = order_for(tmp_path / "parts", data, config, resume=str(saved))
+    second = order_for(tmp_path / "parts", data, config, resume=str(newest(first)))
     train(second)
     assert result_of(second).facts["started_at_step"] == 6
     shas = [result_of(order).facts["final_weights_sha256"] for order in (whole, second)]

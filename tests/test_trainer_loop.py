@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from support.learners import IMAGES, TARGETS, learner, same
 from support.sketches import draw_sketches
-from support.trainers import folder_of, order_for, tiny, train
+from support.trainers import folder_of, interrupted, newest, order_for, tiny, train
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -185,15 +185,8 @@ def test_a_finished_run_leaves_its_best_epochs_in_order_and_its_last_weights(
     whole = order_for(tmp_path / "whole", data, config)
     result = train(whole)
     first = order_for(tmp_path / "run", data, config)
-    leave = Leave()
-
-    def leave_after_four_epochs(line: Line) -> None:
-        if isinstance(line, Epoch) and line.epoch == 4:
-            leave.ask("the test")
-
-    train(first, leave_after_four_epochs, leave=leave)
-    newest = max(folder_of(first).checkpoints.glob("step-*"), key=checkpoint.step_of)
-    second = order_for(tmp_path / "run", data, config, resume=str(newest))
+    interrupted(first, Epoch, 4)
+    second = order_for(tmp_path / "run", data, config, resume=str(newest(first)))
     assert train(second).facts["weights_sha256"] == result.facts["weights_sha256"]
     for order in (whole, second):
         attempt = folder_of(order)

@@ -10,7 +10,17 @@ import torch
 from safetensors.torch import save_file
 from support.disks import full_disk
 from support.sketches import draw_sketches
-from support.trainers import folder_of, judged, leaves, order_for, tiny, train
+from support.trainers import (
+    LeaveAtCheck,
+    folder_of,
+    interrupted,
+    judged,
+    leaves,
+    newest,
+    order_for,
+    tiny,
+    train,
+)
 
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, Problem
@@ -38,41 +48,6 @@ LIVELY = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 images: 19 train in 4 steps an epoch, 5 validate."""
     return draw_sketches(tmp_path_factory.mktemp("sketches") / "data")
-
-
-class LeaveWhen:
-    """A sink that asks to leave at the so-manieth line of a kind."""
-
-    def __init__(self, leave: Leave, kind: type[Line], number: int) -> None:
-        self.leave, self.kind, self.left = leave, kind, number
-
-    def __call__(self, line: Line) -> None:
-        self.left -= isinstance(line, self.kind)
-        if self.left == 0:
-            self.leave.ask("the test")
-
-
-class LeaveAtCheck(Leave):
-    """A wish to leave that is there from the so-manieth look on."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.left = number
-
-    def check(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.ask("the test")
-        super().check()
-
-
-def interrupted(order: Order, kind: type[Line], number: int) -> Result:
-    leave = Leave()
-    return train(order, LeaveWhen(leave, kind, number), leave=leave)
-
-
-def newest(order: Order) -> Path:
-    return max(folder_of(order).checkpoints.glob("step-*"), key=checkpoint.step_of)
 
 
 def final(result: Result) -> str:

@@ -9,13 +9,11 @@ import pytest
 import torch
 from support.learners import IMAGES, TARGETS, learner
 from support.sketches import draw_sketches
-from support.trainers import folder_of, order_for, tiny, train
+from support.trainers import folder_of, interrupted, newest, order_for, tiny, train
 from torch.optim import lr_scheduler as torchs
 
 from schemas.components.schedule import Plateau, Schedule
-from schemas.events import Epoch, ExitCode, Line
-from trainer import checkpoint
-from trainer.faults import Leave
+from schemas.events import Epoch, ExitCode
 from trainer.learn import schedule
 from trainer.learn.schedule import Length
 
@@ -127,15 +125,8 @@ def test_a_run_on_a_plateau_that_was_interrupted_ends_with_the_same_weights(
     config = tiny(schedule=plateau, train__epochs=4, train__save_every_steps=3)
     whole = train(order_for(tmp_path / "whole", data, config))
     first = order_for(tmp_path / "run", data, config)
-    leave = Leave()
-
-    def leave_after_three_epochs(line: Line) -> None:
-        if isinstance(line, Epoch) and line.epoch == 3:
-            leave.ask("the test")
-
-    assert train(first, leave_after_three_epochs, leave=leave).exit_code == ExitCode.SAVED
-    newest = max(folder_of(first).checkpoints.glob("step-*"), key=checkpoint.step_of)
-    second = order_for(tmp_path / "run", data, config, resume=str(newest))
+    assert interrupted(first, Epoch, 3).exit_code == ExitCode.SAVED
+    second = order_for(tmp_path / "run", data, config, resume=str(newest(first)))
     again = train(second)
     assert again.facts["final_weights_sha256"] == whole.facts["final_weights_sha256"]
     with folder_of(second).metrics.open() as file:

@@ -15,7 +15,7 @@ from support.waiting import PATIENCE_S, wait_until
 from support.workers import FAKE
 
 from schemas.events import EventKind
-from schemas.run import State
+from schemas.run import Run, State
 from schemas.rundir import RunsRoot
 
 
@@ -51,6 +51,17 @@ def a_run(host: Host, note: str) -> str:
     return host.submit(host.config("small", "model: {name: resnet10t}"), f'note="{note}"')
 
 
+def lost_on_the_second(alpha: Host, beta: Host) -> Run:
+    """A run in line again, behind a checkpoint: its worker was killed while the other looked on."""
+    run_id = a_run(alpha, "steps=40 gate=12 first")
+    pid = beta.works()
+    alpha.until_step(run_id, 10)
+    alpha.works()
+    os.kill(pid, signal.SIGKILL)
+    alpha.expire(run_id)
+    return alpha.until(run_id, State.QUEUED)
+
+
 def begin_of(host: Host, run_id: str) -> str:
     """The first two lines of the second attempt's log, which is on this host."""
     (log,) = (host.runs / run_id / "attempts").glob("2-*/run.log")
@@ -78,13 +89,7 @@ def test_a_checkpoint_whose_only_host_is_gone_is_waited_for_and_then_given_up_al
     hosts: tuple[Host, Host],
 ) -> None:
     alpha, beta = hosts
-    run_id = a_run(alpha, "steps=60 gate=12 first")
-    pid = beta.works()
-    alpha.until_step(run_id, 10)
-    alpha.works()
-    os.kill(pid, signal.SIGKILL)
-    alpha.expire(run_id)
-    alpha.until(run_id, State.QUEUED)
+    run_id = lost_on_the_second(alpha, beta).id
     said = alpha.queue("list").stdout
     assert "its checkpoint is on a host without a worker" in said
     with redis.Redis.from_url(alpha.env["REDIS_URL"]) as client:  # ten minutes later
@@ -101,15 +106,9 @@ def test_a_host_that_comes_back_in_time_goes_on_with_its_own_checkpoint(
     hosts: tuple[Host, Host],
 ) -> None:
     alpha, beta = hosts
-    run_id = a_run(alpha, "steps=40 gate=12 first")
-    pid = beta.works()
-    alpha.until_step(run_id, 10)
-    alpha.works()
-    os.kill(pid, signal.SIGKILL)
-    alpha.expire(run_id)
-    at = alpha.until(run_id, State.QUEUED).checkpoint_step
+    lost = lost_on_the_second(alpha, beta)
     beta.processes[0].wait(PATIENCE_S)
     beta.works()
-    run = alpha.until(run_id, State.FINISHED)
+    run = alpha.until(lost.id, State.FINISHED)
     assert (run.attempt, run.worker) == (2, "beta:cpu")
-    assert begin_of(beta, run_id) == f"begin at step {at}\ndata in {beta.data}\n"
+    assert begin_of(beta, run.id) == f"begin at step {lost.checkpoint_step}\ndata in {beta.data}\n"

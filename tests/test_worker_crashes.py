@@ -3,23 +3,14 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 from support.waiting import PATIENCE_S, wait_until
 from support.workers import Site
 
 from queue_worker.attempts import sweep
 from schemas.run import Cause, State
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 def tokens(site: Site, run_id: str) -> list[str]:

@@ -7,7 +7,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,13 +68,6 @@ class Dashboard:
         except urllib.error.HTTPError as refusal:
             refusal.close()
             assert refusal.code == 500, path
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +150,6 @@ def test_an_error_of_a_start_is_a_finding() -> None:
 
 
 # ---- the command ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 def ask(folder: Path, *flags: str, **env: str) -> subprocess.CompletedProcess[str]:

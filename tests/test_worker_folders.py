@@ -2,22 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from support.waiting import wait_until
 from support.workers import Site
 
 from schemas.run import Run, State
 from schemas.rundir import RunDir
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 def saved(run_dir: RunDir, token: str, *steps: int) -> None:

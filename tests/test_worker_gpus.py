@@ -383,13 +383,6 @@ def test_a_gpu_that_a_scheduler_gave_to_somebody_else_is_refused(given: str) -> 
         start.demand_permission((gpu.Gpu(0, "V100", "GPU-9f2c-11", "560", 1, 1),), given)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
-
-
 def test_only_a_worker_of_two_takes_runs_of_two(site: Site) -> None:
     wide, narrow = site.submit("steps=2", gpus=2), site.submit("steps=2")
     assert site.worker("cpu", "--burst").wait() == 0

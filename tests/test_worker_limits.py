@@ -1,10 +1,7 @@
 """Time limits, drains, breakers, gather runs: a worker does as decided, and says so."""
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from support.waiting import wait_until
 from support.workers import Site
 
@@ -12,13 +9,6 @@ from schemas.run import Cause, Parent, State
 from schemas.run import new_id as new_batch
 
 LANE = f"{socket.gethostname()}:cpu"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 def test_a_time_limit_ends_a_run_with_a_checkpoint_and_the_way_to_go_on(site: Site) -> None:

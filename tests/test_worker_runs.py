@@ -1,27 +1,18 @@
 """A worker takes runs, trains them in a real child process, and ends them as they ended."""
 
 import json
+import re
 import signal
-import time
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from ruamel.yaml import YAML
+from support.ledger import Ledger, ledger, usual
 from support.waiting import wait_until
 from support.workers import Site
 
 from schemas import code
 from schemas.events import EventKind
 from schemas.run import Cause, State
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 def test_a_run_is_trained_to_its_end_and_a_burst_then_leaves(site: Site) -> None:
@@ -160,18 +151,23 @@ def test_lines_and_progress_reach_redis_within_two_seconds_at_the_default_lease(
 ) -> None:
     site = Site(tmp_path, TRAINQ_LEASE_S="15")
     try:
-        site.worker()
-        run_id = site.submit("steps=5000 step_s=0.02")
-        seen = [(0.0, 0)]  # when what had come
-
-        def soon() -> bool:
-            """A report came within two seconds of the one before: a stall makes others later."""
-            lines, _ = site.queue.log(run_id)
-            step = site.queue.get(run_id).progress.step
-            if step > seen[-1][1] and f"step {step}" in lines:
-                seen.append((time.monotonic(), step))
-            return len(seen) > 2 and min(b[0] - a[0] for a, b in pairwise(seen)) < 2
-
-        wait_until(soon, what="lines and progress")
+        with ledger(site.server.client()) as told:
+            site.worker()
+            run_id = site.submit("steps=5000 step_s=0.02")
+            sent = wait_until(
+                lambda: found if len(found := reports(told)) > 4 else [], what="five reports"
+            )
+        _, _, newest = sent[-1]
+        wait_until(lambda: f"step {newest}" in site.queue.log(run_id)[0], what="its last line")
+        assert site.queue.get(run_id).progress.step >= newest
+        done = {row["step"]: row["at"] for row in site.steps(run_id)}
+        assert usual([at - done[oldest] for at, oldest, _ in sent]) < 2
     finally:
         site.close()
+
+
+def reports(told: Ledger) -> list[tuple[float, int, int]]:
+    """When each came by the server's clock; the first and the last step that its lines tell of."""
+    sent = [each for each in told.calls() if each.name == "report"]
+    steps = [[int(step) for step in re.findall(r'"step (\d+)"', each.text)] for each in sent]
+    return [(each.at, min(of), max(of)) for each, of in zip(sent, steps, strict=True) if of]

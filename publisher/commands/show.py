@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from publisher.pages.page import Page, page_lines
 from publisher.pages.reasons import next_commands
 from schemas.errors import NotFound
 from schemas.run import Run, State
+from schemas.usual import usual
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue
@@ -57,7 +58,7 @@ def show(
         events=events,
         metrics=metrics,
         log=queue.log(record.id)[0],
-        defaults=_defaults(),
+        defaults=usual(),
         parents=seen.parents,
         children=children,
         controls=seen.controls,
@@ -107,9 +108,3 @@ def _show_batch(queue: Queue, word: str, no_run: NotFound, *, as_json: bool) -> 
     console.out(batch_lines(page, console.width()))
     first, *more = next_of(page)
     console.hint(f"Next: {first}", *more)
-
-
-def _defaults() -> dict[str, Any]:
-    from schemas.config import TrainConfig  # building its models takes 25 ms that only this needs
-
-    return TrainConfig.model_validate({"model": {"name": "resnet18"}}).canonical()

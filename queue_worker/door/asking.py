@@ -69,7 +69,8 @@ class Asking(Reading):
                 call = self._submit(coming, batch, ahead, last=coming[-1] is ordered[-1])
                 answer = _accepted(waits.result()) if waits else None
                 before, part, waits = part, coming, sender.submit(call)
-                time.sleep(SENT_S)
+                if len(ordered) > CHUNK:  # there is something to do meanwhile
+                    time.sleep(SENT_S)
                 if answer:
                     yield before, answer
             if waits:

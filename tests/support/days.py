@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -58,7 +58,9 @@ def steady(desk: Desk, text: str) -> str:
 
 def in_a_pipe(desk: Desk, day: Sequence[Step], name: str, columns: str) -> None:
     """It looks as it is kept, and nothing is wider than was asked for."""
-    seen, file = steady(desk, played(desk, day)), FOLDER / f"{name}_{columns}.txt"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", columns)
+        seen, file = steady(desk, played(desk, day)), FOLDER / f"{name}_{columns}.txt"
     assert "\x1b" not in seen and "\r" not in seen
     if os.environ.get("GOLDEN") == "write":
         file.write_text(seen)
@@ -67,10 +69,15 @@ def in_a_pipe(desk: Desk, day: Sequence[Step], name: str, columns: str) -> None:
     assert [row for row in told if len(row) > int(columns) and not row.startswith("$ ")] == []
 
 
-def on_a_terminal(desk: Desk, day: Sequence[Step], name: str, columns: str) -> bool:
-    """It says the same as in a pipe; whether it was coloured."""
-    seen = played(desk, day, terminal)
+def on_a_terminal(
+    desk: Desk, day: Sequence[Step], name: str, columns: str, env: Mapping[str, str]
+) -> None:
+    """It says the same as in a pipe, in colours unless the environment forbids them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in {"COLUMNS": columns, "TERM": "xterm", **env}.items():
+            patch.setenv(variable, value)
+        seen = played(desk, day, terminal)
     screens = re.split(r"^(?=\$ )", (FOLDER / f"{name}_{columns}.txt").read_text(), flags=re.M)
     kept = "".join(each for each in screens if each.split("\n")[0].removeprefix("$ ") in day)
     assert steady(desk, ANSI.sub("", seen)) == re.sub(rf"^{TALK.strip()} ?", "", kept, flags=re.M)
-    return bool(ANSI.search(seen))
+    assert bool(ANSI.search(seen)) == (not env)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -14,6 +15,7 @@ from support.waiting import PATIENCE_S, wait_until
 
 DEBIAN = shutil.which("redis-server")
 KINDS = ["valkey", *(["redis"] if DEBIAN else [])]
+ON_ONE_SERVER = pytest.mark.parametrize("shared_server", ["valkey"], indirect=True)
 
 
 def patient(url: str) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from schemas.config import TrainConfig
-from schemas.events import ExitCode, Order
+from schemas.events import ExitCode, Line, Order
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
 from schemas.source import dump
@@ -110,3 +110,34 @@ def train(order: Order, *sinks: Sink, leave: Leave | None = None) -> Result:
     """An attempt in this process, from its order to its result."""
     execute(order, Report([EventFile(folder_of(order).events), *sinks]), leave or Leave())
     return result_of(order)
+
+
+def interrupted(order: Order, kind: type[Line], number: int) -> Result:
+    """An attempt that is asked to leave at the so-manieth line of a kind."""
+    leave, left = Leave(), [number]
+
+    def ask(line: Line) -> None:
+        left[0] -= isinstance(line, kind)
+        if left[0] == 0:
+            leave.ask("the test")
+
+    return train(order, ask, leave=leave)
+
+
+class LeaveAtCheck(Leave):
+    """A wish to leave that is there from the so-manieth look on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left = number
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.ask("the test")
+        super().check()
+
+
+def newest(order: Order) -> Path:
+    """The last checkpoint that its attempt left."""
+    return max(folder_of(order).checkpoints.glob("step-*"), key=checkpoint.step_of)
