@@ -25,8 +25,8 @@ from typing import Any
 import throughput
 from scipy import stats
 
-PAIRS, LIMIT = 9, 0.01
-IMAGES, SIZE, BATCH, EPOCHS = 480, 64, 32, 5
+PAIRS, LIMIT = 7, 0.01
+IMAGES, SIZE, BATCH, EPOCHS = 480, 64, 32, 4
 TRACK = "{to: [wandb, tensorboard], confusion: true, wrong: 10, grid: 16}"
 CONFIG = f"""
 model: {{name: resnet18}}

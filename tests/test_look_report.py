@@ -84,9 +84,13 @@ def test_the_most_confused_pairs_come_by_their_number_with_their_worst_images() 
         guessed[number] = shift.get(true, true)
         likely[number, guessed[number]] = 0.5 + number / 100  # the later, the surer
         likely[number, true] += 0.3 - number / 100
-    run = changed("mixed", replace(said, probabilities=likely / likely.sum(1, keepdims=True)))
+    likely /= likely.sum(1, keepdims=True)
+    run = changed("mixed", replace(said, probabilities=likely))
+    config = run / "config.yaml"
+    config.write_text(re.sub("(?m)^name: .*$", "name: two-of-four", config.read_text()))
     assert typed(str(run), "-o", "mixed").exit_code == 0
     text = Path("mixed/mixed.html").read_text()
+    assert '<p class="says">two-of-four: test_vit at 32 px on sketch</p>' in text
     insist_it_stands_alone(read("mixed/mixed.html"))
     part = text[text.index("Most confused") : text.index('id="calibration"')]
     times = {true: int((said.true == true).sum()) for true in shift}
@@ -163,6 +167,7 @@ def test_doubted_labels_are_shown_with_the_command_that_corrects_them(place: Pat
     part = page[page.index('id="suspected-labels"') : page.index('id="particulars"')]
     other = said.classes[(said.true[0] + 1) % len(said.classes)]
     assert "1 label may be wrong" in part and part.count("<img") == 1
+    assert "its own mistakes" not in part
     assert f"{said.names[0]}" in part and f"</span>{other}</span>94.0%" in part
     [command] = re.findall(r"<pre>(trainer suspects [^<]*)</pre>", part)
     words = command.replace("DATA/", "data/").split()[1:]

@@ -4,7 +4,7 @@ import pytest
 
 from publisher.desk.clock import brief, exact, parse_duration
 from publisher.desk.columns import Column, layout
-from publisher.desk.text import clean, fit, piece, plain
+from publisher.desk.text import clean, fit, fit_ends, piece, plain
 from schemas.errors import UsageError
 
 
@@ -28,6 +28,13 @@ def test_text_of_users_cannot_move_a_cursor(raw: str, shown: str) -> None:
 def test_a_wide_character_takes_two_cells() -> None:
     assert fit(piece("日本語"), 5).text == "日本…"
     assert fit(piece("日本"), 5).text == "日本 "
+
+
+def test_names_of_one_batch_keep_the_ends_by_which_they_differ() -> None:
+    assert fit_ends(piece("sketch-folds-fold0"), 15).text == "sketch-…s-fold0"
+    assert fit_ends(piece("short"), 8).text == "short   "
+    for width in range(1, 9):
+        assert fit_ends(piece("日本語日本語"), width).width == width
 
 
 COLUMNS = (

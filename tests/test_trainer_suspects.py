@@ -123,9 +123,17 @@ def test_people_get_a_relabel_table(place: Path) -> None:
     assert all(row.target == plain[row.name] for row in rows if row.name not in doubted)
 
 
+def test_a_poor_model_is_not_believed_that_many_labels_are_wrong() -> None:
+    right = np.arange(20) < 8
+    said = suspects.too_many(9, right)
+    assert "45% of all labels" in said and "right in 40%" in said
+    assert not suspects.too_many(2, right)
+
+
 def test_only_what_they_are_sure_of_is_listed(place: Path) -> None:
-    doubt(place, "fold0", "fold1")
+    done = doubt(place, "fold0", "fold1")
     every = listed(place)
+    assert ("most of these will be its own mistakes" in done.stderr) == (len(every) > 0.1 * 24)
     middle = sorted(float(row["confidence"]) for row in every)[len(every) // 2]
     assert doubt(place, "fold0", "fold1", "--at-least", str(middle)).exit_code == 0
     assert 0 < len(listed(place)) < len(every)

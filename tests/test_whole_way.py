@@ -64,7 +64,10 @@ def test_the_whole_way_from_pictures_to_a_submission_file(desk: Desk, task: str)
 
 def do(desk: Desk, tool: str, words: list[str]) -> None:
     """One line of the page."""
-    if tool == "python":
+    if tool == "export":
+        name, value = words[0].split("=")
+        assert desk.env[name] == value
+    elif tool == "python":
         draw(Path(words[1]))
     elif tool == "publisher":
         submitted = desk.publisher(*words, *SMALL)

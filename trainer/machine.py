@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 
+from schemas.errors import count
 from schemas.rundir import AttemptDir, RunsRoot, write_atomic
 from trainer import snapshot
 from trainer.faults import ConfigFault
@@ -123,7 +124,7 @@ def describe(where: torch.device) -> str:
     if where.type == "cuda":
         major, minor = torch.cuda.get_device_capability(where)
         return f"{torch.cuda.get_device_name(where)} (sm_{major}{minor})"
-    return f"the CPU ({torch.get_num_threads()} threads)"
+    return f"the CPU ({count(torch.get_num_threads(), 'thread')})"
 
 
 def record(attempt: AttemptDir, shared: RunsRoot, where: torch.device) -> None:

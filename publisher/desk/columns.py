@@ -6,7 +6,7 @@ Rich's tables cut the first column first and cost a second at 5,000 rows; this i
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from publisher.desk.text import Line, Piece, fit, piece
+from publisher.desk.text import Line, Piece, fit, fit_ends, piece
 
 GAP = 2
 
@@ -20,6 +20,7 @@ class Column:
     want: int = 0  # cells it keeps as long as another one can still give
     drop: int = 0  # the highest goes first; 0 stays
     right: bool = False
+    middle: bool = False  # is cut there
 
     def minimum(self, natural: int) -> int:
         return natural if self.least is None else min(self.least, natural)
@@ -96,4 +97,4 @@ def _line(
 def _cell(column: Column, cell: Piece, width: int) -> Piece:
     if column.right and cell.width < width:
         return Piece(" " * (width - cell.width) + cell.text, cell.style)
-    return fit(cell, width)
+    return fit_ends(cell, width) if column.middle else fit(cell, width)

@@ -66,6 +66,16 @@ def fit(cell: Piece, width: int) -> Piece:
     return Piece(set_cell_size(cell.text, width - 1) + "…", cell.style)
 
 
+def fit_ends(cell: Piece, width: int) -> Piece:
+    """The same, cut in the middle: names of one batch begin alike and differ in their ends."""
+    room = (width - 1) // 2
+    end = next(n for n in range(len(cell.text) + 1) if cell_len(cell.text[n:]) <= room)
+    head = width - 1 - cell_len(cell.text[end:])
+    if cell.width <= width or head < 1:
+        return fit(cell, width)
+    return Piece(f"{set_cell_size(cell.text, head)}…{cell.text[end:]}", cell.style)
+
+
 def headline(name: str, word: str, state: Piece, width: int) -> Line:
     """`vit-b  7f3k2q   x FAILED`: a long name gives way, never the id."""
     shown = piece(name, "bold")

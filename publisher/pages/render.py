@@ -37,7 +37,7 @@ WIDE = 110  # from here on there is room for bars
 
 LIST = (
     Column("ID"),
-    Column("NAME", least=14, want=20),
+    Column("NAME", least=14, want=20, middle=True),
     Column("STATUS"),
     Column("PROGRESS"),
     Column("BEST", drop=1),
@@ -191,7 +191,7 @@ RESULTS = (
     Column("GPU", drop=3),
     Column("OWNER", drop=4),
     Column("ID"),
-    Column("NAME", least=14, want=20),
+    Column("NAME", least=14, want=20, middle=True),
     Column("WHY", least=20, want=44),
 )
 

@@ -59,7 +59,7 @@ def doubt(
     folders: Sequence[Path], out: Path, at_least: float, relabel: Path | None, root: Path
 ) -> list[str]:
     """Write the tables; what to say of them."""
-    from trainer.answer import members
+    from trainer.answer import members, votes
     from trainer.labels import corrections
     from trainer.labels import suspects as doubts
 
@@ -80,6 +80,9 @@ def doubt(
         for each in doubted[:SHOWN]
     ]
     lines.append(f"{out}: {len(doubted)} of {count(len(heard.names), 'image')} that were validated")
+    right = votes.mean(heard.said).argmax(1) == heard.true
+    if weak := doubts.too_many(len(doubted), right):
+        typer.echo(weak, err=True)
     key = corrections.key_for(source)
     use = f"data.source.{key}={relabel.name}, once you have looked at them" if relabel else ""
     return [*lines, *filter(None, [use])]

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from trainer.answer import votes
 from trainer.answer.members import Heard
+
+MANY = 0.1  # of all labels: more are seldom wrong in a set that people work with
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,13 @@ def suspects(heard: Heard, weights: Sequence[float] = ()) -> list[Suspect]:
         for image in doubted.tolist()
     ]
     return sorted(found, key=lambda each: (each.of_label - each.confidence, each.image))
+
+
+def too_many(doubted: int, right: npt.NDArray[np.bool_]) -> str:
+    """Why so many doubts say more of the model than of the labels; empty where they do not."""
+    if doubted <= MANY * len(right):
+        return ""
+    return (
+        f"{doubted / len(right):.0%} of all labels are doubted, by a model that is right in "
+        f"{right.mean():.0%}: most of these will be its own mistakes."
+    )

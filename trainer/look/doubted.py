@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas.errors import count
 from trainer.answer.members import Heard
+from trainer.judge.marking import Answers
 from trainer.judge.predictions import Predictions
 from trainer.labels import corrections, suspects
 from trainer.labels.suspects import Suspect
@@ -27,7 +28,7 @@ def found(said: Predictions) -> list[Suspect]:
 
 
 def section(
-    given: Sequence[Suspect], classes: Sequence[str], views: Mapping[str, str], subject: Subject
+    given: Sequence[Suspect], answers: Answers, views: Mapping[str, str], subject: Subject
 ) -> Html:
     """The most doubtful ones, and the command that corrects them all."""
     title = "Suspected labels"
@@ -39,8 +40,11 @@ def section(
         "model looks the same, so look before you believe it."
     )
     some = f" The {SHOWN} most doubtful are shown." if len(given) > SHOWN else ""
-    shown = tag("div", *(card(each, classes, views) for each in given[:SHOWN]), class_="grid")
-    return html.section(title, shown, *told(subject), says=says + some)
+    shown = (card(each, answers.classes, views) for each in given[:SHOWN])
+    weak = suspects.too_many(len(given), answers.true == answers.guessed)
+    warned = [tag("p", weak, class_="warn")] if weak else []
+    grid = tag("div", *shown, class_="grid")
+    return html.section(title, *warned, grid, *told(subject), says=says + some)
 
 
 def card(suspect: Suspect, classes: Sequence[str], views: Mapping[str, str]) -> Html:

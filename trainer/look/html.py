@@ -153,6 +153,8 @@ pre{background:var(--card);border:1px solid var(--grid);padding:12px;overflow-x:
 font-size:.85rem}
 meter{width:4em;height:.7em;vertical-align:baseline}
 .tops{list-style:none;margin:.3em 0 0;padding:0;font-size:.9rem}
+.chance{flex:none;width:8.5em;text-align:right;font-variant-numeric:tabular-nums}
+.chance meter{float:left;margin-top:.4em}
 .tops li{display:flex;justify-content:space-between;gap:8px;overflow-wrap:anywhere}
 @media print{main{max-width:none;padding:0}h2{break-after:avoid}
 details:not([open])::details-content{content-visibility:visible;block-size:auto}

@@ -56,7 +56,7 @@ def page(
             classes(judged),
             gallery(judged, views),
             sheets(judged, views),
-            doubted.section(judged.doubts, judged.answers.classes, views.given, subject),
+            doubted.section(judged.doubts, judged.answers, views.given, subject),
         ]
     parts.append(particulars(subject))
     return html.page(f"{subject.name}: trainq report", *filter(None, parts))
@@ -69,7 +69,8 @@ def header(subject: Subject, judged: Judged | None, note: str) -> Html:
     """What it is, how it stands, how good it is."""
     config = subject.config
     what = f"{config.model.name} at {px(config.data.extent)} on {config.data.source.root}"
-    lines = [tag("h1", subject.name), tag("p", what, class_="says")]
+    called = f"{config.name}: " if config.name not in ("", subject.name) else ""
+    lines = [tag("h1", subject.name), tag("p", called + what, class_="says")]
     lines.append(tag("p", state_of(subject), class_="" if subject.finished else "warn"))
     if judged is None:
         words = "What it said of its validation images is not kept: no scores, no pictures."
@@ -302,7 +303,7 @@ def tops(answer: Answer, names: Sequence[str]) -> Iterator[Html]:
         true = label == answer.true
         name = tag("b", names[label], " (truth)") if true else tag("span", names[label])
         bar = tag("meter", value=f"{chance:.4f}", aria_label=f"{chance:.1%}")
-        yield tag("li", name, tag("span", bar, f" {chance:.1%}"))
+        yield tag("li", name, tag("span", bar, f" {chance:.1%}", class_="chance"))
 
 
 def sheets(judged: Judged, views: Views) -> Html | None:
