@@ -117,45 +117,41 @@ def test_the_last_write_comes_before_the_end_of_the_lease_whatever_its_length() 
         assert times.silence_s < GONE * times.silence_s
 
 
-def test_beats_keep_a_trainer_going_and_a_closed_pipe_sends_it_away(
+def test_beats_keep_a_trainer_going_and_one_that_was_frozen_looks_for_them_before_the_clock(
     attend: Start, data: Path, tmp_path: Path
 ) -> None:
-    order = give(tmp_path, data, silence_s=LONG_S)
-    trainer = attend().take(order)
-    first, enough = trainer.next(Epoch).step, time.monotonic() + 1.2 * LONG_S
+    trainers = [attend() for _ in range(2)]
+    orders = [order_for(tmp_path / f"run-{n}", data, LONG, silence_s=LONG_S) for n in range(2)]
+    for trainer, order in zip(trainers, orders, strict=True):
+        trainer.take(order)
+    going, frozen = trainers
+    first = going.next(Epoch).step
+    frozen.next(Epoch)
+    frozen.beat()
+    frozen.signal(signal.SIGSTOP)
+    process = psutil.Process(frozen.process.pid)
+    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, what="the freeze")
+    enough = time.monotonic() + 1.2 * LONG_S
 
     def works_on() -> bool:
-        trainer.beat()
-        said = [line.progress.step for line in trainer.lines() if isinstance(line, Alive)]
-        return time.monotonic() > enough and said[-1] > first
+        going.beat()
+        steps = [line.progress.step for line in going.lines() if isinstance(line, Alive)]
+        return time.monotonic() > enough and steps[-1] > first
 
     wait_until(works_on, what="work for longer than the silence")
-    trainer.hang_up()
-    assert trainer.code() == ExitCode.SAVED
-    assert result_of(order).error == "the worker is gone"
-
-
-def test_a_frozen_trainer_that_is_thawed_looks_for_beats_before_it_looks_at_the_clock(
-    attend: Start, data: Path, tmp_path: Path
-) -> None:
-    order = give(tmp_path, data, silence_s=LONG_S)
-    trainer = attend().take(order)
-    trainer.next(Epoch)
-    trainer.beat()
-    trainer.signal(signal.SIGSTOP)
-    frozen = psutil.Process(trainer.process.pid)
-    wait_until(lambda: frozen.status() == psutil.STATUS_STOPPED, what="the freeze")
-    thaw_at = time.monotonic() + 1.2 * LONG_S
-    wait_until(lambda: time.monotonic() > thaw_at, what="more than the silence")
-    trainer.beat()
-    trainer.signal(signal.SIGCONT)
-    said = len(trainer.lines())
+    frozen.beat()
+    frozen.signal(signal.SIGCONT)
+    said = len(frozen.lines())
 
     def goes_on() -> bool:
-        trainer.beat()
-        return len(trainer.lines()) > said + 3
+        going.beat()
+        frozen.beat()
+        return len(frozen.lines()) > said + 3
 
     wait_until(goes_on, what="work after the thaw")
+    going.hang_up()
+    assert going.code() == ExitCode.SAVED
+    assert result_of(orders[0]).error == "the worker is gone"
 
 
 def test_a_fenced_trainer_is_gone_at_once_and_saves_nothing(

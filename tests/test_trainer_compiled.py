@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from support.attendants import FORK
+from support.crews import joined
 from support.own_model import Classy
 from support.sketches import draw_sketches
 from support.trainers import folder_of, judged, order_for, result_of, tiny, train
@@ -24,6 +26,9 @@ from schemas.events import ExitCode, Order
 from schemas.result import Result
 from schemas.run import Cause
 from trainer import checkpoint, machine
+from trainer.answer import finished, published
+from trainer.crew import Solo
+from trainer.entry import ranks
 from trainer.entry.attempt import execute, judge, telling
 from trainer.faults import Leave
 from trainer.learn import average
@@ -47,31 +52,38 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINQ_PLUGINS", "support")
 
 
-def compiled(**train: Any) -> TrainConfig:
+def compiled(**changes: Any) -> TrainConfig:
     """19 images train in 3 steps and 5 validate at once: every other size is compiled by itself."""
-    return tiny(
-        model=MODEL,
-        data__batch_size=5,
-        data__pixels={"kind": "files"},  # which timm alone sees the same
-        train={"epochs": 1, "compile": True, "save_every_steps": 2, **train},
-    )
+    usual = {
+        "model": MODEL,
+        "data__batch_size": 5,
+        "data__pixels": {"kind": "files"},  # which timm alone sees the same
+        "train": {"epochs": 1, "compile": True, "save_every_steps": 2},
+    }
+    return tiny(**(usual | changes))
 
 
 def done(order: Order) -> Result:
-    """What came of an attempt in a process of its own."""
-    process = FORK.Process(target=live, args=(order,))
-    process.start()
-    process.join(LIMIT_S)
-    assert process.exitcode == 0, "it still lives, or fell"
+    """What came of an attempt in as many processes as it has GPUs."""
+    processes = [FORK.Process(target=live, args=(order, rank)) for rank in range(order.gpus)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(LIMIT_S)
+    ends = [process.exitcode for process in processes]
+    assert not any(ends) and None not in ends, "one still lives, or fell"
+    if order.gpus > 1:
+        ranks.settle(folder_of(order), {})
     return result_of(order)
 
 
-def live(order: Order) -> None:
+def live(order: Order, rank: int) -> None:
     """The child. To try which vectors this CPU has takes torch half a minute, so it has none."""
     os.environ |= {"TRAINQ_PLUGINS": "support", **order.env}
     torch._inductor.config.cpp.vec_isa_ok = False
     torch._inductor.config.compile_threads = 1
-    execute(order, Report([]), Leave())
+    crew = joined(rank, order.gpus, Path(order.run_dir)) if order.gpus > 1 else Solo()
+    execute(order, Report([]), Leave(), crew)
 
 
 @needs_compiler
@@ -91,6 +103,28 @@ def test_a_compiled_run_goes_on_to_the_bit_and_leaves_plain_names(
     last = order_for(tmp_path / "run", data, compiled(), env=env, resume=str(saved))
     assert done(last).facts["started_at_step"] == 2
     assert result_of(last).facts["final_weights_sha256"] == result.facts["final_weights_sha256"]
+
+
+@needs_compiler
+@pytest.mark.timeout(LIMIT_S + 20)
+def test_two_processes_compile_a_model_of_timm_that_is_exported_as_any_other(
+    data: Path, tmp_path: Path
+) -> None:
+    least = {"embed_dim": 12, "depth": 0, "num_heads": 2}  # no block: the fewest kernels
+    config = compiled(model={"name": "vit_base_patch32_224", "options": least}, data__batch_size=8)
+    env = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "kernels")}
+    order = order_for(tmp_path / "run", data, config, env=env, gpus=2)
+    result = done(order)
+    assert result.exit_code == ExitCode.FINISHED, result.error
+    assert list((tmp_path / "kernels").rglob("*.so")), "nothing was compiled"
+    losses, _ = judged(folder_of(order).best, config, data)
+    assert result.metrics["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    run = finished.find(tmp_path / "run")
+    published.write(run, tmp_path / "out")
+    plain = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(plain(images), run.net()(images))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from support.attendants import FORK, Attendant
+from support.crews import joined
 from support.sketches import draw_sketches
 from support.team import tree
 from support.trainers import folder_of, order_for, result_of, tiny, train
@@ -278,11 +279,7 @@ def test_they_take_the_statistics_of_the_first_and_notice_when_they_disagree(
 
 def meet(rank: int, folder: Path) -> None:
     """One process of a crew that has nothing to train."""
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    store = dist.FileStore(str(folder / "store"), 3)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=3)
-    one = crew.Ranks.__new__(crew.Ranks)
-    one.rank, one.size, one._host = rank, 3, dist.group.WORLD
+    one = joined(rank, 3, folder)
     norm = nn.BatchNorm1d(2)
     assert norm.running_mean is not None
     norm.running_mean.fill_(rank)
