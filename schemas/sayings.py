@@ -71,6 +71,8 @@ def _shaped(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
 def one_of(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     """For a word that is none of the choices."""
     choices = re.findall("'([^']*)'", context["expected"])
+    if not choices:  # numbers
+        return f"must be {context['expected']}, got {got(value)}", ""
     close = nearest(str(value), choices)
     meant = f"did you mean '{close}'? " if close else ""
     what = f"{got(value)} is not known here"

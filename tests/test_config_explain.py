@@ -133,6 +133,7 @@ def test_every_pattern_of_the_models_has_words() -> None:
             "must be a word, got 16",
             "did you mean 'fp16'? choices: auto, fp32, fp16, bf16",
         ),
+        ({"model": {"name": "resnet18", "in_chans": 4}}, "must be 1 or 3, got 4", ""),
         (
             {"data": {"split": {"kind": "k-fold"}}},
             "'k-fold' is not known here",

@@ -42,6 +42,9 @@ def said(*words: object) -> dict[str, Any]:
     return found
 
 
+TINTS = ((250, 110, 180), (90, 190, 120))  # equally light
+
+
 def solid(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (20, 10)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path)
@@ -106,6 +109,8 @@ def test_the_hash_of_a_look_survives_shrinking_and_knows_others_apart(desk: Path
     assert [(one, other) for one, other, _ in sorted(likeness.alike(looks, small))] == [
         (n, n) for n in range(30)
     ]
+    pink, green = (Image.blend(noise[0], Image.new("RGB", (200, 200), c), 0.5) for c in TINTS)
+    assert likeness.alike([likeness.likeness(pink)], [likeness.likeness(green)]) == []
 
 
 # ---- check and split -----------------------------------------------------------------------------

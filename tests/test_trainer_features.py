@@ -54,6 +54,15 @@ def test_the_head_learns_what_it_learns_behind_a_frozen_backbone(
         assert torch.allclose(fast[key].float(), value.float(), atol=1e-4), key
 
 
+def test_with_a_view_an_epoch_it_learns_what_it_learns_from_augmented_images(
+    data: Path, tmp_path: Path
+) -> None:
+    slow = trained(data, tmp_path / "slow", FROZEN, evaluate__every=3)
+    fast = trained(data, tmp_path / "fast", {**FROZEN, "feature_views": 3}, evaluate__every=3)
+    for key, value in slow.items():
+        assert torch.allclose(fast[key].float(), value.float(), atol=1e-4), key
+
+
 def test_the_backbone_sees_every_view_of_an_image_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

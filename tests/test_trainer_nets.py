@@ -157,6 +157,22 @@ def test_what_is_no_module_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         build(spec(kind="own", name="support.own_model:small", options={"deep": 2}), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("deaf", r"gives \[1, 4\] for an image, not \[1, 3\]"),
+        ("talkative", r"gives a tuple for an image"),
+        ("lifeless", "has nothing that learns"),
+    ],
+)
+def test_a_module_that_says_no_scores_is_refused_before_the_first_step(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINQ_PLUGINS", "support")
+    with pytest.raises(ConfigFault, match=said):
+        build(spec(kind="own", name=f"support.own_model:{name}"), tmp_path)
+
+
 # ---- channels, options, heads --------------------------------------------------------------------
 
 

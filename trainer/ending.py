@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.components.loop import Evaluate
+from schemas.errors import count
 from trainer.judge.metrics import better
 
 
@@ -20,7 +21,7 @@ def enough(
     metric = evaluate.patience_metric or evaluate.metric
     waited = since_best(metric, [row[metric] for row in rows if metric in row])
     if evaluate.patience and waited >= evaluate.patience:
-        return f"no better {metric} for {waited} evaluations"
+        return f"no better {metric} for {count(waited, 'evaluation')}"
     return ""
 
 

@@ -51,8 +51,11 @@ def read_weights(path: Path) -> Weights:
     try:
         weights: Weights = load_state_dict(str(path), device="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and safetensors each have errors of their own
+        why = first_line(error).partition(". ")[0]
+        if "weights_only" in why:  # torch's advice is to run what is in it
+            why = "it is damaged, or holds more than tensors, which would be run to be read"
         raise DataFault(
-            f"cannot read weights from {path}: {first_line(error)}",
+            f"cannot read weights from {path}: {why}",
             fix="save the model's state_dict as .safetensors or with torch.save",
         ) from error
     return weights

@@ -176,9 +176,28 @@ def _(spec: Own, classes: int, size: Extent) -> nn.Module:
     )
     if not isinstance(found, nn.Module):
         raise ConfigFault(f"{spec.name} gives a {type(found).__name__}", fix="a torch.nn.Module")
+    insist_on_scores(found, spec, classes, size)
     if not hasattr(found, "pretrained_cfg"):
         described(found, classes, input_size=(spec.in_chans, *sides(size)))
     return found
+
+
+def insist_on_scores(model: nn.Module, spec: Own, classes: int, size: Extent) -> None:
+    """An image is shown to somebody's model, so that no run begins that could not take a step."""
+    if not any(each.requires_grad for each in model.parameters()):
+        raise ConfigFault(f"{spec.name} has nothing that learns", fix="layers, or nn.Parameter")
+    learns = model.training
+    try:
+        with torch.no_grad():
+            said: Any = model.eval()(torch.zeros(1, spec.in_chans, *sides(size)))
+    except Exception:  # it may want a GPU; otherwise its first step says where
+        return
+    finally:
+        model.train(learns)
+    shape = list(said.shape) if isinstance(said, Tensor) else f"a {type(said).__name__}"
+    if shape != [1, classes]:
+        what = f"{spec.name} gives {shape} for an image, not {[1, classes]}"
+        raise ConfigFault(what, fix="a tensor with num_classes scores for each image")
 
 
 # ---- heads ---------------------------------------------------------------------------------------
