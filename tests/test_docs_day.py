@@ -28,7 +28,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     server = TestServer(desk / "srv").start()
     draw_sketches(desk / "data/sketch", classes=4, each=16)
     env = {
-        "REDIS_URL": server.url,
+        "REDIS_URL": server.patient_url,
         "TRAINQ_HOST": "gpu1",
         "TRAINQ_RUNS": str(desk / "runs"),
         "TRAINQ_DATA": str(desk / "data"),

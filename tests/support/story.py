@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.servers import patient
 from support.transcript import typed
 
 BLOCK = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.M | re.S)
@@ -57,7 +58,8 @@ class Stage:
         env = {**self.env, "TRAINQ_USER": who}
         program, *words = shlex.split(line)
         told = self._worked(words, env) if program == "worker" else self._asked(line, env)
-        return self.cut_name.sub("~/…", told.replace(str(self.folder), "~")).strip()
+        told = told.replace(patient(""), "").replace(str(self.folder), "~")
+        return self.cut_name.sub("~/…", told).strip()
 
     def _asked(self, line: str, env: Mapping[str, str]) -> str:
         with pytest.MonkeyPatch.context() as patch:
@@ -112,6 +114,7 @@ def rewritten(page: str, answers: list[tuple[Line, str]], ids: Sequence[str]) ->
 IDS = re.compile(r"^<!-- ids:(.*) -->$", re.M)  # those of the page; they look like words
 DRAWN = re.compile(r"(\broot |attempts/\d+-)[0-9a-f]+")  # names drawn for a folder
 COST = re.compile(r"^(\s*GPU hours)\s.*")  # the same to three digits, or not
+MOST = re.compile(r"(?<=GPU hour used puts )\w+")  # whoever has used most: it hangs on the machine
 NUMBER = re.compile(r"(?<![a-z])\d*\.?\d+(e-?\d+)?")
 TIME = re.compile(r"#(ms|[smhd])(#[smh])?(?!\w)")
 WORDS = re.compile(r"[\w#]+|[^\w\s#]")
@@ -132,5 +135,6 @@ def words(line: str, ids: Sequence[str]) -> list[str]:
     """What a line says, without its numbers."""
     plain = re.sub(r"[▁▂▃▄▅▆▇█]+", "~", line)
     plain = re.sub(rf"\b({'|'.join(ids)})\b", "ID", plain) if ids else plain
-    plain = NUMBER.sub("#", COST.sub(r"\1", DRAWN.sub(r"\1", plain)))
+    plain = MOST.sub("somebody", COST.sub(r"\1", DRAWN.sub(r"\1", plain)))
+    plain = NUMBER.sub("#", plain)
     return WORDS.findall(TIME.sub("#", plain))
