@@ -29,7 +29,7 @@ from schemas.components.loop import Loop as Spec
 from schemas.config import TrainConfig
 from schemas.events import ExitCode, Order
 from schemas.rundir import RunDir
-from schemas.source import dump
+from schemas.writing import dump
 from trainer import checkpoint
 from trainer.entry.attempt import execute
 from trainer.faults import Leave

@@ -53,6 +53,7 @@ def test_the_page_says_what_stats_says_and_stands_alone(desk: Path) -> None:
     for path in Path("mask-data").glob("*.png"):
         Image.open(path).load()
     assert len(page.all("img")) == 18 * 3 + 6 * 3  # of each class six, or all that there are
+    assert all(image["alt"] in page.text for image in page.all("img"))  # whose it is, too
 
 
 def test_look_alikes_on_both_sides_are_shown_beside_each_other(desk: Path) -> None:

@@ -313,6 +313,7 @@ def test_a_run_does_not_wait_while_a_server_that_never_answers_is_given_its_3_s(
         os.kill(held[0], signal.SIGCONT)
 
     late = threading.Timer(TORCH_S, give_up)
+    late.daemon = True
 
     def hold(line: Line) -> None:
         if not held:

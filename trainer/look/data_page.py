@@ -161,7 +161,7 @@ def sheets(images: Images, chosen: Sequence[Sample], views: Mapping[str, str]) -
             tag("h3", f"{sample.name}: {sample.trains:,} train"),
             tag(
                 "div",
-                *(cell(images.names[index], views) for index in sample.images),
+                *(cell(images.names[index], sample.name, views) for index in sample.images),
                 class_="cells",
             ),
             class_="card",
@@ -173,9 +173,10 @@ def sheets(images: Images, chosen: Sequence[Sample], views: Mapping[str, str]) -
     return html.section("Contact sheets", tag("div", *shown, class_="grid sheets"), says=says)
 
 
-def cell(name: str, views: Mapping[str, str]) -> Html:
+def cell(name: str, label: str, views: Mapping[str, str]) -> Html:
+    """An image under its name, without the folder where that only repeats the class."""
     shown = tag("img", src=views[name], alt=name)
-    return tag("figure", shown, tag("figcaption", name.rpartition("/")[2]))
+    return tag("figure", shown, tag("figcaption", name.removeprefix(f"{label}/")))
 
 
 # ---- charts --------------------------------------------------------------------------------------
