@@ -21,7 +21,7 @@ import torch
 from schemas.config import TrainConfig
 from schemas.events import ExitCode, Order
 from schemas.rundir import RunDir
-from schemas.source import dump
+from schemas.writing import dump
 from trainer.entry.attempt import execute
 from trainer.faults import Leave
 from trainer.report import Report

@@ -11,7 +11,8 @@ from schemas.components.loop import LOWER_IS_BETTER
 from schemas.components.search import Axis, Choice, Search
 from schemas.errors import UsageError
 from schemas.run import Record
-from schemas.source import Loaded, load, written
+from schemas.source import Loaded, load
+from schemas.writing import written
 
 
 class Trial(Record):

@@ -140,8 +140,7 @@ def test_only_known_things_stand_at_the_top() -> None:
 
 def loaded_by(*entries: str) -> set[str]:
     code = f"import sys, {', '.join(entries)}; print(*sys.modules)"
-    said = subprocess.check_output([sys.executable, "-c", code], text=True)
-    return {name.split(".")[0] for name in said.split()}
+    return set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
 
 
 def test_the_client_loads_nothing_heavy_and_nothing_of_the_host() -> None:
@@ -152,6 +151,11 @@ def test_the_client_loads_nothing_heavy_and_nothing_of_the_host() -> None:
 @pytest.mark.parametrize("entry", ["queue_worker.__main__", "trainer.__main__"])
 def test_no_other_command_loads_torch_at_start(entry: str) -> None:
     assert not loaded_by(entry) & NOT_AT_START
+
+
+def test_a_worker_loads_nothing_that_makes_configs() -> None:
+    """It would be a quarter of its start; what a record holds was checked at its submit."""
+    assert "schemas.config" not in loaded_by("queue_worker.start", "queue_worker.daemon")
 
 
 def test_no_address_stands_in_a_build_file() -> None:

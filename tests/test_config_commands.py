@@ -13,8 +13,9 @@ from support.costs import least_cpu_s
 
 from publisher.commands.schema import json_schema
 from schemas import usual
-from schemas.source import dump, load, load_cells, read
+from schemas.source import load, load_cells, read
 from schemas.sweep import Spread
+from schemas.writing import dump
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from support.people import draw_people
 from support.trainers import tiny
+from typer.testing import CliRunner
 
 from schemas.components.data import Holdout, IndexFiles, KFold, Split
 from schemas.errors import ConfigError
@@ -25,6 +26,7 @@ from schemas.source import read
 from trainer.data import sources, split
 from trainer.data.images import Images, Row, gathered
 from trainer.data.split import Parts
+from trainer.entry.by_hand import app
 from trainer.faults import DataFault
 
 GENDERS, AGES = ("male", "female"), ("age 0", "age 1", "age 2")
@@ -159,21 +161,27 @@ def test_two_hosts_have_the_same_split_hash(tmp_path: Path) -> None:
     assert sources.read(source, first).digest == sources.read(source, second).digest
 
 
-def test_two_processes_in_other_places_say_the_same_hash(tmp_path: Path) -> None:
+def test_two_processes_in_other_places_say_the_same_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As two hosts would: another data root, another runs root, another order of hashed words."""
-    draw_people(tmp_path / "a" / "data", people=24, side=16)
-    shutil.copytree(tmp_path / "a" / "data", tmp_path / "b" / "elsewhere")
+    draw_people(tmp_path / "here" / "data", people=24, side=16)
+    shutil.copytree(tmp_path / "here" / "data", tmp_path / "elsewhere" / "faces")
     config = "model: {name: resnet18}\ndata: {source: {kind: mask}, split: {kind: kfold, folds: 3}}"
-    said = []
-    for number, root in enumerate(("a/data", "b/elsewhere")):
+    for root in ("here/data", "elsewhere/faces"):
         (tmp_path / root / "people.yaml").write_text(config)
-        env = {"PYTHONHASHSEED": str(number + 1), "TRAINQ_RUNS": f"runs{number}"}
-        words = ["data", "split", "people.yaml", "--json"]
-        command = [sys.executable, "-m", "trainer", *words]
-        here = tmp_path / root
-        text = subprocess.check_output(command, cwd=here, env={**os.environ, **env}, text=True)
-        said.append(json.loads(text))
-    assert said[0] == said[1] and len(said[0]["split"]) == 64
+    words = ["data", "split", "people.yaml", "--json"]
+    there = subprocess.check_output(
+        [sys.executable, "-m", "trainer", *words],
+        cwd=tmp_path / "elsewhere/faces",
+        env={**os.environ, "PYTHONHASHSEED": "1", "TRAINQ_RUNS": "others"},
+        text=True,
+    )
+    monkeypatch.chdir(tmp_path / "here/data")
+    here = CliRunner().invoke(app, words)
+    assert here.exit_code == 0, here.output
+    assert json.loads(here.stdout) == json.loads(there)
+    assert len(json.loads(there)["split"]) == 64
 
 
 def kept(root: Path, shared: Path) -> str:

@@ -157,7 +157,6 @@ def test_every_verb_in_a_pipe_looks_like_this(desk: Desk, columns: str) -> None:
 
 
 @ON_ONE_SERVER
-@COLUMNS
 @COLOURS
 def test_a_terminal_shows_the_same_and_obeys_no_color(
     desk: Desk, env: dict[str, str], columns: str

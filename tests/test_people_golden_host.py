@@ -100,7 +100,6 @@ def test_every_verb_of_a_machine_in_a_pipe_looks_like_this(host: Desk, columns: 
 
 
 @ON_ONE_SERVER
-@COLUMNS
 @COLOURS
 def test_a_terminal_shows_the_same_of_a_machine_and_obeys_no_color(
     host: Desk, env: dict[str, str], columns: str

@@ -27,7 +27,8 @@ from schemas.errors import ConfigError, Problem
 from schemas.events import Chosen, Epoch, ExitCode, Line, Order, Saved
 from schemas.result import Result
 from schemas.run import Cause
-from schemas.source import dump, load
+from schemas.source import load
+from schemas.writing import dump
 from trainer import checkpoint
 from trainer.entry.attempt import judge
 from trainer.faults import Leave

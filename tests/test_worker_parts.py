@@ -22,7 +22,7 @@ from queue_worker.gpus import gpu, lane
 from queue_worker.gpus.admission import Offer
 from queue_worker.gpus.gpu import Probe
 from queue_worker.gpus.lane import Lane
-from schemas import source
+from schemas import source, writing
 from schemas.config import TrainConfig
 from schemas.errors import TrainqError, UsageError
 from schemas.settings import Settings
@@ -287,4 +287,4 @@ def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) 
 def test_a_written_config_is_read_back_as_it_was(note: str) -> None:
     changes = {"note": note, "optim": {"lr": 1e-5}, "name": "on"}
     config = TrainConfig.model_validate({"model": {"kind": "timm", "name": "resnet18"}, **changes})
-    assert source.read(source.dump(config.canonical()).decode(), "config.yaml").config == config
+    assert source.read(writing.dump(config.canonical()).decode(), "config.yaml").config == config

@@ -20,8 +20,8 @@ from schemas.overrides import split_arguments
 from schemas.run import new_id
 from schemas.search import load_search
 from schemas.settings import Settings
-from schemas.source import written
 from schemas.sweep import Spread
+from schemas.writing import written
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue

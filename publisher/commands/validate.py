@@ -10,8 +10,9 @@ from publisher.desk.options import Folds, Lists, Seeds
 from publisher.plans.configs import all_problems, load_all
 from schemas.errors import ConfigError, UsageError
 from schemas.overrides import split_arguments
-from schemas.source import Loaded, dump
+from schemas.source import Loaded
 from schemas.sweep import Spread
+from schemas.writing import dump
 
 HELP = console.help_text(
     "Check configs and show all mistakes at once; queue nothing.",

@@ -11,7 +11,7 @@ from typing import Any, get_origin
 from schemas.components.spec import Spec
 from schemas.keys import Key
 from schemas.nearest import Section, sections
-from schemas.source import dump
+from schemas.writing import dump
 
 SCHEMA_FILE = "config.schema.json"
 EDITORS = f"# yaml-language-server: $schema={SCHEMA_FILE}"  # completion and hover in editors

@@ -12,8 +12,9 @@ from schemas.config import TrainConfig
 from schemas.errors import UsageError
 from schemas.keys import Key, dotted
 from schemas.nearest import sections
-from schemas.source import Loaded, load_cells, read_cells, written
+from schemas.source import Loaded, load_cells, read_cells
 from schemas.sweep import Spread
+from schemas.writing import written
 
 HERE = "the given dict"  # what problems call a config that is in no file
 

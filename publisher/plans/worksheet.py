@@ -17,7 +17,8 @@ from schemas.errors import ConfigError, Problem, TrainqError, UsageError
 from schemas.nearest import did_you_mean, nearest
 from schemas.run import Parent, Run
 from schemas.said import said
-from schemas.source import Loaded, checked, dump
+from schemas.source import Loaded, checked
+from schemas.writing import dump
 from schemas.yaml_tree import Pairs, Place, Tree
 
 MOST = 50  # runs in one sheet; more than that is a case for key=value

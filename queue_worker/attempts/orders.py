@@ -12,7 +12,7 @@ from schemas.result import Result
 from schemas.run import ID_PATTERN, TOKEN_PATTERN, Run, State
 from schemas.rundir import AttemptDir, RunDir, RunsRoot, write_atomic
 from schemas.settings import Settings
-from schemas.source import dump
+from schemas.writing import dump
 
 
 @dataclass(frozen=True, slots=True)

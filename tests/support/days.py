@@ -18,8 +18,11 @@ from support.transcript import ANSI, TALK, lasting, pipes, terminal, typed, writ
 
 Step = str | Callable[[Desk], None]
 COLUMNS = pytest.mark.parametrize("columns", ["80", "120"])
+PLAIN = {"NO_COLOR": "1"}
 COLOURS = pytest.mark.parametrize(
-    "env", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}]
+    ("columns", "env"),
+    [("80", {}), ("120", {}), ("80", PLAIN), ("120", {**PLAIN, "FORCE_COLOR": "1"})],
+    ids=["80", "120", "80-no-color", "120-no-color-but-forced"],
 )
 
 

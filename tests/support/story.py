@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 
-PROGRAMS = {
-    "publisher": "publisher",
-    "queue": "publisher.queue_cli",
-    "worker": "queue_worker",
-    "trainer": "trainer",
-}
+import pytest
+
+from support.transcript import typed
+
 BLOCK = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.M | re.S)
 PROMPT = re.compile(r"^(\w+)\$ (.+)$")
 
@@ -54,11 +52,25 @@ class Stage:
             elif kind == "console":
                 yield from ((line, self.type(line.who, line.typed)) for line in lines(text))
 
-    def type(self, who: str, typed: str) -> str:
-        program, *words = shlex.split(typed)
+    def type(self, who: str, line: str) -> str:
+        """What is answered; a worker is a process, all else is asked for in this one."""
+        env = {**self.env, "TRAINQ_USER": who}
+        program, *words = shlex.split(line)
+        told = self._worked(words, env) if program == "worker" else self._asked(line, env)
+        return self.cut_name.sub("~/…", told.replace(str(self.folder), "~")).strip()
+
+    def _asked(self, line: str, env: Mapping[str, str]) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in env.items():
+                patch.setenv(name, value)
+            _, told = typed(line)
+        return "".join(text for _, text in told)
+
+    def _worked(self, words: Sequence[str], env: Mapping[str, str]) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", PROGRAMS[program], *words],
-            env={**os.environ, **self.env, "TRAINQ_USER": who},
+            [sys.executable, "-m", "queue_worker", *words],
+            env={**os.environ, **env},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -66,8 +78,7 @@ class Stage:
             text=True,
             check=False,
         )
-        told = done.stdout.replace(str(self.folder), "~")
-        return self.cut_name.sub("~/…", told).strip()
+        return done.stdout
 
     @property
     def cut_name(self) -> re.Pattern[str]:

@@ -13,7 +13,7 @@ from schemas.config import TrainConfig
 from schemas.events import ExitCode, Line, Order
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
-from schemas.source import dump
+from schemas.writing import dump
 from trainer import checkpoint
 from trainer.data import sources, split
 from trainer.entry.attempt import execute

@@ -21,7 +21,7 @@ from schemas.events import ExitCode
 from schemas.result import Result
 from schemas.run import Best, new_nonce
 from schemas.rundir import RunDir, RunsRoot, write_atomic
-from schemas.source import dump
+from schemas.writing import dump
 from trainer import checkpoint, machine, randomness, start
 from trainer.answer import finished, predict
 from trainer.answer.finished import Finished

@@ -23,7 +23,8 @@ from schemas.result import Result
 from schemas.run import new_nonce
 from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings, for_wandb
-from schemas.source import dump, load
+from schemas.source import load
+from schemas.writing import dump
 from trainer.answer import cooking, ensembling, exporting, handing_in, voting
 from trainer.entry import data_commands, lr_find, preview
 from trainer.entry.edge import INTERRUPTED, Edge

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from schemas.components.data import px
 from schemas.errors import count
-from schemas.source import dump
+from schemas.writing import dump
 from trainer.judge import marking
 from trainer.judge.marking import Answers, Marks
 from trainer.judge.scores import Interval, PerClass

@@ -16,7 +16,8 @@ from schemas.errors import TrainqError, UsageError, count
 from schemas.rundir import SearchDir, write_atomic
 from schemas.search import Advice, Ask, best, load_search
 from schemas.settings import Settings
-from schemas.source import dump, load
+from schemas.source import load
+from schemas.writing import dump
 from trainer import lifeline
 from trainer.search.diary import Diary
 

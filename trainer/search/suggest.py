@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from schemas.components.loop import LOWER_IS_BETTER
 from schemas.components.search import Axis, Choice, Search, WholeRange
 from schemas.search import Advice, Ask, Trial
-from schemas.source import written
+from schemas.writing import written
 
 TRIES = 50  # for a trial that is none of the old ones
 DIGITS = 4  # of a number that may be anywhere: people read it
