@@ -42,7 +42,7 @@ data:
   workers: 0
 augment: {kind: timm, scale: [0.6, 1.0], auto_augment: rand-m5-mstd0.5}
 optim: {lr: 1e-3}
-train: {epochs: 6, save_every_steps: 3, log_every: 1}
+train: {epochs: 4, save_every_steps: 3, log_every: 1}
 """
 
 

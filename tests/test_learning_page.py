@@ -2,12 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from support.learners import IMAGES, TARGETS, learner
 
-from schemas.components.model import Own
+from schemas.components.loop import Average
+from schemas.components.loss import Loss
+from schemas.components.model import Head, Model, Own
+from schemas.components.optim import Optim
+from schemas.components.schedule import Schedule
 from schemas.source import read
 from trainer.learn import layers, nets
 from trainer.start import bare
@@ -28,6 +33,17 @@ def test_every_row_of_the_page_says_something_and_steps(piece: str) -> None:
     made = learner(**{section: getattr(said, section).model_dump()})
     assert made.step(IMAGES, TARGETS, 0).isfinite()
     made.weights()
+
+
+@pytest.mark.parametrize(
+    "union",
+    [Loss, Optim, Schedule, Average, Head, Model],
+    ids=["losses", "optimizers", "schedules", "averages", "heads", "models"],
+)
+def test_every_kind_has_an_example_on_the_page(union: object) -> None:
+    kinds = {spec.model_fields["kind"].default for spec in get_args(get_args(union)[0])}
+    usual = {"none", "linear", "timm"} if union in (Average, Head, Model) else set()
+    assert {kind for kind in kinds - usual if f"kind: {kind}" not in PAGE} == set()
 
 
 @pytest.mark.parametrize("piece", MODELS)

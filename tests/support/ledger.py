@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from importlib.resources import files
 from itertools import pairwise
-from statistics import quantiles
+from statistics import median, quantiles
 
 import redis
 from redis.client import Monitor
@@ -65,8 +65,8 @@ def usual(gaps: Sequence[float]) -> float:
 
 
 def rhythm(times: Sequence[float]) -> float:
-    """How long it usually is from one to the next."""
-    return usual([later - sooner for sooner, later in pairwise(times)])
+    """How long it is from one to the next; half of them may be late by a stall."""
+    return median(later - sooner for sooner, later in pairwise(times))
 
 
 def _call(at: float, command: str) -> Call:
