@@ -77,7 +77,14 @@ def read_override(text: str) -> Override:
 def _unknown(place: Place, key: Key) -> ConfigError:
     if any(secret_key(str(part)) for part in key):
         return _refusal(place, key, "this key looks like a secret", ADVICE)
-    return _refusal(place, key, f"unknown key '{dotted(key)}'", hint_for_path(key))
+    numbered = next((depth for depth, part in enumerate(key) if str(part).isdecimal()), 0)
+    hint = _as_a_whole(key[:numbered]) if numbered else hint_for_path(key)
+    return _refusal(place, key, f"unknown key '{dotted(key)}'", hint)
+
+
+def _as_a_whole(key: Key) -> str:
+    """For those who want to change one entry of a list."""
+    return f"a list is written as a whole: {dotted(key)}=[...]"
 
 
 def _value(text: str, place: Place) -> Tree:
@@ -96,7 +103,8 @@ def _put(document: Document, override: Override) -> None:
         inner = here[str(part)]
         if not isinstance(inner, dict):
             what = f"{dotted(override.key[:depth])} holds {inner!r}, not keys"
-            document.note(_refusal(override.place, override.key, what).problems)
+            help = _as_a_whole(override.key[:depth]) if isinstance(inner, list) else ""
+            document.note(_refusal(override.place, override.key, what, help).problems)
             return
         document.keys.setdefault(override.key[:depth], override.place)
         here = inner

@@ -95,6 +95,11 @@ def test_a_problem_points_at_the_override() -> None:
         ("batchsize=1", "unknown key 'batchsize'", "did you mean 'data.batch_size'?"),
         ("model.kinds=1", "unknown key 'model.kinds'", "did you mean 'model.kind'?"),
         ("a.zzz=1", "unknown key 'a.zzz'", "`publisher schema` has all keys"),
+        (
+            "augment.steps.0.prob=0.1",
+            "unknown key 'augment.steps.0.prob'",
+            "a list is written as a whole: augment.steps=[...]",
+        ),
         ("seed", "an override is written key.path=value", ""),
         ("seed=\x1b", "a control character cannot be read", ""),
         ("optim.betas=[1", "expected ',' or ']' before this", ""),
@@ -122,6 +127,14 @@ def test_an_override_below_a_plain_value_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         read("model: {name: resnet18}\noptim: 3\n", "f", ["optim.lr=1"])
     assert [each.message for each in caught.value.problems] == ["optim holds 3, not keys"]
+
+
+def test_an_override_below_a_list_says_how_lists_are_written() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read("model: {name: resnet18, freeze: [{until: 2}]}", "f", ["model.freeze.until=3"])
+    (problem,) = caught.value.problems
+    assert "not keys" in problem.message
+    assert problem.help == "a list is written as a whole: model.freeze=[...]"
 
 
 def test_the_whole_section_may_come_from_overrides() -> None:

@@ -192,7 +192,7 @@ def test_the_end_or_the_silence_of_wandbs_own_process_in_mid_run_changes_no_weig
     from trainer.tracking import telling
 
     if number == signal.SIGSTOP:
-        monkeypatch.setattr(telling, "LAST_S", 2.0)  # it will be waited for in vain
+        monkeypatch.setattr(telling, "LAST_S", 1.0)  # it will be waited for in vain
     struck: list[int] = []
 
     def strike(line: Line) -> None:
@@ -208,7 +208,7 @@ def test_the_end_or_the_silence_of_wandbs_own_process_in_mid_run_changes_no_weig
     assert not follower()
     said = capfd.readouterr().err
     assert said.count("the run goes on without W&B") == (number == signal.SIGKILL)
-    assert said.count("W&B has not taken everything in 2 s") == (number == signal.SIGSTOP)
+    assert said.count("W&B has not taken everything in 1 s") == (number == signal.SIGSTOP)
     wait_until(lambda: not command(struck[0]), what="the end of W&B's own process")
     head, rows = table(order)
     assert rows_on_wandb(order, head) == rows  # written anew
@@ -402,7 +402,7 @@ def test_a_server_that_goes_away_in_mid_run_changes_no_weight(
     """What it has not got stands in the file that `wandb sync` takes."""
     from trainer.tracking import telling
 
-    monkeypatch.setattr(telling, "LAST_S", 2.0)
+    monkeypatch.setattr(telling, "LAST_S", 1.0)
     alone = train(order_for(tmp_path / "alone", data, tiny()))
 
     def strike(line: Line) -> None:
@@ -413,7 +413,7 @@ def test_a_server_that_goes_away_in_mid_run_changes_no_weight(
     order = order_for(tmp_path / "run", data, tiny(track={"to": ["wandb"]}))
     assert finals(train(order, strike)) == finals(alone)
     assert not follower()
-    assert "W&B has not taken everything in 2 s" in capfd.readouterr().err
+    assert "W&B has not taken everything in 1 s" in capfd.readouterr().err
     head, rows = table(order)
     assert rows_on_wandb(order, head) == rows
 

@@ -4,12 +4,15 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.sketches import draw_sketches
+from support.trainers import tiny
 from typer.testing import CliRunner, Result
 
+from trainer.data.split import Parts
 from trainer.entry.by_hand import app
-from trainer.learn.rates import Range, Tried, exploded, steepest
+from trainer.learn.rates import Range, Tried, exploded, long_enough, steepest
 
 CONFIG = """
 model: {name: test_vit}
@@ -45,6 +48,14 @@ def test_the_rate_at_which_the_loss_falls_fastest_is_said_as_an_override(desk: P
     assert {path.name for path in desk.iterdir()} == {"data", "sketches.yaml"}, "nothing is kept"
 
 
+def test_pixels_are_kept_only_where_batches_are_made_from_them() -> None:
+    parts = Parts.of(np.array([-1] * 8 + [0]), 0)
+    for kind, pixels in (("batched", "cache"), ("timm", "files"), ("none", "files")):
+        config = long_enough(tiny(augment={"kind": kind}), parts, 20)
+        assert config.data.pixels.kind == pixels
+        assert config.train.epochs * 2 > 20, "two steps an epoch"
+
+
 def test_the_steepest_fall_of_a_curve_is_found_and_a_rise_is_none() -> None:
     steps = [Range(1e-4, 1.0, 41).at(step) for step in range(41)]
     curve = [Tried(lr, 2 / (1 + math.exp(3 * math.log10(lr / 1e-2)))) for lr in steps]
@@ -58,10 +69,11 @@ def test_the_steepest_fall_of_a_curve_is_found_and_a_rise_is_none() -> None:
     ("words", "said"),
     [
         (("--from", "1", "--to", "1e-3"), "the first rate must lie above 0 and below the last"),
+        (("--to", "inf"), "the first rate must lie above 0 and below the last"),
         (("optim.kind=nope",), "nope"),
         (("data.batch_size=64",), "a batch of 64 is more than the 19 training images"),
     ],
-    ids=["range", "config", "batch"],
+    ids=["range", "infinity", "config", "batch"],
 )
 def test_what_cannot_be_searched_is_one_line(words: tuple[str, ...], said: str, desk: Path) -> None:
     found = typed(*words)
