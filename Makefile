@@ -21,8 +21,10 @@ lint: setup  ## style and types
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
 
-docs: setup  ## docs/cli.md anew from every --help
+docs: setup  ## what the code writes: docs/cli.md, the JSON Schema, the usual config
 	@$(PYTHON) docs/cli.py
+	@$(PYTHON) -m publisher schema -o examples/config.schema.json
+	@$(PYTHON) -m schemas.usual
 
 mutants: setup  ## break every Lua script in many ways; the tests of the door must notice each
 	@$(PYTHON) tests/mutants

@@ -15,7 +15,7 @@ from schemas.components.optim import Optim
 from schemas.components.schedule import Schedule
 from schemas.source import read
 from trainer.learn import layers, nets
-from trainer.start import bare
+from trainer.learn.model import bare
 
 PAGE = (Path(__file__).parents[1] / "docs" / "learning.md").read_text()
 PIECES = re.findall(r"^\|[^|]+\| `([^`]+)` \|$", PAGE, re.M)

@@ -24,6 +24,7 @@ from schemas.config import TrainConfig
 from schemas.errors import TransitionRefused, UsageError
 from schemas.run import Cause, Run, State
 from schemas.source import Loaded, read
+from schemas.takeover import Takeover, takeover
 
 
 def loaded(*overrides: str) -> Loaded:
@@ -111,6 +112,8 @@ def test_the_flag_decides_who_is_told_and_else_the_config() -> None:
         ("data.split.fraction=0.3", "", "data.split changed"),
         ("data.source.root=birds", "", "data.source changed"),
         ("model.name=resnet18", "", "model.name changed"),
+        ("model.head.kind=cosine", "", "model.head changed"),
+        ("model.in_chans=1", "", "model.in_chans changed"),
     ],
 )
 def test_a_retry_takes_over_what_still_fits(changed: str, start: str, reason: str) -> None:
@@ -118,6 +121,13 @@ def test_a_retry_takes_over_what_still_fits(changed: str, start: str, reason: st
     begins = start_of(old, loaded(changed).config.canonical(), fresh=False)
     assert begins.start_from.startswith(start) and bool(begins.start_from) == bool(start)
     assert reason in begins.reason
+
+
+def test_a_config_of_before_a_key_means_what_was_usual_then() -> None:
+    config = loaded().config.canonical()
+    older = {**config, "model": {"name": "resnet10t"}}
+    assert takeover(older, config) == (Takeover.ALL, "")
+    assert takeover({**older, "seed": 7}, config) == (Takeover.NOTHING, "seed")
 
 
 @pytest.mark.parametrize(

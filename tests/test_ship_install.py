@@ -98,7 +98,7 @@ def test_wheel_holds_the_four_packages_with_their_lua_and_lists(wheel: Path) -> 
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"schemas", "publisher", "queue_worker", "trainer"}
-    kinds = {".lua": "queue_worker", ".txt": "schemas"}
+    kinds = {".lua": "queue_worker", ".txt": "schemas", ".json": "schemas"}
     for suffix, package in kinds.items():
         wanted = {p.relative_to(ROOT).as_posix() for p in (ROOT / package).rglob(f"*{suffix}")}
         assert wanted and wanted <= set(names)

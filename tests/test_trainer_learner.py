@@ -7,8 +7,8 @@ import torch
 from support.learners import CPU, IMAGES, TARGETS, learner, same
 
 from trainer.faults import Diverged
-from trainer.loop import Tally
 from trainer.machine import Precision
+from trainer.state import Tally
 
 PRECISIONS: list[Precision] = ["fp32", "bf16", "fp16"]
 

@@ -25,9 +25,9 @@ from trainer import checkpoint
 from trainer.entry.attempt import execute
 from trainer.faults import Leave
 from trainer.judge.metrics import ranked
-from trainer.loop import Tally
 from trainer.machine import Precision
 from trainer.report import Report
+from trainer.state import Tally
 
 PRECISIONS: list[Precision] = ["fp32", "bf16", "fp16"]
 

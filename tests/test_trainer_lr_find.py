@@ -62,6 +62,8 @@ def test_the_steepest_fall_of_a_curve_is_found_and_a_rise_is_none() -> None:
     assert steepest(curve) == pytest.approx(1e-2)
     assert steepest([Tried(lr, lr) for lr in steps]) is None
     assert steepest(curve[:8]) is None
+    worse = [1.0] * 10 + [3.0] * 16 + [2.0] * 15  # it falls, from where it had climbed
+    assert steepest([Tried(lr, loss) for lr, loss in zip(steps, worse, strict=True)]) is None
     assert exploded(curve[:20], 4.1 * curve[19].smooth) and not exploded(curve, 1.0 * 1e-3)
 
 

@@ -20,8 +20,9 @@ from trainer.faults import Leave
 from trainer.foresight import foresee
 from trainer.learn import evidence, features, layers, model
 from trainer.learn.learner import Learner
-from trainer.loop import Loop, State, Tally
+from trainer.loop import Loop
 from trainer.report import Report
+from trainer.state import State, Tally
 
 LOG = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def run(
     # model
     found = start.choose(order, config, plan, images.digest, alive)
     report.doing("building the model")
-    spec, size = start.bare(config.model) if found else config.model, config.data.extent
+    spec, size = model.bare(config.model) if found else config.model, config.data.extent
     net = model.build(spec, images.classes, size, data_root, config.seed)
     # mean, std and interpolation are those of the model's own pretraining
     look = resolve_model_data_config(net)  # type: ignore[no-untyped-call]

@@ -7,25 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from schemas.components.loop import Evaluate
-from schemas.components.model import Net
 from schemas.config import TrainConfig
 from schemas.events import Order
 from schemas.run import Best
 from schemas.rundir import RunDir
+from schemas.takeover import HONESTY, Takeover, takeover
 from trainer import checkpoint
 from trainer.checkpoint import Checkpoint, Shelf
 from trainer.data.plan import Plan
 from trainer.faults import DataFault
 from trainer.learn import model
 from trainer.learn.learner import Learner
-from trainer.loop import State
+from trainer.state import State
 
 LOG = logging.getLogger(__name__)
-
-# a key here changes which images validate: the old weights may have learnt from them
-HONESTY = ("seed", "data.source", "data.extra", "data.split")
-# a key here changes what a step is, so a position in the old run means nothing in the new one
-POSITION = ("data.batch_size", "data.img_size", "data.img_width")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,58 +84,35 @@ def take_over(folder: Path, config: TrainConfig, plan: Plan, data: str) -> Start
         LOG.warning("checkpoint %s is damaged: %s; starts from step 0", folder, why)
         return None
     found = checkpoint.read(folder)
-    if reason := useless(found.meta, config, data):
+    much, key = takeover(found.meta["config"], config.canonical())
+    if reason := useless(found.meta, much, key, data):
         LOG.info("starts from step 0, without the old weights: %s", reason)
         return None
-    if reason := inexact(found, config, plan):
+    if reason := inexact(found, much, key, plan):
         LOG.info("starts from the weights of %s, at step 0: %s", folder, reason)
         return Start(folder, found, exact=False)
     LOG.info("goes on from step %s of %s", found.meta["step"], folder)
     return Start(folder, found, exact=True)
 
 
-def useless(meta: dict[str, Any], config: TrainConfig, data: str) -> str:
+def useless(meta: dict[str, Any], much: Takeover, key: str, data: str) -> str:
     """Why old weights cannot be used; empty when they can."""
-    for key in HONESTY:
-        if pick(meta["config"], key) != pick(config.canonical(), key):
-            return f"{key} changed, and with it the images that validate"
+    if much is Takeover.NOTHING and key in HONESTY:
+        return f"{key} changed, and with it the images that validate"
     if meta["data"] != data:
         return "the table of images changed, and with it the images that validate"
-    old, new = meta["config"]["model"], config.canonical()["model"]
-    return "" if architecture(old) == architecture(new) else f"they are of {old['name']}"
+    if much is Takeover.NOTHING:
+        return f"{key} changed, they are of {meta['config']['model']['name']}"
+    return ""
 
 
-def inexact(found: Checkpoint, config: TrainConfig, plan: Plan) -> str:
+def inexact(found: Checkpoint, much: Takeover, key: str, plan: Plan) -> str:
     """Why the old position means nothing here; empty when it can be taken up."""
-    for key in POSITION:
-        if pick(found.meta["config"], key) != pick(config.canonical(), key):
-            return f"{key} changed"
+    if much is Takeover.WEIGHTS:
+        return f"{key} changed"
     if found.state is None:
         return "it holds only weights"
     return "" if found.meta["step"] < plan.steps else "it is past this run's end"
-
-
-def architecture(model: dict[str, Any]) -> dict[str, Any]:
-    """What says which tensors a model has: a timm name counts without its pretrained tag."""
-    usual: dict[str, Any] = {"kind": "timm", "in_chans": 3, "options": {}}
-    usual |= {"head": {"kind": "linear"}, "answers": "classes"}
-    found = {key: model.get(key, value) for key, value in usual.items()}  # older configs lack some
-    timms = found["kind"] == "timm"
-    return {**found, "name": model["name"].partition(".")[0] if timms else model["name"]}
-
-
-def pick(config: dict[str, Any], key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None  # older configs lack some
-    return value
-
-
-def bare(model: Net) -> Net:
-    """The model without its first weights: a checkpoint has better ones, and needs no network."""
-    none = {"pretrained": False, "weights": None, "copy_head": False}
-    mine = type(model).model_fields
-    return model.model_copy(update={key: value for key, value in none.items() if key in mine})
 
 
 def begin(start: Start, learner: Learner, state: State, shelf: Shelf, evaluate: Evaluate) -> None:

@@ -14,7 +14,7 @@ from trainer import checkpoint
 from trainer.faults import DataFault
 from trainer.judge.folders import finished_attempt
 from trainer.learn import nets
-from trainer.start import bare
+from trainer.learn.model import bare
 
 
 @dataclass(frozen=True, slots=True)

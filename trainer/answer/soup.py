@@ -21,8 +21,9 @@ from schemas.events import ExitCode
 from schemas.result import Result
 from schemas.run import Best, new_nonce
 from schemas.rundir import RunDir, RunsRoot, write_atomic
+from schemas.takeover import HONESTY, SHAPE, meant
 from schemas.writing import dump
-from trainer import checkpoint, machine, randomness, start
+from trainer import checkpoint, machine, randomness
 from trainer.answer import finished, predict
 from trainer.answer.finished import Finished
 from trainer.checkpoint import Checkpoint
@@ -80,9 +81,10 @@ def refuse_unlike(runs: Sequence[Finished]) -> None:
     """Weights that did not begin as the same ones have no mean that means anything."""
     first = runs[0]
     for run in runs:
-        mine, theirs = (one.config.canonical()["model"] for one in (first, run))
-        if start.architecture(mine) != start.architecture(theirs):
-            said = f"{first.name} is a {mine['name']}, {run.name} a {theirs['name']}"
+        mine, theirs = (one.config.canonical() for one in (first, run))
+        if any(meant(mine, key) != meant(theirs, key) for key in SHAPE):
+            names = first.config.model.name, run.config.model.name
+            said = f"{first.name} is a {names[0]}, {run.name} a {names[1]}"
             raise UsageError(said, fix=WHY)
         if run.classes != first.classes:
             raise UsageError(f"{first.name} and {run.name} know different classes")
@@ -98,7 +100,7 @@ def refuse_unlike(runs: Sequence[Finished]) -> None:
 def because(one: Finished, other: Finished) -> str:
     """What made the first weights differ, as far as the configs show it."""
     for key in ("seed", "model.weights", "model.pretrained"):
-        mine, theirs = (start.pick(run.config.canonical(), key) for run in (one, other))
+        mine, theirs = (meant(run.config.canonical(), key) for run in (one, other))
         if mine != theirs:
             return f": {key} is {mine} and {theirs}"
     return ""
@@ -109,7 +111,7 @@ def same_split(runs: Sequence[Finished]) -> bool:
 
     def cut(run: Finished) -> list[Any]:
         tree = run.config.canonical()
-        return [run.meta["data"], *(start.pick(tree, key) for key in start.HONESTY)]
+        return [run.meta["data"], *(meant(tree, key) for key in HONESTY)]
 
     return all(cut(run) == cut(runs[0]) for run in runs)
 

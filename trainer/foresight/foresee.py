@@ -19,8 +19,8 @@ from schemas.preflight import CLASSES, Answer, Ask, Preflight, at_once_of, judge
 from trainer.faults import ConfigFault
 from trainer.foresight.shadow import Shadow
 from trainer.learn import layers, nets, outputs
+from trainer.learn.model import bare
 from trainer.report import Report
-from trainer.start import bare
 from trainer.timm_names import patch
 
 IMAGES = 2  # that try a model: BatchNorm cannot learn from one

@@ -126,3 +126,10 @@ def as_timm_would(model: nn.Module, weights: Weights) -> Weights:
 
 def first_of(names: list[str]) -> str:
     return f" ({names[0]})" if names else ""
+
+
+def bare(spec: Net) -> Net:
+    """The model without its first weights: a checkpoint has better ones, and needs no network."""
+    none = {"pretrained": False, "weights": None, "copy_head": False}
+    mine = type(spec).model_fields
+    return spec.model_copy(update={key: value for key, value in none.items() if key in mine})

@@ -110,10 +110,12 @@ def exploded(tried: Sequence[Tried], smooth: float) -> bool:
 
 
 def steepest(tried: Sequence[Tried]) -> float | None:
-    """The rate at which the loss fell fastest; nothing where it did not fall."""
+    """The rate at which the loss fell fastest on its way down; nothing where it did not fall."""
     inner = tried[EDGES:-EDGES]
-    if len(inner) < 2:
+    losses = [each.smooth for each in inner]
+    down = losses[: losses.index(min(losses)) + 1] if losses else []
+    if len(down) < 2:
         return None
-    slopes = np.gradient([each.smooth for each in inner])
+    slopes = np.gradient(down)
     place = int(slopes.argmin())
     return inner[place].lr if slopes[place] < 0 else None
