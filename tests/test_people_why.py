@@ -85,7 +85,7 @@ GPU_HOLD = Control(kind="hold", scope="worker:v100:0", by="trainq", reason="it c
             a_worker("0", busy_with="GPU 0: bo's lab.py uses 9 GiB"),
             {},
             "shared",
-            "waits for its GPU: GPU 0: bo's lab.py uses 9 GiB",
+            "takes nothing just now: GPU 0: bo's lab.py uses 9 GiB",
         ),
         (
             {},

@@ -81,7 +81,7 @@ def _first_reason(
     if shut := closed(card, seen.controls):
         return "closed", f"takes nothing new: {shut}", ()
     if card.busy_with and not worker.run:
-        return "shared", f"waits for its GPU: {card.busy_with}", ()
+        return "shared", f"takes nothing just now: {card.busy_with}", ()
     first = _before(card, seen)
     unseen = seen.ahead.get(run.id, 0) > len(seen.line)  # of a long line only the first are read
     named = _named(first, unseen=unseen) if first else ""

@@ -47,7 +47,7 @@ LIST = (
     Column("GPU", drop=3),
     Column("OWNER", drop=4),
     Column("TIME", drop=2, right=True),
-    Column("WHY / ETA", least=20, want=44),
+    Column("WHY / ETA", least=20, want=44, below=True),
 )
 OWNER = [column.title for column in LIST].index("OWNER")
 
@@ -162,7 +162,7 @@ def doing(worker: WorkerView, seen: Snapshot) -> str:
     if reason := closed(worker.card, seen.controls):
         return "HELD" if reason.startswith("is held") else "DRAINING"
     if worker.card.busy_with and not worker.run:
-        return "IN USE"  # by somebody who is not ours
+        return "WAITING"  # for others on its card, or for room on its disk
     return "busy" if worker.run else "idle"
 
 
@@ -192,7 +192,7 @@ RESULTS = (
     Column("OWNER", drop=4),
     Column("ID"),
     Column("NAME", least=14, want=20, middle=True),
-    Column("WHY", least=20, want=44),
+    Column("WHY", least=20, want=44, below=True),
 )
 
 

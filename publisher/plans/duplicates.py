@@ -40,6 +40,16 @@ def sort_out(planned: Sequence[Planned], found: Found) -> Sorted:
     return Sorted(fresh, known, _notes(planned, known, found))
 
 
+def tried_already(retries: Sequence[Planned], found: Found) -> list[str]:
+    """Of each retry that somebody has queued before, or that has finished since: what it is."""
+    twins = [
+        _twin(run, [other for other in found.get(run.digest, ()) if other.id != run.retry_of])
+        for run in retries
+        if run.kind == "train"
+    ]
+    return [f"{described(twin)}, is the same experiment already" for twin in twins if twin]
+
+
 def _without(run: Planned, known: Mapping[int, Run], moved: Mapping[int, int]) -> Planned:
     there = [Parent(id=known[w.index].id, on=w.on) for w in run.waits if w.index in known]
     waits = tuple(replace(w, index=moved[w.index]) for w in run.waits if w.index not in known)
