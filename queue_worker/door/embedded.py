@@ -65,8 +65,9 @@ def _lock_file(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return (folder / "start.lock").open("w")
     except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
         raise QueueUnreachable(
-            f"REDIS_URL is not set, and a private server has no place: {error.strerror.lower()}",
+            f"REDIS_URL is not set, and a private server has no place: {why}",
             where=str(folder),
             fix="export REDIS_URL=redis://host:6379/0   or TRAINQ_STATE=<a folder of yours>",
         ) from error
