@@ -181,6 +181,6 @@ def test_a_retry_of_what_is_tried_again_already_says_so(desk: Desk) -> None:
     assert "already" not in first.err
     again = first.out.split()[0]
     second = desk.publisher("retry", run_id)
-    assert f"{again} of ana, queued, is the same experiment already" in second.err
+    assert f"{run_id} was tried again already: {again} of ana, queued\n" in second.err
     changed = desk.publisher("retry", run_id, "train.epochs=9")
     assert "already" not in changed.err

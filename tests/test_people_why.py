@@ -146,6 +146,19 @@ def test_a_run_without_a_worker_names_those_that_fell_silent(desk: Desk) -> None
 
 
 @ON_ONE_SERVER
+def test_where_a_breaker_has_paused_the_worker_the_next_command_lets_it_go_on(desk: Desk) -> None:
+    run_id = desk.submit()
+    desk.door.announce(card_of("v100:0"))
+    desk.door.set_control("hold", "worker:v100:0", by="trainq", reason="the last 3 attempts")
+    assert desk.queue("why", run_id).err == "Next: worker resume v100:0\n"
+    assert "once it is mended: worker resume v100:0\n" in desk.queue("list").err
+    desk.door.announce(card_of("v100:1"))
+    assert "queue wait" in desk.queue("why", run_id).err, "another one will take it"
+    desk.door.set_control("hold", "worker:v100:0", by="bo", reason="a fan")
+    assert "worker resume" not in desk.queue("list").err, "that is for bo to say"
+
+
+@ON_ONE_SERVER
 def test_every_state_has_an_answer_and_a_next_command(desk: Desk) -> None:
     failed, done, running = (desk.submit() for _ in range(3))
     fail(desk.door, claim_when_there(desk), error="it broke")

@@ -10,7 +10,7 @@ from publisher.desk.clock import brief
 from publisher.desk.columns import Column, layout, shown_in
 from publisher.desk.text import Line, Piece, line, piece
 from publisher.outlook import progress, standing
-from publisher.outlook.obstacles import closed, gib, signed
+from publisher.outlook.obstacles import closed, gib, resumed_by, signed
 from publisher.outlook.snapshot import Snapshot
 from publisher.pages.folding import Folded, why_folded
 from schemas.errors import count
@@ -18,7 +18,7 @@ from schemas.run import State
 
 if TYPE_CHECKING:
     from publisher.results.ranking import Result
-    from queue_worker.queue import Row, WorkerView
+    from queue_worker.queue import Control, Row, WorkerView
 
 # Never colour alone: a symbol and the word, and the style on top.
 LOOKS = {
@@ -174,11 +174,14 @@ def not_shown(hidden: int, batches: Sequence[str] = ()) -> list[Line]:
     return [line(Piece(f"{count(hidden, 'run')} not shown: queue list{of} --all", "dim"))]
 
 
-def hint(entries: Sequence[Row | Folded]) -> list[Line]:
-    """Where to look next: at the newest failure, and into a batch."""
+def hint(entries: Sequence[Row | Folded], controls: Sequence[Control] = ()) -> list[Line]:
+    """What to type next: for a worker that a breaker has paused, at the newest failure, into a
+    batch.
+    """
     failed = [e.id for e in entries if not isinstance(e, Folded) and e.state is State.FAILED]
     folded = [entry.batch.card.id for entry in entries if isinstance(entry, Folded)]
-    texts = [f"why it failed: queue show {failed[0]}"] if failed else []
+    texts = [f"once it is mended: {command}" for command in resumed_by(controls)]
+    texts += [f"why it failed: queue show {failed[0]}"] if failed else []
     texts += [f"its runs one by one: queue list -b {folded[0]}"] if folded else []
     return [line(Piece(text, "dim")) for text in texts]
 

@@ -41,13 +41,12 @@ def sort_out(planned: Sequence[Planned], found: Found) -> Sorted:
 
 
 def tried_already(retries: Sequence[Planned], found: Found) -> list[str]:
-    """Of each retry that somebody has queued before, or that has finished since: what it is."""
+    """Of each run that was tried again with the same config before: what became of that."""
     twins = [
-        _twin(run, [other for other in found.get(run.digest, ()) if other.id != run.retry_of])
+        _twin(run, [other for other in found.get(run.digest, ()) if other.retry_of == run.retry_of])
         for run in retries
-        if run.kind == "train"
     ]
-    return [f"{described(twin)}, is the same experiment already" for twin in twins if twin]
+    return [f"{t.retry_of} was tried again already: {described(t)}" for t in twins if t]
 
 
 def _without(run: Planned, known: Mapping[int, Run], moved: Mapping[int, int]) -> Planned:
