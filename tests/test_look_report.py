@@ -250,6 +250,10 @@ def test_a_run_that_failed_shows_what_it_has(place: Path) -> None:
     result.unlink()
     typed("runs/failed", "-o", "failed")
     assert "Has not ended" in read("failed/failed.html").text
+    for file, text in (("environment.json", "{"), ("metrics.csv", "epoch,loss\n1,much\n")):
+        (attempt / file).write_text(text)
+        done = typed("runs/failed", "-o", "failed")
+        assert done.exit_code == 3 and f"{file} is damaged" in done.stderr.splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +81,7 @@ class Predictions:
 def read(path: Path) -> Predictions:
     """The predictions of a file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return Predictions(
                 tuple(file["names"].tolist()),
                 tuple(file["persons"].tolist()),
@@ -87,8 +89,9 @@ def read(path: Path) -> Predictions:
                 file["true"],
                 file["probabilities"],
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataFault(f"cannot read predictions from {path}: {error}") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        what = f"{path} is damaged: it holds no predictions"
+        raise DataFault(what, fix="restore it, or train the run again") from error
 
 
 def of_run(folder: Path) -> Predictions:

@@ -73,6 +73,7 @@ def label(job: "Job", spec: Any, out: Path, said: Sequence[str]) -> list[str]:
     from trainer.answer import panel
     from trainer.answer import predict as work
 
+    handing_in.refuse_places(job, out, None)
     judges = panel.of(spec, work.voices(job.runs))
     least = thresholds(said, judges.classes)
     for lacking in judges.note["missing"]:
