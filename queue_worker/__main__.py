@@ -86,25 +86,39 @@ def _manners(wait: bool, min_free_mem: str) -> Manners:
 
 def main() -> None:
     """The console script."""
-    words = sys.argv[1:]
     try:
-        if words[:1] and words[0] in steer.VERBS:
-            steer.app(prog_name="worker")
-        else:
-            app(words[1:] if words[:1] == ["run"] else words, prog_name="worker")
+        try:
+            _run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # a full disk is heard of here
     except TrainqError as error:
         _tell(error)
+    except BrokenPipeError as error:  # whoever read it has enough
+        _give_up_stdout()
+        raise SystemExit(0) from error
     except OSError as error:  # a full disk, a folder that may not be written
         _tell(TrainqError(os.strerror(error.errno or 0).lower(), where=str(error.filename or "")))
 
 
+def _run(words: list[str]) -> None:
+    if words[:1] and words[0] in steer.VERBS:
+        steer.app(prog_name="worker")
+    else:
+        app(words[1:] if words[:1] == ["run"] else words, prog_name="worker")
+
+
 def _tell(error: TrainqError) -> NoReturn:
     print("\n".join(error.lines()), file=sys.stderr)
+    _give_up_stdout()
+    raise SystemExit(error.exit_code) from error
+
+
+def _give_up_stdout() -> None:
+    """Where nobody takes it, the interpreter's own last flush would complain."""
     try:
         sys.stdout.flush()
-    except OSError:  # the interpreter's own last flush would complain
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(error.exit_code) from error
 
 
 if __name__ == "__main__":

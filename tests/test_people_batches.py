@@ -76,6 +76,17 @@ def test_a_page_of_a_batch_shows_the_ends_of_a_long_axis(desk: Desk) -> None:
     assert "  Axes     seed: 42, 43 ... 81 (40 values)" in desk.queue("show", "many").out
 
 
+def test_the_time_of_a_batch_that_has_ended_stands_still(desk: Desk) -> None:
+    batch, runs = a_batch(desk, 2)
+    desk.queue("cancel", *runs, "--yes")
+    with desk.server.client() as client:
+        client.hset(f"trainq:batchcard:{batch}", "submitted_at", 1_000_000)
+        for run_id in runs:
+            client.hset(f"trainq:run:{run_id}", "ended_at", 1_000_000 + 3600)
+    line = desk.queue("list", "--all").out.splitlines()[1]
+    assert " 1h00m " in line
+
+
 def test_a_batch_that_has_ended_is_no_longer_shown_as_held(desk: Desk) -> None:
     batch, runs = a_batch(desk, 1)
     desk.queue("hold", "-b", batch)

@@ -41,6 +41,12 @@ class Folded:
         return sum(number for state, number in self.batch.counts.items() if state in ENDED)
 
     @property
+    def ended_at(self) -> float | None:
+        """When the last of it ended; None while it goes on, or where no run of it was listed."""
+        ends = [row.ended_at for row in self.rows if row.ended_at]
+        return max(ends) if ends and self.state in ENDED else None
+
+    @property
     def runs(self) -> int:
         return sum(self.batch.counts.values())
 

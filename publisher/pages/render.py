@@ -108,7 +108,7 @@ def _batch_row(entry: Folded, seen: Snapshot, *, owners: bool) -> list[Piece]:
         piece(progress.best_text(entry.best)),
         *[piece("")] * 4,
         piece(card.user),
-        piece(brief(seen.now - entry.batch.submitted_at)),
+        piece(brief((entry.ended_at or seen.now) - entry.batch.submitted_at)),
         piece(why_folded(entry, seen, owners=owners), "bad" if entry.state is State.FAILED else ""),
     ]
 
