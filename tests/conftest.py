@@ -2,6 +2,7 @@
 to it, and those who sit at it.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from hypothesis import settings
+from support import lean
 from support.desk import Desk
 from support.servers import KINDS, TestServer
 from support.slack_server import SlackServer
@@ -25,6 +27,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The same examples at each run: a find of chance is worth having, but no reason to refuse a change.
 # HYPOTHESIS_PROFILE=default looks for new ones.
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# Tests are gathered from modules that import torch, timm and scikit-learn, and all of that stays:
+# nobody looks for garbage in it, then or later.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    lean.over()
+    gc.freeze()
+    gc.enable()
+
 
 OURS = ("TRAINQ_", "REDIS_", "SLACK_", "WANDB_")
 

@@ -40,6 +40,14 @@ def test_steps_are_round_lie_within_and_are_neither_few_nor_many() -> None:
         )
 
 
+@pytest.mark.parametrize("rate", [1e-2, 1e-3, 9e-4, 3e-4, 5e-5, 7e-6, 1e5])
+def test_numbers_of_a_learning_rate_have_room_beside_their_axis(rate: float) -> None:
+    labels = [axes.plain(value) for value in axes.steps(0, rate)]
+    widest = max(len(label) for label in labels) * marks.SMALL * marks.LETTER
+    assert widest <= axes.LEFT - axes.GAP, labels
+    assert [float(label) for label in labels] == axes.steps(0, rate)
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 30, 300])
 @pytest.mark.parametrize("values", ["flat", "falling", "broken"])
 def test_curves_of_any_length_are_drawn_and_keep_to_their_sheet(epochs: int, values: str) -> None:

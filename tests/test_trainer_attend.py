@@ -288,3 +288,12 @@ def alive(process: psutil.Process) -> bool:
 def test_a_trainer_whose_parent_is_not_the_one_it_was_told_of_leaves_at_once() -> None:
     done = subprocess.run([sys.executable, "-m", "trainer", "attend", "--parent", "1"], check=False)
     assert done.returncode == ExitCode.SAVED
+
+
+def test_the_collector_rests_while_the_trainer_imports_and_looks_as_usual_once_it_trains() -> None:
+    code = (
+        "import gc; usual = gc.get_threshold(); from trainer import imports; imports.begin(); "
+        "resting = gc.get_threshold()[0]; assert resting > 100 * usual[0], resting; "
+        "imports.done(); assert gc.get_threshold() == usual and gc.get_freeze_count()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

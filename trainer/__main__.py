@@ -4,11 +4,12 @@ import logging
 import os
 import sys
 
-from trainer import lifeline
+from trainer import imports, lifeline
 
 
 def main() -> None:
     """`trainer train ...` for people, `attend --parent PID` for a worker, `rank ...` for both."""
+    imports.begin()
     # read when torch loads; threads that spin while they wait steal the loader's cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1:2] == ["follow"]:
@@ -45,6 +46,7 @@ def rank(leader: str, events: str, wishes: str, order: str) -> None:
     from schemas.events import Order
     from trainer.entry import ranks
 
+    imports.done()
     pipes = int(leader), int(events), int(wishes)
     leave(ranks.work(*pipes, Order.model_validate_json(order)))
 

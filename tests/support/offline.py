@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-from wandb.proto.wandb_internal_pb2 import Record
-from wandb.sdk.internal.datastore import DataStore
-
 
 def records(attempt: Path, kind: str) -> list[dict[str, Any]]:
     """All records of a kind, in order, from the newest file in an attempt's folder."""
+    from google.protobuf.json_format import MessageToDict
+    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.sdk.internal.datastore import DataStore
+
     file = max(attempt.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns)
     store, found = DataStore(), []
     store.open_for_scan(str(file))

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from schemas.events import FENCED, ExitCode, Order, Warm
 from schemas.rundir import RunDir
+from trainer import imports
 from trainer.faults import Leave
 from trainer.report import EventFile, EventPipe, Report
 
@@ -44,6 +45,7 @@ def attend() -> ExitCode:
     from trainer.entry import ranks
     from trainer.entry.attempt import execute
 
+    imports.done()
     snapshot.take()  # what was imported now is what will run
     pipe(Warm(torch=torch.__version__, cuda=torch.version.cuda or ""))
     order = await_order(0, leave)

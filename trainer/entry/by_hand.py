@@ -24,6 +24,7 @@ from schemas.rundir import RunDir, write_atomic
 from schemas.settings import Settings, for_wandb
 from schemas.source import load
 from schemas.writing import dump
+from trainer import imports
 from trainer.answer import cooking, ensembling, exporting, handing_in, voting
 from trainer.entry import data_commands, lr_find, preview
 from trainer.entry.edge import INTERRUPTED, Edge
@@ -167,6 +168,7 @@ def run_here(order: Order) -> NoReturn:
     from trainer.entry.terminal import at_terminal
     from trainer.faults import Leave
 
+    imports.done()
     run_dir = RunDir(Path(order.run_dir))
     attempt = run_dir.attempt(order.token)
     relay = ranks.Relay() if order.gpus > 1 else None
