@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,19 +14,14 @@ from schemas.amounts import megabytes_of
 from schemas.errors import EXIT_CODES, TrainqError, UsageError
 from schemas.settings import Settings, for_wandb
 
-EXAMPLES = """Examples:
-
-  worker --gpu 0                 take runs for GPU 0 until asked to leave
-
-  worker --gpu 0,1               two GPUs, one run at a time: for runs with --gpus 2
-
-  worker --gpu 0 --wait-for-gpu --min-free-mem 12G   beside people's notebooks
-
-  worker --gpu cpu --burst       without a GPU, until nothing is left to take
-
-  worker --gpu 0 --update        newer code is taken over between runs, by fast-forward
-
-  worker --gpu 1 --max-runs 1    one attempt, for Slurm or cron
+EXAMPLES = """\b
+Examples:
+  worker --gpu 0                take runs for GPU 0 until asked to leave
+  worker --gpu 0,1              two GPUs, one run at a time (submit --gpus 2)
+  worker --gpu 0 --wait-for-gpu --min-free-mem 12G     beside people's work
+  worker --gpu cpu --burst      without a GPU, until nothing is left to take
+  worker --gpu 0 --update       between runs follow newer code, fast-forward
+  worker --gpu 1 --max-runs 1   one attempt, for Slurm or cron
 
 Also: worker list, worker drain LANE|HOST, worker resume LANE|HOST; each has a --help.
 """
@@ -91,15 +86,39 @@ def _manners(wait: bool, min_free_mem: str) -> Manners:
 
 def main() -> None:
     """The console script."""
-    words = sys.argv[1:]
     try:
-        if words[:1] and words[0] in steer.VERBS:
-            steer.app(prog_name="worker")
-        else:
-            app(words[1:] if words[:1] == ["run"] else words, prog_name="worker")
+        try:
+            _run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # a full disk is heard of here
     except TrainqError as error:
-        print("\n".join(error.lines()), file=sys.stderr)
-        raise SystemExit(error.exit_code) from error
+        _tell(error)
+    except BrokenPipeError as error:  # whoever read it has enough
+        _give_up_stdout()
+        raise SystemExit(0) from error
+    except OSError as error:  # a full disk, a folder that may not be written
+        _tell(TrainqError(os.strerror(error.errno or 0).lower(), where=str(error.filename or "")))
+
+
+def _run(words: list[str]) -> None:
+    if words[:1] and words[0] in steer.VERBS:
+        steer.app(prog_name="worker")
+    else:
+        app(words[1:] if words[:1] == ["run"] else words, prog_name="worker")
+
+
+def _tell(error: TrainqError) -> NoReturn:
+    print("\n".join(error.lines()), file=sys.stderr)
+    _give_up_stdout()
+    raise SystemExit(error.exit_code) from error
+
+
+def _give_up_stdout() -> None:
+    """Where nobody takes it, the interpreter's own last flush would complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from queue_worker.gpus.gpu import Gpu, Probe
 from schemas.settings import Settings
 
 SHOWN = ("python", "torch", "timm", "trainq")
+NO_DATA = "   (no such folder: no run will find its data; set TRAINQ_DATA)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Start:
     runs_root: str
     free_bytes: int
     data: Path
+    has_data: bool
 
 
 def lines(start: Start, settings: Settings, offer: Offer) -> list[str]:
@@ -39,7 +41,7 @@ def lines(start: Start, settings: Settings, offer: Offer) -> list[str]:
         f"  Redis   {start.redis_place}   {_redis(start.redis_facts)}   {start.latency_ms:.1f} ms",
         f"  Slack   {_slack(settings)}",
         f"  Runs    {start.runs}   (root {start.runs_root}, {start.free_bytes >> 30} GiB free)",
-        f"  Data    {start.data}",
+        f"  Data    {start.data}{'' if start.has_data else NO_DATA}",
         "  Leave   Ctrl-C or SIGTERM: the run saves a checkpoint and goes back to the queue",
     ]
 

@@ -84,7 +84,7 @@ class GpuWorker(BaseWorker):
         self._attempt: Attempt | None = None
         self._done = 0  # attempts
         self._wanted: int | None = None
-        self._short_of_disk = False
+        self._no_disk = ""  # what is said while a run could not save its checkpoints
         self._stuck: Trainer | None = None  # it did not die, and keeps the GPU
         self._stuck_with = ""
 
@@ -108,6 +108,7 @@ class GpuWorker(BaseWorker):
                         self.outdated = True
                         break
                     self._look_after_stuck()
+                    self._look_at_disk()
                     card = self.card()
                     job = self._claim(card) if self._has_room(card, burst) else None
                     if self._attempt:
@@ -159,21 +160,19 @@ class GpuWorker(BaseWorker):
 
     def _has_room(self, card: WorkerCard, burst: bool) -> bool:
         """A run that cannot save its checkpoints, or disturbs others, had better not begin."""
-        if card.busy_with:
-            if burst and (self._stuck or self._lookout.offer(training=False).broken):
-                raise TrainqError(f"takes no runs: {card.busy_with}")
-            return False
-        free = host.free_bytes(self._root.path)
-        if free >= FREE_BYTES:
-            self._short_of_disk = False
+        if burst and self._no_disk:
+            fix = "free some space, or set TRAINQ_RUNS to another disk"
+            raise TrainqError(f"{self._no_disk}: no run is taken", fix=fix)
+        if not card.busy_with:
             return True
-        what = f"only {free >> 20} MiB are free in {self._root.path}: no run is taken"
-        if burst:
-            raise TrainqError(what, fix="free some space, or set TRAINQ_RUNS to another disk")
-        if not self._short_of_disk:
-            log.warning("%s until there is 1 GiB", what)
-        self._short_of_disk = True
+        if burst and (self._stuck or self._lookout.offer(training=False).broken):
+            raise TrainqError(f"takes no runs: {card.busy_with}")
         return False
+
+    def _look_at_disk(self) -> None:
+        """What is too little stands on the card, so that every list says why nothing starts."""
+        short = host.free_bytes(self._root.path) < FREE_BYTES
+        self._no_disk = f"less than 1 GiB is free in {self._root.path}" if short else ""
 
     def _pause(self, seconds: float) -> None:
         """A rest that a signal ends soon."""
@@ -353,7 +352,7 @@ class GpuWorker(BaseWorker):
             "doing": attempt.run.id if attempt else "",
             "code": code.version(),
             "offer_mb": offer.memory_mb,
-            "busy_with": offer.busy_with or self._stuck_with,
+            "busy_with": offer.busy_with or self._stuck_with or self._no_disk,
             "shared_with": offer.shared_with,
         }
         return self._first_card.model_copy(update=now)

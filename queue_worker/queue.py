@@ -48,7 +48,7 @@ import redis
 from queue_worker.door import connection as reach
 from queue_worker.door import health
 from queue_worker.door.asked import Submission
-from queue_worker.door.asking import Asking
+from queue_worker.door.asking import CHUNK, Asking
 from queue_worker.door.connection import NOWHERE, Place, told
 from queue_worker.door.reading import rq_queue_name
 from queue_worker.door.records import (
@@ -83,6 +83,7 @@ from schemas.run import TOKEN_PATTERN, Wish
 from schemas.settings import Settings
 
 __all__ = [  # publisher may import this module only
+    "CHUNK",
     "BatchCard",
     "BatchView",
     "Claim",

@@ -3,6 +3,7 @@
 Everything that can refuse a start is here, and says what to do.
 """
 
+import errno
 import logging
 import os
 import platform
@@ -11,6 +12,7 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import redis
 
@@ -27,7 +29,7 @@ from queue_worker.gpus.lookout import Lookout
 from queue_worker.notices.notifier import Notifier, poster_of
 from queue_worker.queue import Queue
 from queue_worker.update import Checkout, Updates
-from schemas.errors import UsageError
+from schemas.errors import TrainqError, UsageError
 from schemas.rundir import RunsRoot
 from schemas.settings import Settings
 
@@ -64,7 +66,7 @@ def run(options: Options, settings: Settings) -> bool:
             held.enter_context(closing(lane.lock(lane.lock_folder() / name, mine.name)))
         try:
             return _work(options, settings, mine, devices, client, updates)
-        except (redis.RedisError, OSError) as error:
+        except redis.RedisError as error:
             raise connection.unreachable(error, place) from error
 
 
@@ -143,7 +145,7 @@ def _card(settings: Settings, mine: Lane, devices: tuple[gpu.Gpu, ...], now: flo
         gpu=mine.gpu,
         boot_id=host.boot_id(),
         pid=os.getpid(),
-        runs_root=RunsRoot(settings.runs).id(),
+        runs_root=_writable(settings.runs),
         gpus=len(mine.devices),
         memory_mb=min((device.memory_mb for device in devices), default=0),
         gpu_name=" + ".join(sorted({device.name for device in devices})),
@@ -151,6 +153,21 @@ def _card(settings: Settings, mine: Lane, devices: tuple[gpu.Gpu, ...], now: flo
         user=settings.user,
         started_at=now,
     )
+
+
+def _writable(runs: Path) -> str:
+    """The id of a runs root in which this worker can write; said before a run is tried on it."""
+    try:
+        root_id = RunsRoot(runs).id()
+        if not os.access(runs, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(runs))
+    except OSError as error:
+        raise TrainqError(
+            f"run folders cannot be written: {os.strerror(error.errno or 0).lower()}",
+            where=str(error.filename or runs),
+            fix="set TRAINQ_RUNS to a folder that this user may write",
+        ) from error
+    return root_id
 
 
 def _facts(
@@ -175,4 +192,5 @@ def _facts(
         runs_root=card.runs_root,
         free_bytes=host.free_bytes(settings.runs),
         data=settings.data.absolute(),
+        has_data=settings.data.is_dir(),
     )

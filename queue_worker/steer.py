@@ -100,7 +100,9 @@ def resume(target: Target) -> None:
         print(f"{target}: was neither held nor drained")
     for worker in _of(scope, queue.workers()):
         if left := _standing(worker, queue.controls()):
-            print(f"  {worker.card.lane} still takes nothing: {_signed(left)}")
+            name = left.scope.partition(":")[2]
+            command = f"worker resume {name}" if name else "queue release --all"
+            print(f"  {worker.card.lane} still takes nothing: {_signed(left)}; try: {command}")
     _talk("Look: worker list    What is next: queue list")
 
 

@@ -39,6 +39,7 @@ _INTEGER = re.compile(r"(0x[0-9a-fA-F]+|0o[0-7]+)|[-+]?[0-9]+")
 _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+_KEY = re.compile(r"(?!.*\.(ya?ml|json)$)[a-z_]+(\.[a-z_0-9]+)+")  # such as optim.lr
 _CANNOT_READ = {
     FileNotFoundError: "there is no such file",
     IsADirectoryError: "this is a folder, not a config file",
@@ -155,7 +156,8 @@ def read_text(path: Path) -> str:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         what = _CANNOT_READ.get(type(error), f"the file cannot be read: {error.strerror}")
-        raise ConfigError([Problem(what, file=file)], file) from error
+        help = f"an override is KEY=VALUE: {file}=..." if _KEY.fullmatch(file) else ""
+        raise ConfigError([Problem(what, file=file, help=help)], file) from error
     except ValueError as error:  # a zero byte in the name
         raise ConfigError([Problem("no file can be called so", file=file)], file) from error
     if len(data) > MAX_BYTES:

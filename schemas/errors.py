@@ -5,6 +5,7 @@ TrainqError              1  the operation failed
 |  `- ConfigError        2  a config file has problems; carries all of them
 |- NotFound              3  no such run, or a prefix that fits several
 |- QueueUnreachable      4  Redis does not answer, refuses us, or is not what we need
+|  `- QueueRefuses       4  it answered, and nothing of what was asked was done
 |- TransitionRefused    1  the run's state does not allow it, e.g. hold of a running run
 |- IdTaken              1  another run has this id already; the caller makes a new one
 |- WaitTimedOut          5  `queue wait --timeout` ran out
@@ -82,6 +83,10 @@ class QueueUnreachable(TrainqError):
     """Redis does not answer, refuses us, or is not what we need."""
 
     exit_code = 4
+
+
+class QueueRefuses(QueueUnreachable):
+    """Redis answered, and did nothing of what was asked."""
 
 
 class TransitionRefused(TrainqError):

@@ -59,6 +59,35 @@ def test_a_refused_password_is_said_but_not_shown(server: TestServer) -> None:
         client.execute_command("ACL DELUSER ana")
 
 
+REFUSALS: list[tuple[dict[str, str], str, str, str]] = [
+    ({"requirepass": "s"}, "", "refuses us: it wants a password", ":password@host"),
+    ({}, "?db=99", "refuses us (DB index is out of range)", "the number at the end of REDIS_URL"),
+    ({"maxmemory": "1"}, "", "refuses to write: its memory is full", "raise its maxmemory"),
+    ({"replicaof": "127.0.0.1 1"}, "", "refuses to write: it is a replica", "of its primary"),
+]
+
+
+@pytest.mark.parametrize(
+    ("config", "query", "what", "fix"), REFUSALS, ids=["password", "database", "memory", "replica"]
+)
+def test_what_redis_refuses_is_said_with_what_helps(
+    tmp_path: Path, config: dict[str, str], query: str, what: str, fix: str
+) -> None:
+    server = TestServer(tmp_path / "s").start()
+    try:
+        with server.client() as client:
+            for name, value in config.items():
+                if name == "replicaof":
+                    client.execute_command("REPLICAOF", *value.split())
+                else:
+                    client.config_set(name, value)
+        with pytest.raises(QueueUnreachable) as error:
+            submit(Queue.connect(settings(f"unix://{server.socket}{query}")))
+        assert what in error.value.what and fix in error.value.fix
+    finally:
+        server.kill()
+
+
 def test_a_url_that_is_none_is_a_clear_error() -> None:
     with pytest.raises(QueueUnreachable, match="not a Redis URL"):
         Queue.connect(settings("localhost:6379"))

@@ -166,7 +166,7 @@ def test_a_word_that_fits_several_runs_names_them(queue: Queue) -> None:
     submit(queue, id="aab222", name="same")
     with pytest.raises(NotFound, match="several") as several:
         queue.resolve("aa")
-    assert "aaa111, aab222" in "\n".join(several.value.lines())
+    assert "aaa111 queued, aab222 queued" in "\n".join(several.value.lines())
     with pytest.raises(NotFound, match="2 runs"):
         queue.resolve("same")
 

@@ -40,3 +40,10 @@ def test_a_data_folder_with_a_long_name_still_gets_a_socket(tmp_path: Path) -> N
     assert len(str(embedded.socket_path(deep))) <= embedded.SOCKET_NAME_LIMIT
     assert server.started
     embedded.stop(deep)
+
+
+def test_a_place_that_cannot_be_written_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(QueueUnreachable, match="has no place: not a directory") as refused:
+        embedded.ensure(tmp_path / "file" / "redis")
+    assert "REDIS_URL=" in refused.value.fix and "TRAINQ_STATE=" in refused.value.fix

@@ -44,6 +44,7 @@ def test_a_run_gets_a_page_that_stands_alone_and_pictures_beside_it() -> None:
     assert (done.exit_code, done.stdout) == (0, "runs/fold0/report/fold0.html\n"), done.output
     page = read("runs/fold0/report/fold0.html")
     insist_it_stands_alone(page)
+    assert "None" not in page.text.split("Learning")[0]
     said = predictions.of_run(Path("runs/fold0"))
     values, likely = said.scored()
     assert f"{values['accuracy']:.4f}" in page.text
@@ -250,6 +251,10 @@ def test_a_run_that_failed_shows_what_it_has(place: Path) -> None:
     result.unlink()
     typed("runs/failed", "-o", "failed")
     assert "Has not ended" in read("failed/failed.html").text
+    for file, text in (("environment.json", "{"), ("metrics.csv", "epoch,loss\n1,much\n")):
+        (attempt / file).write_text(text)
+        done = typed("runs/failed", "-o", "failed")
+        assert done.exit_code == 3 and f"{file} is damaged" in done.stderr.splitlines()[0]
 
 
 @pytest.mark.parametrize(

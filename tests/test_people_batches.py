@@ -64,6 +64,49 @@ def test_a_list_as_json_has_runs_batches_and_controls(desk: Desk) -> None:
     assert read["runs"][0]["why"] == "its batch is held by ana: wrong split"
 
 
+def test_a_batch_of_which_nothing_can_start_says_why_in_its_one_line(desk: Desk) -> None:
+    desk.door.announce(a_worker())
+    desk.publisher("submit", str(desk.config), "--folds", "3", "--name", "folds", "--on", "nohost")
+    line = desk.queue("list").out.splitlines()[1]
+    assert line.endswith("needs nohost, which has no worker; 3 queued, 1 waiting")
+
+
+def test_a_page_of_a_batch_shows_the_ends_of_a_long_axis(desk: Desk) -> None:
+    desk.publisher("submit", str(desk.config), "--seeds", "40", "--name", "many", "--yes")
+    assert "  Axes     seed: 42, 43 ... 81 (40 values)" in desk.queue("show", "many").out
+
+
+def test_the_time_of_a_batch_that_has_ended_stands_still(desk: Desk) -> None:
+    batch, runs = a_batch(desk, 2)
+    desk.queue("cancel", *runs, "--yes")
+    with desk.server.client() as client:
+        client.hset(f"trainq:batchcard:{batch}", "submitted_at", 1_000_000)
+        for run_id in runs:
+            client.hset(f"trainq:run:{run_id}", "ended_at", 1_000_000 + 3600)
+    line = desk.queue("list", "--all").out.splitlines()[1]
+    assert " 1h00m " in line
+
+
+def test_a_batch_that_has_ended_is_no_longer_shown_as_held(desk: Desk) -> None:
+    batch, runs = a_batch(desk, 1)
+    desk.queue("hold", "-b", batch)
+    desk.queue("cancel", *runs)
+    assert "held" not in desk.queue("list", "--all").out.splitlines()[1]
+
+
+@pytest.mark.parametrize("columns", ["40", "60"])
+def test_a_narrow_list_puts_the_reason_below_and_stays_within_the_terminal(
+    desk: Desk, columns: str
+) -> None:
+    desk.submit("--name", "a-name-that-is-long-enough-to-be-cut")
+    a_batch(desk)
+    first, *lines = desk.queue("list", COLUMNS=columns).out.splitlines()
+    assert "WHY" not in first
+    assert "  no worker is alive" in lines
+    assert any(line.startswith("  ") and "3 queued" in line for line in lines)
+    assert max(len(line) for line in [first, *lines]) <= int(columns)
+
+
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_a_list_with_everything_in_it_fits_the_terminal(desk: Desk, columns: str) -> None:
     a_batch(desk, 12)
@@ -103,6 +146,28 @@ def test_a_held_batch_starts_nothing_and_says_by_whom(desk: Desk) -> None:
     assert desk.queue("release", "-b", batch).out == f"batch {batch} lr-sweep: released\n"
     assert "was not held" in desk.queue("release", "-b", batch).out
     claim(desk.door)
+
+
+def test_a_batch_that_was_submitted_held_is_let_go_by_the_command_that_its_receipt_shows(
+    desk: Desk,
+) -> None:
+    answer = desk.publisher("submit", str(desk.config), "--seeds", "3", "--hold", "--name", "late")
+    (hint,) = re.findall(r"Let go: queue (.*)", answer.err)
+    let_go = desk.queue(*hint.split())
+    assert let_go.code == 0
+    assert let_go.out.count("released, queued") == 3
+    assert desk.door.counts()[State.HELD] == 0
+
+
+def test_a_run_of_a_held_batch_that_somebody_holds_by_itself_stays_held(desk: Desk) -> None:
+    batch, (first, *_) = a_batch(desk)
+    desk.queue("hold", "-b", batch)
+    desk.queue("hold", first, "--reason", "its label is wrong")
+    answer = desk.queue("release", "-b", batch)
+    said = f"released; 1 run held one by one: queue release -b {batch}"
+    assert answer.out == f"batch {batch} lr-sweep: {said}\n"
+    assert desk.door.get(first).state is State.HELD
+    assert "released, queued" in desk.queue("release", "-b", batch).out
 
 
 def test_a_person_a_worker_and_everything_can_be_held(desk: Desk) -> None:

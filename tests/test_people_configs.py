@@ -72,6 +72,38 @@ def test_init_overwrites_nothing_unless_told_to(desk: Desk) -> None:
     assert "convnext_tiny" in desk.config.read_text()
 
 
+RICH = """\
+name: rich
+model: {name: resnet10t}
+data: {split: {kind: kfold, folds: 3}, img_size: 64}
+loss: {kind: sum, parts: [{loss: {kind: cross_entropy}}, {loss: {kind: f1}, weight: 0.5}]}
+train: {epochs: 3, average: {kind: ema}}
+"""
+
+
+@ON_ONE_SERVER
+@pytest.mark.parametrize("words", [[], ["--folds", "3"]], ids=["run", "folds"])
+def test_a_run_becomes_a_config_that_says_the_same_and_nothing_more(
+    desk: Desk, words: list[str]
+) -> None:
+    (desk.folder / "rich.yaml").write_text(RICH)
+    sent = desk.publisher("submit", str(desk.folder / "rich.yaml"), "optim.lr=3e-4", *words)
+    assert sent.code == 0, sent.err
+    newest = desk.door.get(desk.door.resolve("@last"))
+    file = desk.folder / "like.yaml"
+    answer = desk.publisher("init", str(file), "--from", "@last")
+    assert answer.code == 0, answer.err
+    assert f"The config of {newest.id} of ana, " in answer.err
+    again = f"publisher submit {file}" + (" --folds 3" if words else "")
+    assert f"Queue it: {again}\n" in answer.err
+    text = file.read_text()
+    assert "lr: 0.0003" in text and "batch_size" not in text
+    known = desk.publisher(*again.split()[1:])
+    assert known.code == 2 and "nothing was queued" in known.err, known.out
+    assert "leave one out" in desk.publisher("init", "--from", "@last", "--template", "mask").err
+    assert desk.publisher("init", "--from", "nosuch").code == 3
+
+
 @ON_ONE_SERVER
 def test_init_says_what_cannot_be_written(desk: Desk) -> None:
     assert "no template 'skecth'" in desk.publisher("init", "--template", "skecth").err

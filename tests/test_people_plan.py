@@ -72,6 +72,10 @@ def test_any_text_becomes_a_legal_name(text: str) -> None:
     TrainConfig.model_validate({"name": slug(text), "model": {"name": "resnet10t"}})
 
 
+def test_an_accent_does_not_take_its_letter_out_of_a_name() -> None:
+    assert slug("Vögel ünd Bäume") == "vogel-und-baume"
+
+
 def test_a_batch_that_the_gpus_cannot_share_is_refused_before_it_is_queued() -> None:
     two = Wishes(user="ana", needs=Needs(gpus=2))
     assert new_runs([loaded("data.batch_size=6")], two)[0].needs.gpus == 2

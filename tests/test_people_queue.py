@@ -9,6 +9,7 @@ from support.desk import Desk, fail, finish, lines, save
 from support.runs import a_run, claim
 from support.servers import ON_ONE_SERVER
 
+from publisher.pages.watching import waiting_line
 from queue_worker.queue import Ending
 from schemas.run import Cause, State
 
@@ -173,6 +174,18 @@ def test_wait_times_out_and_leaves_the_run_be(desk: Desk) -> None:
     answer = desk.queue("wait", run_id, "--timeout", "0.1s")
     assert answer.code == 5 and f"queue wait {run_id}" in answer.err
     assert desk.door.get(run_id).state is State.QUEUED
+
+
+def test_waiting_for_many_names_a_few_and_what_runs_first(desk: Desk) -> None:
+    runs = [desk.submit() for _ in range(9)]
+    desk.queue("move", runs[8], "--first")
+    assert claim(desk.door).run.id == runs[8]
+    answer = desk.queue("wait", *runs, "--timeout", "0")
+    assert answer.code == 5 and "and 3 more\n  try:   the same command\n" in answer.err
+    told = waiting_line([], desk.door.rows(runs), 3)
+    assert (
+        told == f"0 of 9 ended after 3s; {runs[8]} running, {runs[0]} queued, {runs[1]} queued, ..."
+    )
 
 
 def test_wait_any_returns_with_the_first(desk: Desk) -> None:

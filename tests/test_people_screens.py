@@ -28,6 +28,7 @@ from test_people_render import (
     a_worker,
 )
 
+from publisher.desk.text import plain
 from publisher.outlook.lengths import Eta, Span
 from publisher.pages.batchpage import BatchPage, batch_lines
 from publisher.pages.consent import hit_lines
@@ -147,6 +148,8 @@ def test_a_screen_of_a_run_that_is_watched(width: int) -> None:
     told = reasons_of(run, THERE, [], 604_800)
     one = Watched(run, THERE, told, metrics, log)
     looks_like("queue_watch_run", run_lines(one, width, 16), width)
+    narrow = plain(run_lines(one, 50, 16)[1])
+    assert narrow.endswith("done in 16m-20m") and len(narrow) == 50
 
 
 @WIDTHS

@@ -1,10 +1,11 @@
 """submit and retry: what they queue, what they say, and that a bad config queues nothing."""
 
 import json
+import re
 
 import pytest
 from support.desk import Desk, claim_when_there, fail, finish, lines, save
-from support.runs import claim
+from support.runs import a_worker, claim
 from support.servers import ON_ONE_SERVER
 from support.waiting import PATIENCE_S
 
@@ -35,6 +36,14 @@ def test_a_bad_config_queues_nothing_and_shows_where(desk: Desk) -> None:
     assert "override: seed=-1" in answer.err
     assert "nothing was queued" in answer.err
     assert not any(desk.door.counts().values())
+
+
+def test_a_key_without_its_value_is_told_from_a_file(desk: Desk) -> None:
+    answer = desk.publisher("submit", str(desk.config), "optim.lr")
+    assert answer.code == 2
+    assert "there is no such file" in answer.err
+    assert "= help: an override is KEY=VALUE: optim.lr=..." in answer.err
+    assert "KEY=VALUE" not in desk.publisher("submit", "birds.yaml").err
 
 
 def test_several_files_are_one_batch(desk: Desk) -> None:
@@ -130,3 +139,48 @@ def test_an_id_that_is_taken_is_replaced(desk: Desk) -> None:
     sent = send(desk.door, [Planned("mine", "ana", {"model": {}})], make_id=lambda: next(ids))
     assert [one.receipt.id for one in sent] == ["aaaaaa"]
     assert desk.door.get(taken).name == "resnet10t"
+
+
+def test_a_submit_that_redis_refuses_is_known_to_have_queued_nothing(desk: Desk) -> None:
+    with desk.server.client() as client:
+        before = client.config_get("maxmemory")["maxmemory"]
+        try:
+            client.config_set("maxmemory", "1")
+            answer = desk.publisher("submit", str(desk.config))
+            many = desk.publisher("submit", str(desk.config), "--seeds", "600", "--yes")
+        finally:
+            client.config_set("maxmemory", before)
+    assert answer.code == many.code == 4
+    assert "its memory is full; nothing was queued" in answer.err
+    assert "raise its maxmemory" in answer.err
+    assert re.search(r"not whole, .* nothing of it starts\n.*\n.*queue cancel -b \w{6}", many.err)
+    assert not any(desk.door.counts().values())
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--on", "v1oo:0"], "needs v1oo:0, which has no worker"),
+        (["--folds", "3", "--gpus", "2"], "needs 2 GPUs; no worker holds more than 1"),
+    ],
+    ids=["host", "gpus"],
+)
+def test_what_no_worker_can_take_is_told_at_once(desk: Desk, words: list[str], reason: str) -> None:
+    desk.door.announce(a_worker())
+    answer = desk.publisher("submit", str(desk.config), *words)
+    assert answer.code == 0
+    assert f"It waits: {reason}" in answer.err.splitlines()
+    sound = desk.publisher("submit", str(desk.config), "--seeds", "2")
+    assert "It waits" not in sound.err
+
+
+def test_a_retry_of_what_is_tried_again_already_says_so(desk: Desk) -> None:
+    run_id = desk.submit()
+    fail(desk.door, claim(desk.door))
+    first = desk.publisher("retry", run_id)
+    assert "already" not in first.err
+    again = first.out.split()[0]
+    second = desk.publisher("retry", run_id)
+    assert f"{run_id} was tried again already: {again} of ana, queued\n" in second.err
+    changed = desk.publisher("retry", run_id, "train.epochs=9")
+    assert "already" not in changed.err

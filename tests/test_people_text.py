@@ -65,6 +65,25 @@ def test_columns_shrink_and_go_but_an_id_is_never_cut(width: int, shown: str) ->
     assert row == shown
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (26, ["7f3k2q  a-lon…  because o…"]),
+        (17, ["7f3k2q  a-long-n…", "  because of that"]),
+        (10, ["7f3k2q", "  because…"]),
+    ],
+)
+def test_what_has_no_room_beside_the_rest_stands_below_it(width: int, shown: list[str]) -> None:
+    why = Column("WHY", least=10, below=True)
+    columns = (Column("ID"), Column("NAME", least=4, drop=1), Column("OWNER", drop=2), why)
+    row = [ROW[0], ROW[1], ROW[3], ROW[4]]
+    header, *lines = (plain(line) for line in layout(columns, [row], width))
+    assert lines == shown
+    assert max(map(len, [header, *lines])) <= width
+    bare = [*row[:3], piece("")]
+    assert len(layout(columns, [bare], width)) == 2, "an empty cell takes no line"
+
+
 def test_a_table_without_rows_is_only_its_title() -> None:
     assert [plain(line) for line in layout(COLUMNS, [], 80)] == [""]
 

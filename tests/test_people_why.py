@@ -85,7 +85,7 @@ GPU_HOLD = Control(kind="hold", scope="worker:v100:0", by="trainq", reason="it c
             a_worker("0", busy_with="GPU 0: bo's lab.py uses 9 GiB"),
             {},
             "shared",
-            "waits for its GPU: GPU 0: bo's lab.py uses 9 GiB",
+            "takes nothing just now: GPU 0: bo's lab.py uses 9 GiB",
         ),
         (
             {},
@@ -143,6 +143,19 @@ def test_a_run_without_a_worker_names_those_that_fell_silent(desk: Desk) -> None
     answer = desk.queue("why", run_id)
     assert answer.code == 0 and "no worker is alive" in answer.out
     assert f"queue wait {run_id}" in answer.err
+
+
+@ON_ONE_SERVER
+def test_where_a_breaker_has_paused_the_worker_the_next_command_lets_it_go_on(desk: Desk) -> None:
+    run_id = desk.submit()
+    desk.door.announce(card_of("v100:0"))
+    desk.door.set_control("hold", "worker:v100:0", by="trainq", reason="the last 3 attempts")
+    assert desk.queue("why", run_id).err == "Next: worker resume v100:0\n"
+    assert "once it is mended: worker resume v100:0\n" in desk.queue("list").err
+    desk.door.announce(card_of("v100:1"))
+    assert "queue wait" in desk.queue("why", run_id).err, "another one will take it"
+    desk.door.set_control("hold", "worker:v100:0", by="bo", reason="a fan")
+    assert "worker resume" not in desk.queue("list").err, "that is for bo to say"
 
 
 @ON_ONE_SERVER

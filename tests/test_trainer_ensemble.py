@@ -66,8 +66,9 @@ def test_members_are_compared_with_their_ensemble(place: Path) -> None:
     lines = done.stdout.splitlines()
     heads = ("a0 and 2 more", "b0 and 2 more", "all alike", "weights searched", "priors tuned")
     assert all(any(line.startswith(head) for line in lines) for head in heads)
-    assert sum(line.startswith("  on people it was not fitted to") for line in lines) == 2
-    assert "all alike against the best member" in done.stdout
+    assert sum(line.startswith("  fitted to other people") for line in lines) == 2
+    assert "all alike against the best member, " in done.stdout
+    assert max(map(len, lines)) <= 80
     assert max(map(len, lines[: len(lines) - 2])) <= 92
 
 

@@ -71,11 +71,14 @@ def test_of_many_classes_the_worst_are_shown(tmp_path: Path) -> None:
     ("answers", "said"),
     [
         ("ImageID,ans\n0.jpg,0\n", "11 images without an answer (1.jpg, 2.jpg"),
-        (given() + "x.jpg,0\n", "1 image not in the truth (x.jpg)"),
+        (given() + "x.jpg,0\n", "1 image not in truth.csv (x.jpg)"),
         (given() + "0.jpg,0\n", "line 14 answers 0.jpg a second time"),
         (given().replace("3.jpg,0", "3.jpg,cat"), "is no answer: ImageID='3.jpg', ans='cat'"),
         ("name,class\n", "has no column ImageID or image_path or ID: it has name, class"),
         ("ImageID,ans\n", "has no answers"),
+        (given().replace("3.jpg,0", "3.jpg,10000"), "ans of 3.jpg is 10000"),
+        (given().replace("3.jpg,0", "3.jpg," + "9" * 30), "ans of 3.jpg is 99999"),
+        ("ImageID,ImageID,ans\n0.jpg,1.jpg,0\n", "has two columns ImageID"),
         ("", "it has none"),
     ],
 )
@@ -111,6 +114,15 @@ def test_a_run_is_marked_by_what_it_said_of_people_it_had_not_seen(runs: Path) -
     for word in ("top-5", "ECE", "% sure", "MOST CONFUSED", " taken for ", "male female"):
         assert word in marked.stdout
     assert max(map(len, marked.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"exit_code": 0}'])
+def test_a_result_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "attempts/1-a").mkdir(parents=True)
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "attempts/1-a/result.json").write_text(text)
+    marked = CliRunner().invoke(app, ["score", str(tmp_path)])
+    assert marked.exit_code == 3 and "result.json is damaged" in marked.stderr.splitlines()[0]
 
 
 def test_its_record_has_the_confusion_matrix_and_every_task_by_itself(runs: Path) -> None:

@@ -46,10 +46,11 @@ TEST = (
 
 
 def predict(place: Path, *words: str, test: tuple[str, ...] = TEST) -> Result:
-    runs = [str(place / word) if (place / word).is_dir() else word for word in words]
-    out = ["-o", str(place / "submission.csv"), "--data", str(place / "data")]
+    given = [str(place / word) if (place / word).exists() else word for word in words]
+    given = [*([] if "-o" in given else ["-o", str(place / "submission.csv")]), *given]
     env = {"TRAINQ_CACHE": str(place / "cache")}
-    return CliRunner().invoke(app, ["predict", *runs, *test, *out], env=env)
+    data = ["--data", str(place / "data")]
+    return CliRunner().invoke(app, ["predict", *given, *test, *data], env=env)
 
 
 def table(place: Path) -> np.ndarray:
@@ -174,13 +175,44 @@ def test_a_call_that_was_killed_in_a_pass_leaves_only_the_rest_to_the_next(
         (["one", "--vote", "loud"], 2, "--vote 'loud' is no way to vote"),
         (["one", "--tta", "hflop"], 2, "--tta 'hflop' is no way to look"),
         ([], 2, "no run was given"),
+        (["one", "one"], 2, "the same run is given twice: one, one"),
+        (["one", "data.img_size=64"], 2, "data.img_size is as the run was trained"),
+        (["one", "-o", "data/sample_submission.csv"], 2, "is the table of the test set"),
+        (["one", "--probabilities", "data"], 2, "data is a folder"),
+        (["one", "--probabilities", "submission.csv"], 2, "name one file"),
     ],
 )
 def test_what_cannot_be_predicted_is_one_line(
     place: Path, words: list[str], code: int, said: str
 ) -> None:
+    (place / "submission.csv").touch()
+    sample = (place / "data/sample_submission.csv").read_bytes()
     done = predict(place, *words)
     assert done.exit_code == code and said in done.stderr.splitlines()[0]
+    assert (place / "data/sample_submission.csv").read_bytes() == sample
+
+
+def test_what_cannot_be_written_leaves_what_was_made_to_the_next_call(
+    place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    out = ["-o", str(tmp_path / "mine.csv"), "--data", str(place / "data")]
+    (tmp_path / "mine.csv.json").mkdir()  # where its note belongs
+    words = ["predict", str(place / "one"), *TEST, *out]
+    done = CliRunner(env={"TRAINQ_CACHE": str(place / "cache")}).invoke(app, words)
+    assert done.exit_code == 1 and "mine.csv.json" in done.stderr
+    assert list((tmp_path / ".mine.csv.parts").iterdir())
+
+
+def test_a_sample_with_cells_beyond_its_columns_is_filled_in_all_the_same(place: Path) -> None:
+    rows = (place / "data/sample_submission.csv").read_text().splitlines()
+    ragged = "\r\n".join(["\ufeff" + rows[0], *(f"{row}," for row in rows[1:3]), "", *rows[3:]])
+    (place / "data/ragged.csv").write_text(ragged)
+    done = predict(place, "one", test=("data.test.csv=ragged.csv", *TEST[1:]))
+    assert done.exit_code == 0, done.stderr
+    mine = (place / "submission.csv").read_text().splitlines()
+    assert mine[0] == rows[0] and [row.endswith(",") for row in mine[1:4]] == [True, True, False]
+    assert [row.split(",")[:2] for row in mine] == [row.split(",")[:2] for row in rows]
 
 
 def test_a_config_without_a_test_set_says_which_keys_name_one(place: Path) -> None:

@@ -29,10 +29,12 @@ def test_they_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
     assert np.array_equal(read.probabilities, said.probabilities)
 
 
-def test_a_file_that_holds_none_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "v.npz").write_bytes(b"nothing")
-    with pytest.raises(DataFault, match=r"cannot read predictions from .*v\.npz"):
-        predictions.read(tmp_path / "v.npz")
+@pytest.mark.parametrize("cut", [0, 7, 300], ids=("empty", "begun", "half"))
+def test_a_file_that_holds_none_is_one_line(tmp_path: Path, cut: int) -> None:
+    for name, whole in (("v", some("xyz").packed()), ("w", b"nothing")):
+        (tmp_path / f"{name}.npz").write_bytes(whole[:cut])
+        with pytest.raises(DataFault, match=rf"{name}\.npz is damaged: it holds no predictions"):
+            predictions.read(tmp_path / f"{name}.npz")
 
 
 def test_an_image_of_two_folds_is_refused() -> None:

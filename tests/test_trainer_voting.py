@@ -46,10 +46,28 @@ def test_of_a_tie_the_heaviest_class_wins(tmp_path: Path) -> None:
     assert voted(tmp_path) == "021"
 
 
+def test_cells_that_nobody_asked_for_stay_where_they_are(tmp_path: Path) -> None:
+    text = '\ufeffmore,ImageID,ans,,\r\n"x, y", 0.jpg ,1,,z\r\n\r\n2,1.jpg,1\r\n'
+    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "b.csv").write_text("ImageID,ans\n0.jpg,0\n1.jpg,0\n")
+    words = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--weights", "1,2"]
+    done = CliRunner().invoke(app, ["vote", *words, "-o", str(tmp_path / "out.csv")])
+    assert done.exit_code == 0, done.stderr
+    rows = 'more,ImageID,ans,,\n"x, y", 0.jpg ,0,,z\n2,1.jpg,0\n'
+    assert (tmp_path / "out.csv").read_text() == rows
+
+
+def test_a_file_that_votes_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text := "ImageID,ans\n0.jpg,0\n")
+    done = CliRunner().invoke(app, ["vote", str(tmp_path / "a.csv"), "-o", str(tmp_path / "a.csv")])
+    assert done.exit_code == 2 and "is one of the files that vote" in done.stderr
+    assert (tmp_path / "a.csv").read_text() == text
+
+
 @pytest.mark.parametrize(
     ("answers", "flags", "code", "said"),
     [
-        (("00", "000"), (), 3, "1 image not in the truth (2.jpg)"),
+        (("00", "000"), (), 3, "1 image not in 0.csv (2.jpg)"),
         (("00", "00"), ("--weights", "1"), 2, "--weights has 1 number for 2 files"),
         (("00", "00"), ("--weights", "1,x"), 2, "is no list of numbers above 0"),
         (("00", "00"), ("--weights", "1,0"), 2, "is no list of numbers above 0"),

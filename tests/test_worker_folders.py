@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from support.team import REPOSITORY
 from support.waiting import wait_until
 from support.workers import Site
 
@@ -64,3 +65,42 @@ def test_a_resumed_run_frees_the_disk_while_it_still_trains(site: Site) -> None:
     wait_until(lambda: not list(attempts.glob("1-*/checkpoints/*")), what="the space")
     run = site.queue.get(run_id)
     assert run.state is State.RUNNING and (site.runs / run_id / run.checkpoint).is_dir()
+
+
+FILLED = """import pathlib, shutil
+real = shutil.disk_usage
+def disk_usage(path):
+    full = pathlib.Path(__file__).with_name("full").exists()
+    return real(path)._replace(free=1 << 20) if full else real(path)
+shutil.disk_usage = disk_usage
+"""
+
+
+def test_a_worker_whose_disk_is_full_says_so_in_every_list_and_takes_runs_once_there_is_room(
+    site: Site,
+) -> None:
+    (site.folder / "sitecustomize.py").write_text(FILLED)
+    (full := site.folder / "full").touch()
+    env = {"PYTHONPATH": f"{site.folder}:{REPOSITORY}"}
+    run_id = site.submit("steps=2")
+    worker = site.worker("cpu", "--no-warm", **env)
+    said = f"less than 1 GiB is free in {site.runs}"
+    wait_until(lambda: f"takes no runs: {said}" in worker.said(), what="the worker's word")
+    wait_until(lambda: [w.card.busy_with for w in site.queue.workers()] == [said], what="its card")
+    assert site.queue.get(run_id).state is State.QUEUED
+    full.unlink()
+    assert site.ended(run_id).state is State.FINISHED
+    wait_until(lambda: "takes runs again" in worker.said(), what="its word on the room")
+    full.touch()
+    burst = site.worker("cpu:1", "--burst", "--no-warm", **env)
+    assert burst.wait() == 1
+    assert f"error: {said}: no run is taken" in burst.said()
+
+
+def test_run_folders_that_cannot_be_written_are_told_from_a_redis_that_is_away(site: Site) -> None:
+    (site.folder / "file").touch()
+    worker = site.worker("cpu", "--no-warm", TRAINQ_RUNS=str(site.folder / "file" / "runs"))
+    assert worker.wait() == 1
+    *_, what, where, fix = worker.said().splitlines()
+    assert what == "error: run folders cannot be written: not a directory"
+    assert str(site.folder / "file") in where and "TRAINQ_RUNS" in fix

@@ -265,6 +265,7 @@ def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) 
         runs_root="0fe9d0c44cf2",
         free_bytes=412 << 30,
         data=tmp_path,
+        has_data=False,
     )
     settings = Settings.read({"SLACK_WEBHOOK_URL": "https://hook"})
     said = "\n".join(banner.lines(start, settings, Offer(9, shared_with="GPU 0: bo's lab.py")))
@@ -274,6 +275,7 @@ def test_the_banner_shows_the_device_the_queue_and_the_ways_out(tmp_path: Path) 
     for word in ("Redis 7.4.0", "AOF OFF", "webhook", "412 GiB free", "SIGTERM"):
         assert word in said
     assert "https://hook" not in said
+    assert f"Data    {tmp_path}   (no such folder: " in said and "set TRAINQ_DATA" in said
 
 
 @settings(max_examples=40)

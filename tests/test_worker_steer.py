@@ -21,11 +21,15 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.close()
 
 
+def environment(site: Site) -> dict[str, str]:
+    return {**site.env, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
 def say(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
     """`worker ...` as a real command."""
     return subprocess.run(
         [sys.executable, "-m", "queue_worker", *words],
-        env={**site.env, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=environment(site),
         cwd=site.folder,
         capture_output=True,
         text=True,
@@ -50,7 +54,9 @@ def test_a_drained_worker_saves_puts_back_and_waits_for_its_resume(site: Site) -
     assert "drained already" in say(site, "drain", lane, "--reason", "new fan").stdout
     assert worker.process.poll() is None and site.queue.get(run_id).attempt == 1
     assert say(site, "drain", host).returncode == 0
-    assert f"{lane} still takes nothing: drained (host {host})" in say(site, "resume", lane).stdout
+    left = say(site, "resume", lane).stdout
+    assert f"{lane} still takes nothing: drained (host {host})" in left
+    assert left.endswith(f"; try: worker resume {host}\n")
     assert f"{host}: no longer drained" in say(site, "resume", host).stdout
     wait_until(lambda: site.queue.get(run_id).attempt == 2, what="the second attempt")
 
@@ -73,6 +79,17 @@ def test_worker_run_is_worker_and_bad_words_are_refused(site: Site) -> None:
     for words in ((), ("run",), ("drain",), ("drian", "v100:0")):
         answer = say(site, *words)
         assert answer.returncode == 2 and "Traceback" not in answer.stderr
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "queue_worker", "list"]
+        told = subprocess.run(
+            command,
+            env=environment(site),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (told.returncode, told.stderr) == (1, "error: no space left on device\n")
 
 
 def test_a_reason_that_is_too_long_stands_below() -> None:

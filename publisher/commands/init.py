@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from publisher.desk import console
-from publisher.drafts.templates import TEMPLATES
+from publisher.desk import completion, console
+from publisher.drafts.templates import TEMPLATES, Template
 from schemas.errors import UsageError
 
 HELP = console.help_text(
@@ -14,7 +14,9 @@ HELP = console.help_text(
     "publisher init",
     "publisher init birds.yaml --template small",
     "publisher init folds.yaml --template kfold --force",
+    "publisher init better.yaml --from 7f3k2q",
 )
+DEFAULT = "sketch"
 SHORT = f"Where to begin: {', '.join(TEMPLATES)}."
 
 
@@ -28,20 +30,25 @@ def init(
     ] = None,
     template: Annotated[
         str, typer.Option("--template", metavar="NAME", help=SHORT, autocompletion=_offers)
-    ] = "sketch",
+    ] = DEFAULT,
+    run: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Begin with the config of this run.",
+            autocompletion=completion.runs,
+        ),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    from publisher.drafts.draft import (
-        draft,  # the models of a config take a while, --help needs none
-    )
+    from publisher.drafts.draft import draft  # the models of a config take a while, --help none
     from schemas.rundir import write_atomic
 
-    if template not in TEMPLATES:
-        known = ", ".join(TEMPLATES)
-        raise UsageError(f"there is no template '{template}'", fix=f"--template {known}")
-    chosen, file = TEMPLATES[template], path or Path(f"{template}.yaml")
+    begun, chosen = _of_run(run, template) if run else _of_template(template)
+    file = path or Path(f"{begun}.yaml")
     refuse_to_overwrite(file, force=force)
-    text = draft(chosen.values, [chosen.about])
+    text = draft(chosen.values, [chosen.about], offers=not run)
     check(text, str(file))
     write_atomic(file, text.encode())
     console.talk([f"wrote {file}", f"  {chosen.about}"])
@@ -50,6 +57,28 @@ def init(
     console.hint(
         f"Check it: publisher validate {file}", f"Queue it: publisher submit {file}{flags}"
     )
+
+
+def _of_template(name: str) -> tuple[str, Template]:
+    if name not in TEMPLATES:
+        known = ", ".join(TEMPLATES)
+        raise UsageError(f"there is no template '{name}'", fix=f"--template {known}")
+    return name, TEMPLATES[name]
+
+
+def _of_run(word: str, template: str) -> tuple[str, Template]:
+    """What a run was trained with, as a file to change: the one that won, most often."""
+    from publisher.plans.duplicates import described
+    from schemas.config import TrainConfig
+    from schemas.said import said
+
+    if template != DEFAULT:
+        raise UsageError("--from and --template both say where to begin", fix="leave one out")
+    queue = console.open_queue()
+    found = queue.get(queue.resolve(word, user=console.settings().user))
+    folds = f"--folds {found.config['data']['split']['folds']}" if found.kind == "gather" else ""
+    about = f"The config of {described(found)}."
+    return found.name, Template(about, said(TrainConfig.model_validate(found.config)), folds)
 
 
 def refuse_to_overwrite(file: Path, *, force: bool) -> None:

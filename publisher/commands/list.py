@@ -66,7 +66,8 @@ def list_runs(
         _print(found.seen, found.matching, form)
         return
     console.out(render.list_lines(found.seen, console.width(), found.entries))
-    console.talk([*render.not_shown(found.hidden, view.batches), *render.hint(found.entries)])
+    hints = render.hint(found.entries, found.seen.controls)
+    console.talk([*render.not_shown(found.hidden, view.batches), *hints])
 
 
 def _print(seen: Snapshot, matching: int, form: Format) -> None:

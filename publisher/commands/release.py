@@ -1,7 +1,15 @@
 """`queue release`: let held runs go on; lift the hold of a batch, a person, a worker, or all."""
 
 from publisher.desk import console
-from publisher.desk.controls import Everything, Lane, User, one_kind, released_line, scopes_of
+from publisher.desk.controls import (
+    Everything,
+    Lane,
+    User,
+    held_in,
+    one_kind,
+    released_line,
+    scopes_of,
+)
 from publisher.desk.options import Batches, MaybeRuns, Mine, States, Yes
 from publisher.desk.selectors import choice, selected
 from publisher.pages.consent import agree
@@ -29,9 +37,13 @@ def release(
     scopes = scopes_of(queue, batches or [], owner, lane, everything)
     chosen = choice(runs, states=states, mine=mine)
     one_kind(chosen, scopes, "release")
+    alone: list[str] = []
     for scope in scopes:
         lifted = queue.clear_control("hold", scope.name, by=user)
-        console.out([released_line(queue, scope, lifted=lifted)])
+        if held := [] if lifted or not scope.is_batch else held_in(queue, scope):
+            alone += [row.id for row in held]  # as `submit --hold` leaves them: these are meant
+        else:
+            console.out([released_line(queue, scope, lifted=lifted)])
 
     def release_one(run_id: str) -> str:
         before = queue.get(run_id)
@@ -42,7 +54,7 @@ def release(
         place = f", {ahead} ahead" if ahead is not None else ""
         return f"{run_id} {after.name}: released, {after.state}{place}"
 
-    ids = selected(queue, chosen, user, {State.HELD}) if not scopes else []
+    ids = selected(queue, chosen, user, {State.HELD}) if not scopes else alone
     agree(queue, ids, user, "release", yes=yes)
     console.out_each(ids, release_one)
     console.hint(console.THE_LINE)

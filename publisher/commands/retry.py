@@ -13,6 +13,7 @@ from publisher.desk import completion, console
 from publisher.desk.options import All, AsJson, PrintId, States, TimeLimit, Yes, seconds_of
 from publisher.desk.selectors import choice, find_batch, select, selected
 from publisher.pages.consent import agree
+from publisher.plans.duplicates import tried_already
 from publisher.plans.plan import (
     Planned,
     Start,
@@ -94,6 +95,7 @@ def retry(
         raise TransitionRefused("there is no such run to try again", fix="queue list --all")
     olds = [queue.get(run_id) for run_id in dict.fromkeys(ids)]
     planned, starts = zip(*(_again(old, overrides, user, fresh=fresh) for old in olds), strict=True)
+    console.talk(tried_already(planned, queue.same(*{one.digest for one in planned if one.digest})))
     known = foresee(wired(within(limit, planned)), alive(queue), console.settings())
     sent = [
         replace(one, start=start.reason)

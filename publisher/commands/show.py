@@ -21,6 +21,7 @@ from schemas.run import Run, State
 from schemas.usual import usual
 
 if TYPE_CHECKING:
+    from publisher.outlook.snapshot import Snapshot
     from queue_worker.queue import Queue
 
 HELP = console.help_text(
@@ -69,17 +70,17 @@ def show(
         return
     console.out(page_lines(page, console.width()))
     if record.state is not State.FAILED:  # whose page begins with what to do
-        first, *more = _next(record)
+        first, *more = _next(record, seen)
         console.hint(f"Next: {first}", *more)
 
 
-def _next(run: Run) -> list[str]:
+def _next(run: Run, seen: Snapshot) -> list[str]:
     """What to type now; this page itself is no answer."""
     if run.state is State.QUEUED:
-        return [f"queue why {run.id}", *next_commands(run)]
+        return [f"queue why {run.id}", *next_commands(run, seen)]
     if run.state is State.FINISHED:
         return [f"queue results -b {run.batch}" if run.batch else "queue results"]
-    return next_commands(run)
+    return next_commands(run, seen)
 
 
 def _rival(queue: Queue, run: Run) -> Run | None:

@@ -13,7 +13,7 @@ from schemas.errors import NotFound, UsageError, count
 from schemas.run import PENDING, State
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue
+    from queue_worker.queue import Queue, Row
 
 ASK_ABOVE = 20  # runs that may be held without a question
 
@@ -30,6 +30,10 @@ class Scope:
     words: str
     typed: str
     owner: str = ""  # whose runs it hits; empty: those of more than one
+
+    @property
+    def is_batch(self) -> bool:
+        return self.name.startswith("batch:")
 
 
 def scopes_of(
@@ -109,13 +113,17 @@ def held_line(queue: Queue, scope: Scope, *, new: bool) -> str:
     return f"{scope.words}: {said}; what runs goes on"
 
 
+def held_in(queue: Queue, scope: Scope) -> Sequence[Row]:
+    """What is held one by one among the runs of a batch or a person."""
+    kind, _, name = scope.name.partition(":")
+    batch, user = (name if kind == word else "" for word in ("batch", "user"))
+    return queue.list(states={State.HELD}, batch=batch, user=user) if batch or user else []
+
+
 def released_line(queue: Queue, scope: Scope, *, lifted: bool) -> str:
     """What a release did, and what is still held one by one."""
     said = "released" if lifted else "was not held"
-    kind, _, name = scope.name.partition(":")
-    batch, user = (name if kind == word else "" for word in ("batch", "user"))
-    held = queue.list(states={State.HELD}, batch=batch, user=user) if batch or user else []
-    if not held:
+    if not (held := held_in(queue, scope)):
         return f"{scope.words}: {said}"
-    ids = " ".join(row.id for row in held[:6]) + (" ..." if len(held) > 6 else "")
-    return f"{scope.words}: {said}; held one by one: queue release {ids}"
+    again = f"queue release {scope.typed}" if scope.is_batch else "queue list -s held"
+    return f"{scope.words}: {said}; {count(len(held), 'run')} held one by one: {again}"

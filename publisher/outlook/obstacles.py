@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from queue_worker.queue import Control, Row, WorkerCard, WorkerView
     from schemas.run import Run
 
+BREAKER = "trainq"  # who signs what nobody has asked for
+
 
 def obstacle(row: Row | Run, seen: Snapshot) -> str:
     """The first thing in the way of a queued run; '' when only others are before it."""
@@ -135,6 +137,12 @@ def closed(card: WorkerCard, controls: Sequence[Control]) -> str:
             if control := control_of(controls, kind, scope):
                 return f"{word}, {signed(control)}"
     return "drains" if card.draining else ""
+
+
+def resumed_by(controls: Sequence[Control]) -> list[str]:
+    """What lets workers go on that nobody but a circuit breaker has paused."""
+    paused = (c.scope for c in controls if c.kind == "hold" and c.by == BREAKER)
+    return [f"worker resume {scope[7:]}" for scope in paused if scope.startswith("worker:")]
 
 
 def control_of(controls: Sequence[Control], kind: str, scope: str) -> Control | None:

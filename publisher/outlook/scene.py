@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from publisher.outlook.forecast import forecast
-from publisher.outlook.lengths import Eta, History, needs_sizes
+from publisher.outlook.lengths import History, needs_sizes
 from publisher.outlook.snapshot import Snapshot
 from schemas.run import Run, State
 
@@ -39,8 +39,8 @@ def scene_of(queue: Queue, run: Run) -> Snapshot:
     return foreseen(queue, seen)
 
 
-def outlook(queue: Queue) -> Mapping[str, Eta]:
-    """When the runs in line start and end, as far as it is looked at; empty without a worker."""
+def outlook(queue: Queue) -> Snapshot:
+    """When the runs in line start and end, as far as it is looked at, and who could take them."""
     seen = Snapshot(
         now=queue.now(),
         rows=[],
@@ -50,7 +50,7 @@ def outlook(queue: Queue) -> Mapping[str, Eta]:
         controls=queue.controls(),
         running=queue.list(states={State.RUNNING}),
     )
-    return foreseen(queue, seen).etas
+    return foreseen(queue, seen)
 
 
 def foreseen(queue: Queue, seen: Snapshot, line: Sequence[Row] | None = None) -> Snapshot:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from queue_worker.queue import BatchView, Control, Row
 
 FAILURES = 5  # different ones that are shown
+VALUES = 16  # of an axis that are all shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def batch_lines(page: BatchPage, width: int) -> list[Line]:
         ("Runs", [counted(page.batch), *_missing(page.batch)]),
         ("Held", _held(page)),
         ("Who", [_who(page)]),
-        ("Axes", [f"{key}: {', '.join(map(_value, axis))}" for key, axis in card.axes.items()]),
+        ("Axes", [f"{key}: {_axis(values)}" for key, values in card.axes.items()]),
         ("Best", _best(page.rows)),
         ("Failed", _failures(page.rows)),
     ):
@@ -76,6 +77,14 @@ def _who(page: BatchPage) -> str:
         f"GPU time {brief(spent)}" if (spent := sum(r.ran_s * r.gpus for r in page.rows)) else "",
     ]
     return "   ".join(fact for fact in facts if fact)
+
+
+def _axis(values: Sequence[Any]) -> str:
+    """`1e-3, 3e-4`, and of many values their ends: a thousand seeds are no reading matter."""
+    if len(values) <= VALUES:
+        return ", ".join(map(_value, values))
+    first, second, *_, last = map(_value, values)
+    return f"{first}, {second} ... {last} ({len(values)} values)"
 
 
 def _value(value: Any) -> str:

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from publisher.outlook.lengths import Span, in_words
-from publisher.outlook.obstacles import control_of, signed
+from publisher.outlook.obstacles import control_of, obstacle, signed
 from schemas.run import ENDED, Best, State
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ LIVELIEST = (
     *(State.RUNNING, State.QUEUED, State.HELD, State.WAITING),
     *(State.FAILED, State.SKIPPED, State.CANCELLED, State.FINISHED),
 )
+
+LOOKED_AT = 5  # runs of a batch that are asked what keeps them: they ask for the same, mostly
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class Folded:
     @property
     def ended(self) -> int:
         return sum(number for state, number in self.batch.counts.items() if state in ENDED)
+
+    @property
+    def ended_at(self) -> float | None:
+        """When the last of it ended; None while it goes on, or where no run of it was listed."""
+        ends = [row.ended_at for row in self.rows if row.ended_at]
+        return max(ends) if ends and self.state in ENDED else None
 
     @property
     def runs(self) -> int:
@@ -84,14 +92,26 @@ def why_folded(entry: Folded, seen: Snapshot, *, owners: bool) -> str:
     """How many of it stand where and what holds it; with its owner where there is no other room."""
     view = entry.batch
     control = control_of(seen.controls, "hold", f"batch:{view.card.id}")
-    reason = f"held {signed(control)}" if control else ""
+    reason = f"held {signed(control)}" if control and entry.state not in ENDED else ""
     if not view.open:
         reason = "its submit is not complete"
+    reason = reason or _stuck(entry, seen)
     done = f"done in {in_words(end)}" if (end := _last_end(entry, seen)) else ""
     left = counted(view, LIVELIEST[:-1])  # the progress says how many have finished
     whose = "" if owners else view.card.user
     stands = ": ".join(part for part in (whose, left) if part)
     return "; ".join(part for part in (reason, stands, done) if part)
+
+
+def _stuck(entry: Folded, seen: Snapshot) -> str:
+    """What keeps all of it from starting, where nothing of it runs; that no worker is alive stands
+    below every list.
+    """
+    queued = [row for row in entry.rows if row.state is State.QUEUED]
+    if entry.state is not State.QUEUED or not seen.alive:
+        return ""
+    reasons = {obstacle(row, seen) for row in queued[:LOOKED_AT]}
+    return reasons.pop() if len(reasons) == 1 else ""
 
 
 def _last_end(entry: Folded, seen: Snapshot) -> Span | None:

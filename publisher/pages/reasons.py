@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from publisher.desk.clock import brief
 from publisher.desk.text import Line, Piece, headline, labelled
 from publisher.outlook.fairness import penalty_s
-from publisher.outlook.obstacles import claimed_mb, closed, forbidden, gib, misfit
+from publisher.outlook.obstacles import claimed_mb, closed, forbidden, gib, misfit, resumed_by
 from publisher.outlook.progress import done
 from publisher.outlook.snapshot import Snapshot
 from publisher.outlook.standing import why
@@ -61,7 +61,7 @@ def reasons_of(run: Run, seen: Snapshot, people: Sequence[Share], half_life_s: f
         why=_where(run) + (why(run, seen) or _ended_well(run)),
         workers=workers,
         notes=_notes(run, seen, people, half_life_s),
-        commands=next_commands(run),
+        commands=next_commands(run, seen),
     )
 
 
@@ -81,7 +81,7 @@ def _first_reason(
     if shut := closed(card, seen.controls):
         return "closed", f"takes nothing new: {shut}", ()
     if card.busy_with and not worker.run:
-        return "shared", f"waits for its GPU: {card.busy_with}", ()
+        return "shared", f"takes nothing just now: {card.busy_with}", ()
     first = _before(card, seen)
     unseen = seen.ahead.get(run.id, 0) > len(seen.line)  # of a long line only the first are read
     named = _named(first, unseen=unseen) if first else ""
@@ -181,8 +181,11 @@ def _ended_well(run: Run) -> str:
     return f"it has finished{f' on {run.worker}' if run.worker else ''}{took}"
 
 
-def next_commands(run: Run) -> list[str]:
+def next_commands(run: Run, seen: Snapshot) -> list[str]:
     """What to type next."""
+    shut = bool(seen.alive) and all(closed(one.card, seen.controls) for one in seen.alive)
+    if run.state is State.QUEUED and shut and (resumes := resumed_by(seen.controls)):
+        return resumes
     if mends := mend(run):
         return [command for command, _ in mends]
     if run.state is State.RUNNING:

@@ -10,7 +10,7 @@ from publisher.desk.clock import brief
 from publisher.desk.columns import Column, layout, shown_in
 from publisher.desk.text import Line, Piece, line, piece
 from publisher.outlook import progress, standing
-from publisher.outlook.obstacles import closed, gib, signed
+from publisher.outlook.obstacles import closed, gib, resumed_by, signed
 from publisher.outlook.snapshot import Snapshot
 from publisher.pages.folding import Folded, why_folded
 from schemas.errors import count
@@ -18,7 +18,7 @@ from schemas.run import State
 
 if TYPE_CHECKING:
     from publisher.results.ranking import Result
-    from queue_worker.queue import Row, WorkerView
+    from queue_worker.queue import Control, Row, WorkerView
 
 # Never colour alone: a symbol and the word, and the style on top.
 LOOKS = {
@@ -47,7 +47,7 @@ LIST = (
     Column("GPU", drop=3),
     Column("OWNER", drop=4),
     Column("TIME", drop=2, right=True),
-    Column("WHY / ETA", least=20, want=44),
+    Column("WHY / ETA", least=20, want=44, below=True),
 )
 OWNER = [column.title for column in LIST].index("OWNER")
 
@@ -108,7 +108,7 @@ def _batch_row(entry: Folded, seen: Snapshot, *, owners: bool) -> list[Piece]:
         piece(progress.best_text(entry.best)),
         *[piece("")] * 4,
         piece(card.user),
-        piece(brief(seen.now - entry.batch.submitted_at)),
+        piece(brief((entry.ended_at or seen.now) - entry.batch.submitted_at)),
         piece(why_folded(entry, seen, owners=owners), "bad" if entry.state is State.FAILED else ""),
     ]
 
@@ -162,7 +162,7 @@ def doing(worker: WorkerView, seen: Snapshot) -> str:
     if reason := closed(worker.card, seen.controls):
         return "HELD" if reason.startswith("is held") else "DRAINING"
     if worker.card.busy_with and not worker.run:
-        return "IN USE"  # by somebody who is not ours
+        return "WAITING"  # for others on its card, or for room on its disk
     return "busy" if worker.run else "idle"
 
 
@@ -174,11 +174,14 @@ def not_shown(hidden: int, batches: Sequence[str] = ()) -> list[Line]:
     return [line(Piece(f"{count(hidden, 'run')} not shown: queue list{of} --all", "dim"))]
 
 
-def hint(entries: Sequence[Row | Folded]) -> list[Line]:
-    """Where to look next: at the newest failure, and into a batch."""
+def hint(entries: Sequence[Row | Folded], controls: Sequence[Control] = ()) -> list[Line]:
+    """What to type next: for a worker that a breaker has paused, at the newest failure, into a
+    batch.
+    """
     failed = [e.id for e in entries if not isinstance(e, Folded) and e.state is State.FAILED]
     folded = [entry.batch.card.id for entry in entries if isinstance(entry, Folded)]
-    texts = [f"why it failed: queue show {failed[0]}"] if failed else []
+    texts = [f"once it is mended: {command}" for command in resumed_by(controls)]
+    texts += [f"why it failed: queue show {failed[0]}"] if failed else []
     texts += [f"its runs one by one: queue list -b {folded[0]}"] if folded else []
     return [line(Piece(text, "dim")) for text in texts]
 
@@ -192,7 +195,7 @@ RESULTS = (
     Column("OWNER", drop=4),
     Column("ID"),
     Column("NAME", least=14, want=20, middle=True),
-    Column("WHY", least=20, want=44),
+    Column("WHY", least=20, want=44, below=True),
 )
 
 

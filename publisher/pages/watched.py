@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from queue_worker.queue import Row
     from schemas.events import Event
 
-BAR = 30
+BAR, LEAST_BAR = 30, 6
 VALUE = 6  # cells of one value of the metric
 
 
@@ -40,7 +40,7 @@ def run_lines(one: Watched, width: int, height: int) -> list[Line]:
     if run.state in (State.QUEUED, State.HELD, State.WAITING):
         head = reason_lines(one.reasons, width)
     else:
-        head = [title(run, one.seen.now, width), *_doing(run, one.seen)]
+        head = [title(run, one.seen.now, width), *_doing(run, one.seen, width)]
         head += _curve(run, one.metrics, width)
     foot = line(Piece(leaving(run), "dim"))
     room = max(height - len(head) - 4, 0)
@@ -58,20 +58,21 @@ def leaving(run: Run) -> str:
     return f"Ctrl-C leaves, it {goes}.  Cancel it: queue cancel {run.id}"
 
 
-def _doing(run: Run, seen: Snapshot) -> list[Line]:
+def _doing(run: Run, seen: Snapshot, width: int) -> list[Line]:
     if run.state is not State.RUNNING:
         text = standing.why(run, seen)
         return [line("  ", Piece(text, "bad" if run.state is State.FAILED else ""))] if text else []
     now = run.progress
-    filled = round(progress.share(now) * BAR)
     facts = [
-        f"[{'#' * filled}{'-' * (BAR - filled)}]" if now.steps else "",
         progress.done(now),
         f"{now.images_per_s:.0f} img/s" if now.images_per_s else "",
         f"loss {progress.number(now.loss)}" if now.loss is not None else "",
         standing.why(run, seen),
     ]
-    return [line("  ", "  ".join(fact for fact in facts if fact))]
+    told = "  ".join(fact for fact in facts if fact)
+    cells = max(min(width - len(told) - 6, BAR), LEAST_BAR)  # when it is done must not be cut off
+    filled = round(progress.share(now) * cells)
+    return [line("  ", f"[{'#' * filled}{'-' * (cells - filled)}]  " if now.steps else "", told)]
 
 
 def _curve(run: Run, metrics: Sequence[Mapping[str, Any]], width: int) -> list[Line]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from queue_worker.queue import Queue, Row
 
 POLL_S = 0.3
-NAMED = 6  # runs of one command that is only proposed
+NAMED = 6  # runs that a sentence or a proposed command names
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
@@ -96,7 +96,7 @@ def until_ended(
         return _await(queue, ids, limit_s, first)
     except KeyboardInterrupt:
         tell_now("")
-        talk([f"no longer waiting; the runs go on.  Wait again: queue wait {' '.join(ids)}"])
+        talk([f"no longer waiting; the runs go on.  Wait again: {_waits_again(ids)}"])
         raise
 
 
@@ -122,20 +122,26 @@ def _await(queue: Queue, ids: Sequence[str], limit_s: float | None, first: bool)
         time.sleep(POLL_S)
 
 
+def _waits_again(ids: Sequence[str]) -> str:
+    """The command that goes on waiting; of a large batch nobody wants all the ids."""
+    return f"queue wait {' '.join(ids)}" if len(ids) <= NAMED else "the same command"
+
+
 def waiting_line(ended: Sequence[Row], going: Sequence[Row], passed: float) -> str:
     """`1 of 3 ended after 42s; 7f3k2q 14/20, 7f3k2r queued`."""
-    standing = [f"{run.id} {done(run.progress) or run.state}" for run in going]
+    runs_first = sorted(going, key=lambda run: run.state is not State.RUNNING)
+    standing = [f"{run.id} {done(run.progress) or run.state}" for run in runs_first]
     shown = ", ".join(standing[:3]) + (", ..." if len(standing) > 3 else "")
     return f"{len(ended)} of {len(ended) + len(going)} ended after {brief(passed)}; {shown}"
 
 
 def timed_out(going: Sequence[Row], limit_s: float) -> WaitTimedOut:
     """The refusal to wait any longer."""
-    ids = " ".join(run.id for run in going)
+    more = f" and {len(going) - NAMED} more" if len(going) > NAMED else ""
     return WaitTimedOut(
         f"{count(len(going), 'run')} did not end within {brief(limit_s)}; nothing was changed",
-        where=", ".join(f"{run.id} {run.state}" for run in going),
-        fix=f"queue wait {ids}",
+        where=", ".join(f"{run.id} {run.state}" for run in going[:NAMED]) + more,
+        fix=_waits_again([run.id for run in going]),
     )
 
 

@@ -40,6 +40,15 @@ def sort_out(planned: Sequence[Planned], found: Found) -> Sorted:
     return Sorted(fresh, known, _notes(planned, known, found))
 
 
+def tried_already(retries: Sequence[Planned], found: Found) -> list[str]:
+    """Of each run that was tried again with the same config before: what became of that."""
+    twins = [
+        _twin(run, [other for other in found.get(run.digest, ()) if other.retry_of == run.retry_of])
+        for run in retries
+    ]
+    return [f"{t.retry_of} was tried again already: {described(t)}" for t in twins if t]
+
+
 def _without(run: Planned, known: Mapping[int, Run], moved: Mapping[int, int]) -> Planned:
     there = [Parent(id=known[w.index].id, on=w.on) for w in run.waits if w.index in known]
     waits = tuple(replace(w, index=moved[w.index]) for w in run.waits if w.index not in known)

@@ -6,6 +6,7 @@ Pure: reads no file, asks no server, and makes no id.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -338,8 +339,9 @@ def cell_name(stem: str, loaded: Loaded) -> str:
 
 
 def slug(text: str) -> str:
-    """The nearest legal name."""
-    legal = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+    """The nearest legal name: an accent is left out, anything else that is not legal is a dash."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    legal = re.sub(r"[^a-z0-9._-]+", "-", plain.lower()).strip("-._")
     return legal[:NAME_LENGTH].rstrip("-._") or "run"
 
 

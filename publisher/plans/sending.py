@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from publisher.desk import console
 from publisher.outlook.lengths import Eta
+from publisher.outlook.obstacles import obstacle
 from publisher.outlook.scene import outlook
 from publisher.pages.watching import ending, follow, until_ended, verdict
 from publisher.plans.duplicates import refusal, sort_out
@@ -20,12 +21,13 @@ from publisher.plans.plan import Batch, Needs, Planned, Wishes, batch_of, waitin
 from publisher.plans.preflight import foresee
 from publisher.plans.receipts import Sent, batch_lines, next_steps, sent_lines, sent_record
 from schemas.config import NOTIFY
-from schemas.errors import IdTaken, QueueUnreachable, UsageError
-from schemas.run import Parent, new_id, new_nonce
+from schemas.errors import IdTaken, QueueRefuses, QueueUnreachable, TrainqError, UsageError
+from schemas.run import Parent, State, new_id, new_nonce
 from schemas.settings import Settings
 from schemas.source import Loaded
 
 if TYPE_CHECKING:
+    from publisher.outlook.snapshot import Snapshot
     from queue_worker.queue import Queue, Row, Submission, WorkerCard
     from schemas.run import Run
 
@@ -95,12 +97,22 @@ def send(
         except IdTaken:  # by somebody else; nothing of ours was queued
             continue
         except QueueUnreachable as error:
-            raise QueueUnreachable(
-                f"{error.what}; whether it was queued is not known",
-                where=error.where,
-                fix=f"when Redis is back: queue show {ids[0]}",
-            ) from error
+            raise _unanswered(error, ids, batch) from error
         return [Sent(run, receipt) for run, receipt in zip(planned, receipts, strict=True)]
+
+
+def _unanswered(error: QueueUnreachable, ids: Sequence[str], batch: Batch | None) -> TrainqError:
+    """What is known of a submit that Redis did not answer, and what to do about it."""
+    from queue_worker.queue import CHUNK
+
+    if isinstance(error, QueueRefuses) and len(ids) <= CHUNK:
+        return QueueRefuses(f"{error.what}; nothing was queued", where=error.where, fix=error.fix)
+    look = f"queue list -b {batch.id}" if batch else f"queue show {ids[0]}"
+    what, fix = "whether it was queued is not known", f"when Redis is back: {look}"
+    if batch and len(ids) > CHUNK:
+        what = "what was queued of it is not whole, so nothing of it starts"
+        fix = f"{fix}, queue cancel -b {batch.id} and submit it again"
+    return QueueUnreachable(f"{error.what}; {what}", where=error.where, fix=fix)
 
 
 def distinct(number: int, make_id: Callable[[], str]) -> list[str]:
@@ -134,16 +146,26 @@ def tell(
     if print_id:
         console.out([one.receipt.id for one in sent])
         return
-    etas = outlook(queue)
-    sent = [replace(one, eta=etas.get(one.receipt.id, Eta())) for one in sent] if etas else sent
+    seen = outlook(queue)
+    if etas := seen.etas:
+        sent = [replace(one, eta=etas.get(one.receipt.id, Eta())) for one in sent]
     if as_json:
         console.out_json(sent_record(sent, batch))
     else:
         width = console.width()
         console.out(batch_lines(sent, batch, width) if batch else sent_lines(sent, width))
         console.hint(*next_steps(sent, batch))
-        if not alive(queue):
-            console.talk(["No worker is alive; on a GPU host: worker --gpu 0"])
+        console.talk(_waits(queue, sent, seen))
+
+
+def _waits(queue: Queue, sent: Sequence[Sent], seen: Snapshot) -> list[str]:
+    """What keeps it from starting for now, so that nobody waits for a host that is misspelt."""
+    if not seen.alive:
+        return ["No worker is alive; on a GPU host: worker --gpu 0"]
+    queued = next((one for one in sent if one.receipt.state is State.QUEUED), None)
+    rows = queue.rows([queued.receipt.id]) if queued else []
+    reasons = (obstacle(row, seen) for row in rows if row.state is State.QUEUED)
+    return [f"It waits: {reason}" for reason in reasons if reason]
 
 
 def stay(queue: Queue, sent: Sequence[Sent], *, following: bool, wait: bool) -> None:

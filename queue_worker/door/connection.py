@@ -10,12 +10,18 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from queue_worker.door import embedded
-from schemas.errors import QueueUnreachable, UsageError
+from schemas.errors import QueueRefuses, QueueUnreachable, UsageError
 from schemas.settings import Settings
 
 OLDEST = (6, 2)  # ZINTER, exclusive stream ranges; RQ's safe pop needs it too
 
 START_ONE = "docker compose up -d redis   |   export REDIS_URL=redis://host:6379/0   |   unset it"
+REFUSALS = (redis.AuthenticationError, redis.ResponseError)
+AT_ONCE = (  # before the first write of a script: nothing was done
+    redis.AuthenticationError,
+    redis.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+)
 PATIENCE_S = 3.0  # of one question
 GLIMPSE_S = 0.5
 
@@ -94,15 +100,31 @@ def told(method: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
 
 def unreachable(error: Exception, place: Place) -> QueueUnreachable:
     """What a person reads: why, where that address came from, and what to try."""
-    what, fix = f"cannot reach Redis at {place.address} ({_reason(error)})", START_ONE
+    source = f"address from {place.source}"
+    if not isinstance(error, REFUSALS):
+        what = f"cannot reach Redis at {place.address} ({_reason(error)})"
+        return QueueUnreachable(what, where=source, fix=START_ONE)
+    said, fix = _refusal(error)
+    kind = QueueRefuses if isinstance(error, AT_ONCE) else QueueUnreachable
+    return kind(f"Redis at {place.address} refuses {said}", where=source, fix=fix)
+
+
+def _refusal(error: Exception) -> tuple[str, str]:
+    """What it refuses and why, and what to do about it."""
+    text = str(error).partition(" script:")[0]  # where in the Lua it was helps nobody
+    if "HELLO must be called" in text or "Authentication required" in text:
+        return "us: it wants a password", "export REDIS_URL=redis://:password@host:6379/0"
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
-        what = f"Redis at {place.address} refuses us ({error})"
         fix = "check user and password in REDIS_URL, and what that user's ACL allows"
-    elif isinstance(error, redis.ResponseError):
-        text = str(error).partition(" script:")[0]  # where in the Lua it was helps nobody
-        what = f"Redis at {place.address} refuses the command ({text})"
-        fix = "look at its memory, its disk and its log"
-    return QueueUnreachable(what, where=f"address from {place.source}", fix=fix)
+        return f"us ({text})", fix
+    if isinstance(error, redis.exceptions.ReadOnlyError):
+        return "to write: it is a replica", "REDIS_URL of its primary"
+    if isinstance(error, redis.OutOfMemoryError):
+        fix = "raise its maxmemory, or forget old runs: queue admin prune --older-than 90d"
+        return "to write: its memory is full", fix
+    if "DB index" in text:
+        return f"us ({text})", "the number at the end of REDIS_URL is the database: mostly 0 to 15"
+    return f"the command ({text})", "look at its memory, its disk and its log"
 
 
 def _reason(error: Exception) -> str:

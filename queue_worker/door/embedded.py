@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import IO
 
 import redis
 from redis.backoff import NoBackoff
@@ -50,13 +51,26 @@ def binary() -> Path:
 
 def ensure(folder: Path) -> Server:
     """The server of this data folder, started if it does not answer; safe when two call at once."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket = socket_path(folder)
-    with (folder / "start.lock").open("w") as lock:
+    with _lock_file(folder) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (pid := _answers(socket)) is not None:
             return Server(f"unix://{socket}", pid, started=False)
         return Server(f"unix://{socket}", _start(folder, socket), started=True)
+
+
+def _lock_file(folder: Path) -> IO[str]:
+    """The file that one starter at a time holds; its folder is made for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (folder / "start.lock").open("w")
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise QueueUnreachable(
+            f"REDIS_URL is not set, and a private server has no place: {why}",
+            where=str(folder),
+            fix="export REDIS_URL=redis://host:6379/0   or TRAINQ_STATE=<a folder of yours>",
+        ) from error
 
 
 def stop(folder: Path) -> bool:

@@ -118,7 +118,8 @@ class Reading:
         if len(named) == 1:
             return named[0]
         if candidates := named or begun:
-            shown = ", ".join(candidates[-SHOWN:])
+            states = self.states(candidates[-SHOWN:])  # mostly one of them is meant: the live one
+            shown = ", ".join(f"{run_id} {state}" for run_id, state in states.items())
             what = (
                 f"{text!r} fits {len(candidates)} runs" if named else f"{text!r} fits several runs"
             )

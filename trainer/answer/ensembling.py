@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EPILOG = "Exit codes: 0 said; 2 usage; 3 a run is not there, or runs do not belong together."
 SCHEMA_VERSION = 1
-ROOM = 34  # letters of a name
+ROOM = 28  # letters of a name: a line has eighty
 
 
 def ensemble(
@@ -102,20 +102,20 @@ def page(
     """A line a way to answer; what was fitted has a second one, in which it does not flatter."""
     lines = [f"{'':<{ROOM}}  ACCURACY                  MACRO F1"]
     for row in rows:
-        lines.append(f"{short(row.what):<{ROOM}}  {told(row, row.values, sure=not row.nested)}")
+        lines += line(row.what, told(row, row.values, sure=not row.nested))
         if row.nested:
-            lines.append(f"{'  on people it was not fitted to':<{ROOM}}  {told(row, row.nested)}")
+            lines += line("  fitted to other people", told(row, row.nested))
     people = int(heard.people.max()) + 1
     drawn = "images" if people == len(heard.names) else f"{people:,} people"
     lines += ["", f"{len(heard.names):,} images; 95% intervals by drawing {drawn}"]
     lines += [f"incomplete: {text}" for text in lacks]
     if gain:
         best, by = gain
-        for name, (value, likely) in by.items():
-            lines.append(
-                f"all alike against the best member, {short(best)}: {title(name)} {value:+.4f} "
-                f"({likely.low:+.4f} .. {likely.high:+.4f})"
-            )
+        lines.append(f"all alike against the best member, {best}:")
+        lines += [
+            f"  {title(name)} {value:+.4f} ({likely.low:+.4f} .. {likely.high:+.4f})"
+            for name, (value, likely) in by.items()
+        ]
     return lines
 
 
@@ -133,8 +133,10 @@ def title(name: str) -> str:
     return name.replace("macro_f1", "macro F1")
 
 
-def short(name: str) -> str:
-    return name if len(name) <= ROOM else f"{name[: ROOM - 3]}..."
+def line(name: str, scores: str) -> list[str]:
+    """A name and its scores, below each other where they have no room side by side."""
+    beside = len(name) <= ROOM
+    return [f"{name:<{ROOM}}  {scores}"] if beside else [name, f"{'':<{ROOM}}  {scores}"]
 
 
 def record(

@@ -50,6 +50,7 @@ def at(folder: Path, best: Path) -> Finished:
     """The run of a folder, with these weights."""
     run_dir = RunDir(folder.resolve())
     if why := checkpoint.damage(best):
-        raise DataFault(f"the best weights of {folder} are damaged: {why}")
+        what = f"the best weights of {folder} are damaged: {why}"
+        raise DataFault(what, fix="restore them, or train the run again")
     meta = json.loads((best / checkpoint.META).read_text())
     return Finished(run_dir.path, load(run_dir.config).config, meta, best)

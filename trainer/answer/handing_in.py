@@ -83,6 +83,7 @@ def asked(
     given, overrides = split_arguments(words)
     if not given:
         raise UsageError("no run was given", fix="trainer predict runs/ID -o submission.csv")
+    refuse_learnt(overrides)
     folders = spread_out([Path(folder) for folder in given])
     runs = [finished.find(folder) for folder in folders]
     changed = load(RunDir(runs[0].folder).config, [*overrides, *more]).config
@@ -97,20 +98,44 @@ def asked(
     return job, changed.predict
 
 
+def refuse_learnt(overrides: Sequence[str]) -> None:
+    """What a run has learnt with stays as it is: another image size would be believed, not used."""
+    for text in overrides:
+        key = text.partition("=")[0].strip()
+        if not f"{key}.".startswith(("predict.", "data.test.")):
+            raise UsageError(
+                f"{key} is as the run was trained, and stays so",
+                fix="predict.KEY=value or data.test.KEY=value",
+            )
+
+
 def answer(job: "Job", spec: Predict, out: Path, table: Path | None) -> None:
     """Say what is missing, let every run speak, write."""
     from trainer.answer import panel, progress
     from trainer.answer import predict as work
-    from trainer.judge import tables
 
-    if table:
-        tables.refuse(table)
+    refuse_places(job, out, table)
     console = Console(stderr=True)
     judges = panel.of(spec, work.voices(job.runs))
     for lacking in judges.note["missing"]:
         typer.echo(f"incomplete: {lacking}", err=True)
     with progress.shown(console) as alive:
-        done = work.hand_in(job, judges, out, alive)
-    if table:
-        tables.write(table, done.images.names, done.together)
+        work.hand_in(job, judges, out, alive, table)
     typer.echo(out)
+
+
+def refuse_places(job: "Job", out: Path, table: Path | None) -> None:
+    """Where nothing can be written, or something would be lost; before anything is computed."""
+    from trainer.judge import tables
+
+    sample = job.data_root / job.test.root / job.test.csv
+    for each in filter(None, (out, table)):
+        if each.is_dir():
+            raise UsageError(f"{each} is a folder", fix="name a file")
+        if each.exists() and sample.exists() and each.samefile(sample):
+            raise UsageError(f"{each} is the table of the test set", fix="another file")
+    if table:
+        if table.absolute() == out.absolute():
+            raise UsageError("--probabilities and -o name one file", fix="two files")
+        tables.refuse(table)
+        table.parent.mkdir(parents=True, exist_ok=True)

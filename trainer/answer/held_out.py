@@ -26,9 +26,8 @@ def heard(
         raise UsageError(f"{runs[0].name} and {other.name} know different classes")
     test = predict.test_of(runs[0].config.data, runs[0])
     images = predict.images_of(test, data)
-    sheets.compare(
-        truth, Sheet(data / test.root / test.csv, test.image, {n: 0 for n in images.names}, {})
-    )
+    table, asked = data / test.root / test.csv, dict.fromkeys(images.names, 0)
+    sheets.compare(truth, Sheet(table, test.image, test.answer, asked, {}))
     look = views.views(tta or runs[0].config.predict.tta)
     with tempfile.TemporaryDirectory(prefix="answers") as work:
         said = predict.said(Job(runs, look, test, data, cache, Path(work)), images, alive)

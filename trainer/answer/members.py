@@ -71,6 +71,9 @@ def kind_of(config: TrainConfig, folder: Path) -> str:
 def member(runs: Sequence[tuple[Path, TrainConfig]]) -> Member:
     """A member of these runs; a fold that is there twice would count twice."""
     folders, config = tuple(folder for folder, _ in runs), runs[0][1]
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        names = ", ".join(folder.name for folder in folders)
+        raise UsageError(f"the same run is given twice: {names}", fix="name each run once")
     split = config.data.split
     if not isinstance(split, KFold) or "soup" in facts_of(folders[0]):
         return Member(config, folders, ())

@@ -3,9 +3,7 @@
 An interrupted prediction goes on where it was, in the middle of a pass too.
 """
 
-import csv
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +32,7 @@ from trainer.data.plan import VALIDATION
 from trainer.data.split import Indices
 from trainer.data.transforms import Normal
 from trainer.faults import DataFault
+from trainer.judge import sheets, tables
 from trainer.judge.predictions import Probabilities
 from trainer.judge.scores import Labels
 from trainer.learn import outputs
@@ -134,7 +133,8 @@ def images_of(test: TestRows, data_root: Path) -> Images:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
-        raise DataFault(f"{len(missing)} of {len(paths)} test images are missing: {named}")
+        what = f"{len(missing)} of {len(paths)} test images are missing: {named}"
+        raise DataFault(what, fix="data.test.images is the folder that their names are below")
     # the files themselves: an interrupted pass of other images of these names is none of theirs
     digest = files.key_of([str(path) for path in paths], list(map(files.facts_of, paths)))
     return Images(paths, (0,) * len(names), (), names, digest)
@@ -173,31 +173,23 @@ def answered(job: Job, panel: Panel, alive: Alive) -> Answered:
     return Answered(images, panel.answers(everything), panel.together(everything))
 
 
-def hand_in(job: Job, panel: Panel, out: Path, alive: Alive) -> Answered:
-    """The submission file and how it came to be; the parts go last."""
+def hand_in(job: Job, panel: Panel, out: Path, alive: Alive, table: Path | None = None) -> None:
+    """The submission file, how it came to be, and all probabilities; the parts go last."""
     done = answered(job, panel, alive)
     write_atomic(out, submission(job.test, job.data_root, done.answers))
     write_note(out, note(job, panel))
+    if table:
+        tables.write(table, done.images.names, done.together)
     shutil.rmtree(job.work)
-    return done
 
 
 def submission(test: TestRows, data_root: Path, answers: Labels) -> bytes:
     """The competition's own table with the answers filled in: its columns, its rows, its order."""
     table = data_root / test.root / test.csv
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = list(reader.fieldnames or ())
-        rows = list(reader)
-    if len(rows) != len(answers):
-        raise DataFault(f"{table} has {len(rows)} rows and there are {len(answers)} answers")
-    columns += [] if test.answer in columns else [test.answer]
-    text = io.StringIO()
-    out = csv.DictWriter(text, columns, lineterminator="\n")
-    out.writeheader()
-    for row, answer in zip(rows, answers.tolist(), strict=True):
-        out.writerow({**row, test.answer: answer})
-    return text.getvalue().encode()
+    try:
+        return sheets.filled(table, test.answer, answers.tolist())
+    except ValueError as error:  # it is another table than it was when it was read
+        raise DataFault(f"{table} has not as many rows as there are answers") from error
 
 
 def note(job: Job, panel: Panel) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """`trainer vote`: submission files vote, when nothing else is left of their models."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,7 @@ import typer
 from schemas.errors import TrainqError, UsageError, count
 from schemas.rundir import write_atomic
 from trainer.faults import DataFault
-from trainer.judge.sheets import ANSWERS, Sheet, compare, one_of, read
+from trainer.judge.sheets import Sheet, compare, filled, read
 
 EPILOG = "Exit codes: 0 written; 2 usage; 3 the files are unreadable or do not belong together."
 EVEN = 1e-9  # votes this close to each other are a tie
@@ -36,6 +34,8 @@ def vote(
     trainer vote a.csv b.csv -o voted.csv --class-weights 1,1,3
     """
     try:
+        if out.exists() and any(file.exists() and out.samefile(file) for file in files):
+            raise UsageError(f"{out} is one of the files that vote", fix="another -o")
         sheets = [read(file) for file in files]
         for sheet in sheets[1:]:
             compare(sheets[0], sheet)
@@ -45,7 +45,7 @@ def vote(
             raise UsageError(f"--weights has {said}", fix="one number a file")
         heavy = numbers(class_weights, "--class-weights")
         chosen = {name: winner(name, sheets, each, heavy) for name in sheets[0].answers}
-        write_atomic(out, filled(sheets[0], chosen))
+        write_atomic(out, filled(files[0], sheets[0].answer, chosen.values()))
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -80,16 +80,3 @@ def winner(
     most = max(votes.values())
     tied = [label for label, got in votes.items() if got >= most - EVEN]
     return max(tied, key=lambda label: heavy[label] if heavy else 0.0)
-
-
-def filled(sample: Sheet, chosen: dict[str, int]) -> bytes:
-    """The first file's table with other answers."""
-    with sample.path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns, rows = list(reader.fieldnames or ()), list(reader)
-    answer = one_of(ANSWERS, columns, sample.path)
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    table.writeheader()
-    table.writerows({**row, answer: chosen[row[sample.key]]} for row in rows)
-    return text.getvalue().encode()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import count
+from schemas.errors import WIDEST, count
 from trainer.data.images import enumerate_some
 from trainer.faults import DataFault
 
@@ -38,7 +38,11 @@ def read_table(table: Path, columns: Sequence[str], fix: str, *, empty: bool = F
             reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
-                raise DataFault(f"{table} has no column {', '.join(missing)}", fix=fix)
+                there = ", ".join(reader.fieldnames or ()) or "none"
+                what = f"{table} has no column {', '.join(missing)}: it has {there[:WIDEST]}"
+                raise DataFault(what, fix=fix)
+            if twins := [name for name in columns if (reader.fieldnames or ()).count(name) > 1]:
+                raise DataFault(f"{table} has two columns {twins[0]}", fix="take one of them out")
             lines = [
                 Line(table, reader.line_num, {name: (row[name] or "").strip() for name in columns})
                 for row in reader

@@ -3,7 +3,6 @@
 The app of the `trainer` command; `trainer preflight` has a room of its own.
 """
 
-import json
 import logging
 import os
 import re
@@ -30,7 +29,7 @@ from trainer.answer import cooking, ensembling, exporting, handing_in, voting
 from trainer.entry import data_commands, lr_find, preview
 from trainer.entry.edge import INTERRUPTED, Edge
 from trainer.foresight import preflight
-from trainer.judge import marking
+from trainer.judge import folders, marking
 from trainer.labels import doubting, pseudo
 from trainer.look import commands as look_commands
 from trainer.search import by_hand as searching
@@ -145,7 +144,7 @@ def refuse_another(run_dir: RunDir, config: TrainConfig) -> None:
             fix="another --out",
         )
     for result in run_dir.attempts.glob("*/result.json"):
-        if json.loads(result.read_text())["exit_code"] == ExitCode.FINISHED:
+        if folders.read(result).exit_code == ExitCode.FINISHED:
             raise UsageError(
                 f"{run_dir.path} is finished", where=str(result.parent), fix="another --out"
             )

@@ -1,14 +1,16 @@
 """Which attempt of a run's folder finished; said without torch."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from schemas.errors import NotFound
 from schemas.events import ExitCode
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
+from trainer.faults import DataFault
 
 
 def finished_attempt(folder: Path) -> AttemptDir:
@@ -16,15 +18,24 @@ def finished_attempt(folder: Path) -> AttemptDir:
     run_dir = RunDir(folder.resolve())
     if not run_dir.config.is_file():
         raise NotFound(f"{folder} is no run's folder", fix="name a folder below TRAINQ_RUNS")
-    for result in sorted(run_dir.attempts.glob("*/result.json"), reverse=True):
-        if json.loads(result.read_text())["exit_code"] == ExitCode.FINISHED:
-            return run_dir.attempt(result.parent.name)
+    for path in sorted(run_dir.attempts.glob("*/result.json"), reverse=True):
+        if read(path).exit_code == ExitCode.FINISHED:
+            return run_dir.attempt(path.parent.name)
     raise NotFound(f"the run in {folder} has not finished", fix="only finished runs have weights")
 
 
 def result_of(folder: Path) -> Result:
     """What the attempt that ended it said at its end."""
-    return Result.model_validate_json(finished_attempt(folder).result.read_bytes())
+    return read(finished_attempt(folder).result)
+
+
+def read(path: Path) -> Result:
+    """How an attempt ended."""
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        what = f"{path} is damaged: it is no result of an attempt"
+        raise DataFault(what, fix="restore it, or train the run again") from error
 
 
 def facts_of(folder: Path) -> dict[str, Any]:

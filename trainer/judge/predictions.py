@@ -2,10 +2,12 @@
 
 import csv
 import io
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ from trainer.data.images import Images, enumerate_some
 from trainer.data.split import Indices
 from trainer.faults import DataFault
 from trainer.judge import scores
-from trainer.judge.folders import finished_attempt
+from trainer.judge.folders import facts_of, finished_attempt
 from trainer.judge.scores import Interval, Labels
 
 VALIDATION = "validation.npz"  # beside the best weights
@@ -79,7 +81,7 @@ class Predictions:
 def read(path: Path) -> Predictions:
     """The predictions of a file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return Predictions(
                 tuple(file["names"].tolist()),
                 tuple(file["persons"].tolist()),
@@ -87,8 +89,9 @@ def read(path: Path) -> Predictions:
                 file["true"],
                 file["probabilities"],
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataFault(f"cannot read predictions from {path}: {error}") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        what = f"{path} is damaged: it holds no predictions"
+        raise DataFault(what, fix="restore it, or train the run again") from error
 
 
 def of_run(folder: Path) -> Predictions:
@@ -97,6 +100,11 @@ def of_run(folder: Path) -> Predictions:
     for file in (attempt.best / VALIDATION, attempt.predictions / OUT_OF_FOLD):
         if file.is_file():
             return read(file)
+    if "soup" in facts_of(folder):
+        raise NotFound(
+            f"{folder} is a soup of runs that between them had learnt from every image",
+            fix="let it answer a test set: trainer predict; or make a soup of runs of one split",
+        )
     raise NotFound(
         f"the run in {folder} has kept no predictions", fix="it is older than they are: train again"
     )

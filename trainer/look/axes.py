@@ -27,8 +27,8 @@ def steps(low: float, high: float, about: int = 4, whole: bool = False) -> list[
 def plain(value: float) -> str:
     """A number as short as it can be said."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
-        mantissa, _, power = f"{value:.2g}".partition("e")
-        return f"{mantissa}e{int(power)}" if power else mantissa
+        mantissa, _, power = f"{value:.2e}".partition("e")
+        return f"{float(mantissa):g}e{int(power)}"
     return f"{value:g}"
 
 

@@ -13,7 +13,8 @@ from schemas.events import ExitCode
 from schemas.result import Result
 from schemas.rundir import AttemptDir, RunDir
 from schemas.source import load
-from trainer.judge import predictions
+from trainer.faults import DataFault
+from trainer.judge import folders, predictions
 from trainer.judge.predictions import Predictions
 
 Row = dict[str, float]  # of metrics.csv: what was measured; nothing where nothing was
@@ -99,21 +100,30 @@ def result_of(attempt: AttemptDir) -> Result | None:
     """How it ended; nothing while it goes on, or where the host was lost."""
     if not attempt.result.is_file():
         return None
-    return Result.model_validate_json(attempt.result.read_bytes())
+    return folders.read(attempt.result)
 
 
 def measured(table: Path) -> Iterator[Row]:
     """The rows of metrics.csv, and of each what it has."""
     if not table.is_file():
         return
-    with table.open(newline="") as file:
-        for row in csv.DictReader(file):
-            yield {name: float(text) for name, text in row.items() if text}
+    try:
+        with table.open(newline="") as file:
+            for row in csv.DictReader(file):
+                yield {name: float(text) for name, text in row.items() if name and text}
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DataFault(
+            f"{table} is damaged: {error}", fix="restore it, or move it away"
+        ) from error
 
 
 def known(environment: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(environment.read_text()) if environment.is_file() else {}
-    return found
+    try:
+        found = json.loads(environment.read_text()) if environment.is_file() else {}
+    except ValueError as error:
+        what = f"{environment} is damaged: {error}"
+        raise DataFault(what, fix="restore it, or move it away") from error
+    return found if isinstance(found, dict) else {}
 
 
 def kept(folder: Path) -> Predictions | None:

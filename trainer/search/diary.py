@@ -11,9 +11,9 @@ from typing import Any
 
 from schemas.components.search import Search
 from schemas.events import ExitCode
-from schemas.result import Result
 from schemas.rundir import RunDir, SearchDir
 from schemas.search import Trial
+from trainer.judge import folders
 
 GAVE_UP = ("pruned", "failed")
 
@@ -73,10 +73,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def state_of(run: RunDir) -> str:
     """How its attempts ended; one that saved and left goes on."""
-    codes = [
-        Result.model_validate_json(path.read_bytes()).exit_code
-        for path in run.attempts.glob("*/result.json")
-    ]
+    codes = [folders.read(path).exit_code for path in run.attempts.glob("*/result.json")]
     if ExitCode.FINISHED in codes:
         return "done"
     return "failed" if any(code != ExitCode.SAVED for code in codes) else "going"

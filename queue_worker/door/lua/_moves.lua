@@ -163,8 +163,8 @@ local function judge_worker(id, run, cause, began)
   end
   local what = 'hold:worker:' .. run.worker
   if #last < STREAK or not several or control(what) then return end
-  local why = 'the last ' .. STREAK .. ' attempts of ' .. run.worker .. ' ended in '
-    .. (faulty and cause or 'no first step') .. ': it takes no more runs'
+  local why = 'the last ' .. STREAK .. ' attempts of ' .. run.worker .. ' ended '
+    .. (faulty and 'in ' .. cause or 'before a first step') .. ': it takes no more runs'
   redis.call('DEL', key(bad))
   set_control(what, 'trainq', why)
   event('paused', id, run.worker, {attempt = run.attempt, cause = cause, text = why})
