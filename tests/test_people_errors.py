@@ -166,6 +166,7 @@ LOOKING = (
         "logs",
         "watch",
         "cancel",
+        "retry",
         "hold",
         "release",
         "move",
