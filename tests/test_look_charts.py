@@ -5,9 +5,10 @@ import random
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from trainer.judge import scores
-from trainer.look import axes, charts, html, marks, palette, raster
+from trainer.look import axes, charts, drawing, html, marks, palette, raster
 from trainer.look.charts import Bar, Curve
 from trainer.look.marks import Words
 from trainer.look.svg import svg
@@ -91,3 +92,13 @@ def test_a_histogram_counts_every_value() -> None:
     says = [mark.says for mark in chart.marks if isinstance(mark, marks.Box)]
     assert sum(int(text.split(": ")[1].split()[0]) for text in says) == 4
     assert charts.histogram("same", "Same", [5, 5], "pixels").marks
+
+
+def test_of_a_long_name_a_contact_sheet_shows_both_ends() -> None:
+    font = ImageFont.load_default(12)
+    short, long = "worn/one.JPEG", f"{'folder_' * 12}/mask_of_someone_17.JPEG"
+    assert drawing.in_lines(short, drawing.SIDE, font) == short
+    kept = drawing.in_lines(long, drawing.SIDE, font)
+    assert kept.startswith("folder_") and kept.endswith("_17.JPEG") and "..." in kept
+    lines = drawing.broken(kept, drawing.SIDE, font)
+    assert len(lines) == drawing.LINES and len(kept) > 30

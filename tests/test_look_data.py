@@ -45,6 +45,7 @@ def test_the_page_says_what_stats_says_and_stands_alone(desk: Path) -> None:
     found = json.loads(typed("stats", "mask.yaml", "--json").stdout)
     page = read("mask-data/mask.html")
     insist_it_stands_alone(page)
+    assert page.text.count("mask, as mask.yaml reads it") == 2  # the tab and the heading
     for part in found["parts"].values():
         assert f"{part['images']}{part['people']} people" in page.text.replace("\n", "")
     assert ", ".join(f"{value:.4f}" for value in found["mean"]) in page.text

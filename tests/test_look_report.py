@@ -44,6 +44,7 @@ def test_a_run_gets_a_page_that_stands_alone_and_pictures_beside_it() -> None:
     assert (done.exit_code, done.stdout) == (0, "runs/fold0/report/fold0.html\n"), done.output
     page = read("runs/fold0/report/fold0.html")
     insist_it_stands_alone(page)
+    assert "None" not in page.text.split("Learning")[0]
     said = predictions.of_run(Path("runs/fold0"))
     values, likely = said.scored()
     assert f"{values['accuracy']:.4f}" in page.text

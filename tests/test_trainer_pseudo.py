@@ -46,7 +46,7 @@ def test_only_images_of_which_they_are_sure_are_labelled(place: Path) -> None:
     every = said(place)
     assert len(every) == 12
     middle = sorted(float(row["confidence"]) for row in every)[6]
-    done = label(place, "--at-least", str(middle))
+    done = label(place, "--at-least", f"{middle - 1e-6:.6f}")  # the table has six digits
     kept = rows(place / "data/sketch/pseudo.csv")
     assert done.exit_code == 0 and "pseudo.csv: 6 of 12 images" in done.stdout, done.output
     assert kept == [row for row in every if float(row["confidence"]) >= middle]
@@ -61,6 +61,12 @@ def test_a_class_has_a_threshold_of_its_own(place: Path) -> None:
         kept = rows(place / "data/sketch/pseudo.csv")
         assert kept == [row for row in every if row["target"] != target]
         assert f"no image of {name}" in done.stdout
+
+
+def test_where_they_are_never_sure_there_is_nothing_to_learn_from(place: Path) -> None:
+    done = label(place, "--at-least", "1")
+    assert done.exit_code == 0 and "nothing to learn from" in done.stdout, done.output
+    assert rows(place / "data/sketch/pseudo.csv") == [] and "data:" not in done.stdout
 
 
 def test_beside_them_lies_what_they_came_from(place: Path) -> None:
@@ -90,7 +96,7 @@ def test_the_printed_piece_trains_on_them_and_none_validates(place: Path) -> Non
 
 
 def test_a_table_elsewhere_says_what_to_do_with_it(place: Path) -> None:
-    done = label(place, "--at-least", "0.5", out="pseudo.csv")
+    done = label(place, "--at-least", "0", out="pseudo.csv")
     assert "# copy " in done.stdout and "csv: pseudo.csv, images: sketch/test" in done.stdout
 
 

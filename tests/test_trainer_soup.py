@@ -87,7 +87,7 @@ def test_folds_make_a_soup_that_nobody_can_judge(place: Path) -> None:
         done.exit_code == 0 and "no image is left that none of them had learnt from" in done.stdout
     )
     scored = CliRunner().invoke(app, ["score", str(place / "runs/folds")])
-    assert scored.exit_code == 3 and "has kept no predictions" in scored.stderr
+    assert scored.exit_code == 3 and "had learnt from every image" in scored.stderr
 
 
 def test_checkpoints_of_one_run_have_a_mean_too(place: Path) -> None:
@@ -103,6 +103,7 @@ def test_checkpoints_of_one_run_have_a_mean_too(place: Path) -> None:
         (["a", "other"], 2, "a and other began with different weights: seed is 42 and 7"),
         (["a", "r1"], 2, "a is a test_vit, r1 a resnet10t"),
         (["a"], 2, "a soup needs at least two runs"),
+        (["a", "b", "a"], 2, "the same weights are given twice: a, b, a"),
         (["fold0", "fold1", "--greedy"], 2, "were not cut by the same split"),
         (["a", "nowhere"], 3, "nowhere is no run's folder"),
     ],

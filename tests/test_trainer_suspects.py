@@ -82,7 +82,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def doubt(place: Path, *words: str) -> Result:
     runs = [str(place / "runs" / w) if (place / "runs" / w).is_dir() else w for w in words]
     env = {"TRAINQ_DATA": str(place / "data")}
-    return CliRunner(env=env).invoke(app, ["suspects", *runs, "-o", str(place / "suspects.csv")])
+    out = [] if "-o" in words else ["-o", str(place / "suspects.csv")]
+    return CliRunner(env=env).invoke(app, ["suspects", *runs, *out])
 
 
 def listed(place: Path) -> list[dict[str, str]]:
@@ -107,6 +108,27 @@ def test_a_corrected_copy_of_the_table_is_what_the_config_takes(place: Path) -> 
         assert new == (old if name not in doubted else before.classes.index(doubted[name]))
     again = doubt(place, "fold0", "fold1", "--relabel", str(out))
     assert again.exit_code == 2 and "is there already" in again.stderr
+    for inside, said in (
+        (True, "data.source.train_csv=more/new.csv"),
+        (False, f"copy {place / 'new.csv'} to {place / 'data/sketch'} first"),
+    ):
+        out = place / ("data/sketch/more/new.csv" if inside else "new.csv")
+        out.parent.mkdir(exist_ok=True)
+        done = doubt(place, "fold0", "fold1", "--relabel", str(out), "--at-least", sure)
+        assert done.exit_code == 0 and said in done.stdout, done.output
+
+
+def test_the_labels_themselves_are_never_written_over(place: Path) -> None:
+    table = place / "data/sketch/train.csv"
+    before = table.read_bytes()
+    for words, said in (
+        (("-o", str(table)), "train.csv is the table of the labels"),
+        (("--relabel", str(table)), "train.csv is there already"),
+        (("-o", "one.csv", "--relabel", "one.csv"), "--relabel and -o name one file"),
+    ):
+        done = doubt(place, "fold0", "fold1", *words)
+        assert done.exit_code == 2 and said in done.stderr.splitlines()[-2], done.output
+    assert table.read_bytes() == before
 
 
 def test_people_get_a_relabel_table(place: Path) -> None:

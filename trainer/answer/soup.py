@@ -80,6 +80,9 @@ def ingredient(path: Path) -> Finished:
 def refuse_unlike(runs: Sequence[Finished]) -> None:
     """Weights that did not begin as the same ones have no mean that means anything."""
     first = runs[0]
+    if len({run.weights.resolve() for run in runs}) < len(runs):
+        given = ", ".join(run.name for run in runs)
+        raise UsageError(f"the same weights are given twice: {given}", fix="name each run once")
     for run in runs:
         mine, theirs = (one.config.canonical() for one in (first, run))
         if any(meant(mine, key) != meant(theirs, key) for key in SHAPE):

@@ -99,7 +99,9 @@ def report(
         images, parts = divided(config, root, settings, look=True)
         looks = statistics.looked_at(images, parts, track)
         place = out or Path(f"{file.stem}-data")
-        typer.echo(data_report.make(file.stem, images, parts, looks, place, classes))
+        page, source = place / f"{file.stem}.html", Path(config.data.source.root).name
+        title = f"{source}, as {file.name} reads it" if source else file.stem
+        typer.echo(data_report.make(page, title, images, parts, looks, classes))
 
 
 @app.command(epilog=EPILOG)

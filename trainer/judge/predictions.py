@@ -17,7 +17,7 @@ from trainer.data.images import Images, enumerate_some
 from trainer.data.split import Indices
 from trainer.faults import DataFault
 from trainer.judge import scores
-from trainer.judge.folders import finished_attempt
+from trainer.judge.folders import facts_of, finished_attempt
 from trainer.judge.scores import Interval, Labels
 
 VALIDATION = "validation.npz"  # beside the best weights
@@ -100,6 +100,11 @@ def of_run(folder: Path) -> Predictions:
     for file in (attempt.best / VALIDATION, attempt.predictions / OUT_OF_FOLD):
         if file.is_file():
             return read(file)
+    if "soup" in facts_of(folder):
+        raise NotFound(
+            f"{folder} is a soup of runs that between them had learnt from every image",
+            fix="let it answer a test set: trainer predict; or make a soup of runs of one split",
+        )
     raise NotFound(
         f"the run in {folder} has kept no predictions", fix="it is older than they are: train again"
     )

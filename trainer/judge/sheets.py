@@ -39,7 +39,8 @@ def read(path: Path, by: str = "") -> Sheet:
                 raise UsageError(f"--by {by}: {path} has no such column", fix=", ".join(columns))
             rows = [(table.line_num, cells) for cells in table]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataFault(f"cannot read {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataFault(f"cannot read {path}: {why}", fix="a CSV file, UTF-8") from error
     found: dict[str, int] = {}
     groups: dict[str, str] = {}
     for line, cells in rows:

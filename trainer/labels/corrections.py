@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 from trainer.data import mask
 from trainer.data.images import enumerate_some
 from trainer.data.mask import Face
-from trainer.data.tables import read_table
+from trainer.data.tables import FIX_ROOT, read_table
 from trainer.faults import DataFault
 
 Labels = Mapping[str, int]  # of images, by name
@@ -88,6 +88,13 @@ def nearest(age: int, group: int, limits: Ages) -> int:
     return min(max(age, low), high)
 
 
+def tables(source: Source, data_root: Path) -> list[Path]:
+    """What it reads its labels from: nothing else may be written there."""
+    root = data_root / source.root
+    names = [getattr(source, key, None) for key in ("relabel", "train_csv", "csv")]
+    return [root / name for name in names if name]
+
+
 def key_for(source: Source) -> str:
     """Where a config names the table."""
     return {"mask": "relabel", "sketch_csv": "train_csv", "csv": "csv"}.get(source.kind, "")
@@ -100,7 +107,8 @@ def read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
             reader = csv.DictReader(file)
             return list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataFault(f"cannot read {table}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataFault(f"cannot read {table}: {why}", fix=FIX_ROOT) from error
 
 
 def written(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> bytes:

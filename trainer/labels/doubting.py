@@ -15,6 +15,7 @@ from schemas.settings import Settings
 from trainer.judge.folders import spread_out
 
 if TYPE_CHECKING:
+    from schemas.components.sources import Source
     from trainer.labels.suspects import Suspect
 
 EPILOG = "Exit codes: 0 written; 2 usage; 3 a run, or data, are not there."
@@ -64,13 +65,13 @@ def doubt(
     from trainer.labels import suspects as doubts
 
     found = members.members(folders)
-    heard, source = members.heard(found), found[0].config.data.source
+    source = found[0].config.data.source
+    refuse_places(out, relabel, corrections.tables(source, root))
+    heard = members.heard(found)
     doubted = [each for each in doubts.suspects(heard) if each.confidence >= at_least]
     for text in members.lacking(found):
         typer.echo(f"incomplete: {text}", err=True)
     if relabel:
-        if relabel.exists():
-            raise UsageError(f"{relabel} is there already", fix="another --relabel")
         labels = {each.image: each.suspected for each in doubted}
         write_atomic(relabel, corrections.corrected(source, labels, heard.classes, root))
     write_atomic(out, table(doubted, heard.classes, len(found)))
@@ -83,9 +84,29 @@ def doubt(
     right = votes.mean(heard.said).argmax(1) == heard.true
     if weak := doubts.too_many(len(doubted), right):
         typer.echo(weak, err=True)
-    key = corrections.key_for(source)
-    use = f"data.source.{key}={relabel.name}, once you have looked at them" if relabel else ""
-    return [*lines, *filter(None, [use])]
+    return [*lines, *(use(source, relabel, root) if relabel else [])]
+
+
+def refuse_places(out: Path, relabel: Path | None, labels: Sequence[Path]) -> None:
+    """Where something would be lost."""
+    if relabel and relabel.exists():
+        raise UsageError(f"{relabel} is there already", fix="another --relabel")
+    if relabel and relabel.absolute() == out.absolute():
+        raise UsageError("--relabel and -o name one file", fix="two files")
+    if out.exists() and any(each.exists() and out.samefile(each) for each in labels):
+        raise UsageError(f"{out} is the table of the labels", fix="another -o")
+
+
+def use(source: "Source", relabel: Path, root: Path) -> list[str]:
+    """What the next config says; the table must lie below the folder of its source."""
+    from trainer.labels import corrections
+
+    below, table = (root / source.root).resolve(), relabel.resolve()
+    inside = table.is_relative_to(below)
+    where = table.relative_to(below).as_posix() if inside else relabel.name
+    key = f"data.source.{corrections.key_for(source)}={where}"
+    away = [] if inside else [f"copy {relabel} to {below} first"]
+    return [*away, f"{key}, once you have looked at them"]
 
 
 def table(doubted: "Sequence[Suspect]", classes: Sequence[str], members: int) -> bytes:

@@ -97,6 +97,8 @@ def label(job: "Job", spec: Any, out: Path, said: Sequence[str]) -> list[str]:
     none = [name for name in judges.classes if not numbers[name]]
     lines = [f"{out}: {len(kept)} of {count(len(done.answers), 'image')}"]
     lines += [f"no image of {', '.join(none[:5])}{' ...' if none[5:] else ''}"] if none else []
+    if not len(kept):
+        return [*lines, "nothing to learn from: a lower --at-least, or surer runs"]
     return [*lines, *piece(out, job.test, job.data_root, float(least.min()))]
 
 
@@ -112,7 +114,8 @@ def thresholds(said: Sequence[str], classes: Sequence[str]) -> "Numbers":
         except ValueError:
             value = -1.0
         if not 0 <= value <= 1:
-            raise UsageError(f"--at-least {each}: {number!r} is no number from 0 to 1")
+            what = f"--at-least {each}: {number!r} is no number from 0 to 1"
+            raise UsageError(what, fix="--at-least 0.8, or CLASS=0.95")
         if not name:
             least[:] = value
         else:

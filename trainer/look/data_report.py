@@ -20,9 +20,10 @@ PAIRS = 24  # that look the same
 
 
 def make(
-    name: str, images: Images, parts: Parts, looks: Mapping[int, Look], out: Path, classes: int
+    file: Path, title: str, images: Images, parts: Parts, looks: Mapping[int, Look], classes: int
 ) -> Path:
-    """Write all of it; the page's address."""
+    """Write all of it, the pictures beside the page; its address."""
+    out = file.parent
     found = statistics(images, parts, looks)
     chosen = samples(images, parts, classes)
     number = {name: index for index, name in enumerate(images.names)}
@@ -34,11 +35,9 @@ def make(
     out.mkdir(parents=True, exist_ok=True)
     for chart in charts.all():
         write_atomic(out / f"{chart.name}.png", drawing.png(raster.picture(chart)))
-    sheets(out, name, images, chosen, pairs, shown)
+    sheets(out, title, images, chosen, pairs, shown)
     views = {each: photo_uri(picture) for each, picture in shown.items()}
-    page = data_page.page(name, images, found, charts, chosen, views)
-    file = out / f"{name}.html"
-    write_atomic(file, page)
+    write_atomic(file, data_page.page(title, images, found, charts, chosen, views))
     return file
 
 

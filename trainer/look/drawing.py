@@ -1,6 +1,7 @@
 """Draws a contact sheet: rows of pictures with a word to each. Knows nothing of what they show."""
 
 import io
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ def draw(made: Image.Image, strip: Strip, top: int, font: Font) -> None:
         shown = enlarged(cell.picture)
         made.paste(shown, (left, below))
         pen.rectangle((left - 1, below - 1, left + shown.width, below + shown.height), None, EDGE)
-        for row, line in enumerate(broken(cell.words, SIDE, font)[:LINES]):
+        for row, line in enumerate(broken(in_lines(cell.words, SIDE, font), SIDE, font)[:LINES]):
             pen.text((left, below + SIDE + row * LINE), line, FAINT, font)
 
 
@@ -86,6 +87,20 @@ def fitted(words: str, width: int, font: Font) -> str:
         for end in range(len(words) - 1, -1, -1)
         if font.getlength(short := f"{words[:end]}...") <= width
     )
+
+
+def in_lines(words: str, width: int, font: Font) -> str:
+    """Words that are too long lose their middle: names of files differ at their ends."""
+    if "\n" in words or len(broken(words, width, font)) <= LINES:
+        return words
+
+    def without(kept: int) -> str:
+        return f"{words[: kept // 2]}...{words[len(words) - (kept - kept // 2) :]}"
+
+    kept = bisect_right(
+        range(len(words)), LINES, key=lambda n: len(broken(without(n), width, font))
+    )
+    return without(kept - 1)
 
 
 def broken(words: str, width: int, font: Font) -> list[str]:

@@ -69,7 +69,7 @@ def header(subject: Subject, judged: Judged | None, note: str) -> Html:
     """What it is, how it stands, how good it is."""
     config = subject.config
     what = f"{config.model.name} at {px(config.data.extent)} on {config.data.source.root}"
-    called = f"{config.name}: " if config.name not in ("", subject.name) else ""
+    called = f"{config.name}: " if config.name and config.name != subject.name else ""
     lines = [tag("h1", subject.name), tag("p", called + what, class_="says")]
     lines.append(tag("p", state_of(subject), class_="" if subject.finished else "warn"))
     if judged is None:
