@@ -93,7 +93,7 @@ def test_lists_and_quotes_are_values_of_a_grid_and_not_divided(desk: Desk) -> No
     assert found == [("optim.betas=[0.9,0.99]",), ("optim.betas=[0.8,0.9]",)]
 
 
-@pytest.mark.parametrize("value", ["1e-3,1e-3", "1e-3,", " 1e-3"])
+@pytest.mark.parametrize("value", ["1e-3,1e-3", "1e-3,"])
 def test_a_list_of_which_one_value_is_left_is_that_value(desk: Desk, value: str) -> None:
     answer = desk.publisher("submit", str(desk.config), "-m", f"optim.lr={value}", "--dry-run")
     assert answer.code == 0, answer.err
