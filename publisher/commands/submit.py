@@ -148,5 +148,5 @@ def _agree(planned: Sequence[Planned]) -> None:
         raise UsageError(
             f"{len(planned)} runs are many; nothing was queued", fix="--yes queues them all"
         )
-    if not typer.confirm("Queue them?", err=True):
+    if not console.asked("Queue them?"):
         raise UsageError("nothing was queued")
