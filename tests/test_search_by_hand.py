@@ -1,5 +1,6 @@
 """`trainer search`: trials one after the other in a folder that a killed search goes on from."""
 
+import fcntl
 import json
 import os
 import re
@@ -16,8 +17,11 @@ from typer.testing import CliRunner
 
 from schemas.components.search import Search
 from schemas.rundir import SearchDir
+from schemas.search import load_search
 from schemas.source import load
+from schemas.writing import dump
 from trainer.entry.by_hand import app
+from trainer.search.by_hand import Leader
 from trainer.search.diary import Diary
 
 PAGE = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
@@ -106,3 +110,37 @@ def test_a_bad_trial_is_given_up_after_an_epoch_and_stays_so(desk: Path) -> None
         "done",
         "pruned",
     ]
+
+
+def test_what_a_folder_cannot_be_led_by_is_one_line(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk)
+    folder = SearchDir(desk / "runs/rates")
+    folder.path.mkdir(parents=True)
+    for text in ("over\n", "[]\n", '{"trial": 1}\n', "7\n"):
+        folder.trials.write_text(text)
+        refused = CliRunner().invoke(app, FIRST)
+        assert refused.exit_code == 2, refused.output
+        assert "trials.jsonl line 1 says nothing of a trial" in refused.stderr.splitlines()[0]
+    folder.trials.unlink()
+    folder.config.write_bytes(
+        dump(load_search(desk / "sketches.yaml", FIRST[2:3]).config.canonical())
+    )
+    with folder.config.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = CliRunner().invoke(app, FIRST)
+    assert refused.exit_code == 2, refused.output
+    assert "another trainer search leads runs/rates" in refused.stderr.splitlines()[0]
+    assert not folder.trials.exists()
+
+
+def test_a_trial_that_failed_says_why_or_where_to_look(desk: Path) -> None:
+    leader = Leader(load_search(desk / "sketches.yaml", ()).config, SearchDir(desk / "s"), desk)
+    leader.folder.path.mkdir()
+    for _ in range(2):
+        leader.diary.give_up(leader.diary.begin(("optim.lr=0.1",)), "failed")
+    attempt = leader.folder.trial(1).make_attempt("1-0000000a")
+    attempt.result.write_text('{"token": "1-0000000a", "exit_code": 3, "error": "no train.csv"}')
+    assert leader.line(1) == "trial-001 failed optim.lr=0.1: no train.csv"
+    assert leader.line(2) == f"trial-002 failed optim.lr=0.1: see {leader.folder.trial(2).log}"

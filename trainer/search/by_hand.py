@@ -1,10 +1,13 @@
 """`trainer search`: trials of one config here and now, one after the other, without the queue."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +22,7 @@ from schemas.settings import Settings
 from schemas.source import load
 from schemas.writing import dump
 from trainer import lifeline
-from trainer.search.diary import Diary
+from trainer.search.diary import Diary, why_of
 
 LOOK_S = 0.2
 INTERRUPTED = 130
@@ -53,7 +56,8 @@ def search(
         folder = SearchDir(out or settings.runs / f"{name}-search")
         leader = Leader(loaded.config, folder, root)
         leader.begin()
-        leader.lead()
+        with leader.alone():
+            leader.lead()
     except TrainqError as error:
         typer.echo("\n".join(error.lines()), err=True)
         raise typer.Exit(error.exit_code) from error
@@ -76,6 +80,17 @@ class Leader:
             self.refuse_another()
         else:
             write_atomic(self.folder.config, dump(self.config.canonical()))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Two of them would begin the same trial twice; the lock ends with the process."""
+        with self.folder.config.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                what = f"another trainer search leads {self.folder.path}"
+                raise UsageError(what, fix="let it end, or another --out") from error
+            yield
 
     def refuse_another(self) -> None:
         """Only how many trials there are may change."""
@@ -163,8 +178,11 @@ class Leader:
         trial, metric = self.diary.trial(number), self.config.evaluate.metric
         reached = [f"{metric} {trial.values[max(trial.values)]:.4g}"] if trial.values else []
         after = [f"after {count(max(trial.values), 'epoch')}"] if trial.values else []
-        words = [self.folder.trial(number).path.name, trial.state, *reached, *after, *trial.over]
-        return " ".join(words)
+        run = self.folder.trial(number)
+        words = " ".join([run.path.name, trial.state, *reached, *after, *trial.over])
+        if trial.state != "failed":
+            return words
+        return f"{words}: {why_of(run) or f'see {run.log}'}"
 
     def sum_up(self) -> None:
         """The best of all, which is what somebody wants to train on with."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.components.search import Search
+from schemas.errors import UsageError
 from schemas.events import ExitCode
 from schemas.rundir import RunDir, SearchDir
 from schemas.search import Trial
@@ -68,7 +69,19 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     *whole, rest = path.read_text().split("\n")
     if rest:
         path.write_text("".join(f"{line}\n" for line in whole))
-    return [json.loads(line) for line in whole]
+    return [_line(path, number, line) for number, line in enumerate(whole, 1)]
+
+
+def _line(path: Path, number: int, text: str) -> dict[str, Any]:
+    """What a line says of a trial."""
+    try:
+        found = json.loads(text)
+        if "over" in found or {"trial", "how"} <= set(found):
+            return dict(found)
+    except (ValueError, TypeError):
+        pass
+    what = f"{path} line {number} says nothing of a trial: {text[:40]!r}"
+    raise UsageError(what, fix="take the line out; each trial's own folder stays as it is")
 
 
 def state_of(run: RunDir) -> str:
@@ -77,6 +90,12 @@ def state_of(run: RunDir) -> str:
     if ExitCode.FINISHED in codes:
         return "done"
     return "failed" if any(code != ExitCode.SAVED for code in codes) else "going"
+
+
+def why_of(run: RunDir) -> str:
+    """What its newest attempt died of, as far as that could say it."""
+    results = sorted(run.attempts.glob("*/result.json"), key=lambda path: path.stat().st_mtime_ns)
+    return " ".join(folders.read(results[-1]).error.split()) if results else ""
 
 
 def values_of(run: RunDir, metric: str) -> dict[int, float]:
