@@ -1,14 +1,17 @@
 """`python benchmarks/tracking.py [PAIRS]`: what it costs a run to be shown on W&B and TensorBoard.
 
-The same training, seed and config with and without `track:`, each in a process of its own, in turn,
-A B B A; a core is left to others, as every host of a GPU has some. Waits a minute for a quiet
-machine before every pair, then refuses. Two things are judged: the time in the calls that a tracked
-run makes on its loop's way; and the ratio of the loops, from their first to their last moment, with
-its 95% interval (Student's t of the logarithms of the pairs). What the followers use of other cores
-is told as well. Exits with 1 when the calls are more than 1% of the loop, or when the loop is
-surely slower by more than 1%: the interval's lower end is above it. Seven minutes on two cores.
+One training, whose followers are told of some epochs and not of others, in turn, A B B A: what an
+epoch's end is told with, pictures and all, costs from then to the next epoch's end. Two neighbours
+of one process are a pair, so a machine that is slower for a minute is so for both. A core is left
+to others, as every host of a GPU has some. Refuses a machine that is not quiet. Two things are
+judged: the time in the calls that the loop waits for; and the ratio of the epochs with its 95%
+interval (Student's t of the logarithms of the pairs). The followers' own processor time, their
+start and end included, is told as well. Exits with 1 when the calls are more than 1% of the epochs
+that they were made in, or when those are surely slower by more: the interval's lower end is above
+it. Five minutes on two cores.
 """
 
+import itertools
 import json
 import math
 import os
@@ -25,8 +28,8 @@ from typing import Any
 import throughput
 from scipy import stats
 
-PAIRS, LIMIT = 7, 0.01
-IMAGES, SIZE, BATCH, EPOCHS = 480, 64, 32, 4
+PAIRS, LIMIT = 30, 0.01
+IMAGES, SIZE, BATCH = 256, 64, 32
 TRACK = "{to: [wandb, tensorboard], confusion: true, wrong: 10, grid: 16}"
 CONFIG = f"""
 model: {{name: resnet18}}
@@ -36,7 +39,7 @@ data:
   img_size: {SIZE}
   batch_size: {BATCH}
   workers: 0
-train: {{epochs: {EPOCHS}}}
+track: {TRACK}
 """
 
 
@@ -47,43 +50,38 @@ def main(pairs: int = PAIRS) -> None:
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         folder = Path(name)
         throughput.draw(folder, IMAGES)
-        (folder / "plain.yaml").write_text(CONFIG)
-        (folder / "shown.yaml").write_text(f"{CONFIG}track: {TRACK}\n")
-        learnt(folder, "plain")  # fills the pixel cache
-        runs: dict[str, list[dict[str, Any]]] = {"plain": [], "shown": []}
-        for number in range(pairs):
-            throughput.refuse_load()
-            for kind in ("plain", "shown")[:: 1 if number % 2 else -1]:
-                runs[kind].append(run := learnt(folder, kind))
-                step, calls = 1000 * run["step_s"], 1000 * run["calls_s"]
-                print(f"{kind} {run['loop_s']:.1f} s, a step {step:.0f} ms, calls {calls:.1f} ms")
-                sys.stdout.flush()
-    sys.exit(told(runs["plain"], runs["shown"]))
+        # the first epoch warms up, and nothing follows the last one's end
+        (folder / "shown.yaml").write_text(f"{CONFIG}train: {{epochs: {2 * pairs + 2}}}\n")
+        found = learnt(folder)
+    sys.exit(told(found, *parted(found["epochs"][1:])))
 
 
-def told(plain: Sequence[dict[str, Any]], shown: Sequence[dict[str, Any]]) -> int:
-    """The rows; 1 when it costs more than it may."""
-    print(f"{'':20}{'shown':>9}{'plain':>9}   ratio and its 95%         of the pairs")
-    for name, title, scale in (("loop_s", "loop, s", 1), ("step_s", "median step, ms", 1000)):
-        a, b = ([run[name] * scale for run in runs] for runs in (shown, plain))
-        pairs = [one / other for one, other in zip(a, b, strict=True)]
-        ratio, low, high = likely(pairs)
-        middles = f"{statistics.median(a):9.2f}{statistics.median(b):9.2f}"
-        spread = f"{min(pairs):.3f}-{max(pairs):.3f}"
-        print(f"{title:20}{middles}   {ratio:.3f} ({low:.3f} .. {high:.3f})   {spread}")
-    parts = [run["calls_s"] / run["loop_s"] for run in shown]
-    most = max(run["call_s"] for run in shown)
-    print(
-        f"calls on the loop's way: {statistics.median(parts):.3%} of it, at most {max(parts):.3%}"
-    )
-    print(f"  the longest {1000 * most:.1f} ms, {shown[0]['calls']} in {shown[0]['steps']} steps")
-    before = statistics.median(run["begin_s"] for run in shown)
-    after = statistics.median(run["end_s"] for run in shown)
-    print(f"before the loop {1000 * before:.0f} ms, after it {after:.1f} s (none under a worker)")
-    used = statistics.median(run["followers_s"] for run in shown)
-    print(f"processor time of the followers, their start and end included: {used:.1f} s a run")
-    pairs = [one["loop_s"] / other["loop_s"] for one, other in zip(shown, plain, strict=True)]
-    return verdict(parts, likely(pairs))
+def is_told(epoch: int) -> bool:
+    """Of epochs 2 and on: A B B A; epoch 1 is told, and warms the followers up."""
+    return epoch % 4 in (1, 2)
+
+
+def parted(epochs: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Seconds after the ends that were told, and after those that were not; pairs side by side."""
+    shown, plain = [], []
+    for number, seconds in enumerate(epochs, start=2):
+        (shown if is_told(number) else plain).append(seconds)
+    return shown, plain
+
+
+def told(found: dict[str, Any], shown: Sequence[float], plain: Sequence[float]) -> int:
+    """The figures in words; 1 when it costs more than it may."""
+    pairs = [one / other for one, other in zip(shown, plain, strict=True)]
+    ratio, low, high = likely(pairs)
+    middles = f"{statistics.median(shown):.3f} s told, {statistics.median(plain):.3f} s not"
+    print(f"an epoch: {middles}; {len(pairs)} pairs of {min(pairs):.3f} to {max(pairs):.3f}")
+    print(f"ratio {ratio:.4f} ({low:.4f} .. {high:.4f})")
+    part = sum(found["calls"]) / sum(shown)
+    longest = 1000 * max(found["calls"])
+    print(f"calls that the loop waits for: {part:.3%}, the longest {longest:.1f} ms")
+    print(f"before the loop {1000 * found['begin_s']:.0f} ms, after it {found['end_s']:.1f} s")
+    print(f"processor time of the followers: {found['followers_s']:.1f} s, start and end included")
+    return verdict(part, low, high)
 
 
 def likely(ratios: Sequence[float]) -> tuple[float, float, float]:
@@ -94,91 +92,91 @@ def likely(ratios: Sequence[float]) -> tuple[float, float, float]:
     return math.exp(middle), math.exp(middle - off), math.exp(middle + off)
 
 
-def verdict(parts: Sequence[float], loops: tuple[float, float, float]) -> int:
-    """1 when the calls or the loop surely cost more than they may; in words, too."""
-    _, low, high = loops
+def verdict(part: float, low: float, high: float) -> int:
+    """1 when the calls or the epochs surely cost more than they may; in words, too."""
     slow = low > 1 + LIMIT
-    if max(parts) > LIMIT:
-        print(f"missed: the calls are more than {LIMIT:.0%} of the loop")
+    if part > LIMIT:
+        print(f"missed: the calls are more than {LIMIT:.0%} of the epochs")
     if slow:
-        print(f"missed: the loop is surely slower by more than {LIMIT:.0%}")
+        print(f"missed: the epochs are surely slower by more than {LIMIT:.0%}")
     elif high > 1 + LIMIT:
-        print(f"the pairs do not rule out that the loop is slower by more than {LIMIT:.0%}")
+        print(f"the pairs do not rule out that epochs are slower by more than {LIMIT:.0%}")
     else:
-        print(f"the loop is surely not slower by more than {LIMIT:.0%}")
-    return int(max(parts) > LIMIT or slow)
+        print(f"the epochs are surely not slower by more than {LIMIT:.0%}")
+    return int(part > LIMIT or slow)
 
 
-def learnt(folder: Path, kind: str) -> dict[str, Any]:
+def learnt(folder: Path) -> dict[str, Any]:
     """One training, by its own clock."""
     root = str(Path(__file__).resolve().parents[1])
     env = {"PYTHONPATH": root, "TRAINQ_CACHE": str(folder / "cache"), "WANDB_MODE": "offline"}
     env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) - 1))
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        words = ["train", f"{folder / kind}.yaml", "--data", str(folder), "--out", f"{out}/run"]
-        said = subprocess.run(
-            [sys.executable, __file__, "one", *words],
-            env={**os.environ, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        ).stdout
+    words = ["train", f"{folder}/shown.yaml", "--data", str(folder), "--out", f"{folder}/run"]
+    said = subprocess.run(
+        [sys.executable, __file__, "one", *words],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    ).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
 
 
-class Watch:
-    """How long calls of methods take."""
+def timed(
+    owner: type, name: str, took: list[float], wanted: Callable[..., bool] | None = None
+) -> None:
+    """From now on calls of this method are timed, and those that are not wanted do nothing."""
+    inner: Callable[..., Any] = getattr(owner, name)
 
-    def __init__(self) -> None:
-        self.took: dict[str, list[float]] = {}
+    def outer(*args: Any) -> Any:
+        if wanted and not wanted(*args):
+            return None
+        before = time.perf_counter()
+        try:
+            return inner(*args)
+        finally:
+            took.append(time.perf_counter() - before)
 
-    def on(self, owner: type, name: str) -> None:
-        """From now on every call of it counts."""
-        inner: Callable[..., Any] = getattr(owner, name)
-        took = self.took.setdefault(f"{owner.__name__}.{name}", [])
-
-        def outer(*args: Any, **more: Any) -> Any:
-            before = time.perf_counter()
-            try:
-                return inner(*args, **more)
-            finally:
-                took.append(time.perf_counter() - before)
-
-        setattr(owner, name, outer)
+    setattr(owner, name, outer)
 
 
 def one() -> None:
-    """`trainer train` in this process, with watches on the loop and on what it calls."""
+    """`trainer train` in this process, by a stop-watch; its followers miss half of the epochs."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.modules["wandb"] = None  # type: ignore[assignment] # as the command itself begins
     from trainer.entry import by_hand
     from trainer.loop import Loop
     from trainer.tracking.telling import Tracking
 
-    watch = Watch()
-    for owner, names in {Loop: ("run", "step", "show"), Tracking: ("begin", "rows", "end")}.items():
-        for name in names:
-            watch.on(owner, name)
+    begin: list[float] = []
+    calls: list[float] = []
+    end: list[float] = []
+    ends: list[float] = []  # when the steps of an epoch were over
+    timed(Tracking, "begin", begin)
+    timed(Tracking, "end", end)
+    timed(Tracking, "rows", calls, lambda _, rows: bool(rows) and is_told(rows[0]["epoch"]))
+    timed(Loop, "show", calls, lambda loop, _: is_told(loop.state.epoch))
+    close = Loop.close_epoch
+
+    def closing(loop: Loop, batches: Any) -> None:
+        ends.append(time.perf_counter())
+        close(loop, batches)
 
     def leave(code: int) -> None:
-        took, ended = watch.took, resource.getrusage(resource.RUSAGE_CHILDREN)
-        calls = took["Loop.show"] + took["Tracking.rows"][1:]  # the first is before the loop
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = {
-            "loop_s": sum(took["Loop.run"]),
-            "step_s": statistics.median(took["Loop.step"]),
-            "steps": len(took["Loop.step"]),
-            "calls_s": sum(calls),
-            "call_s": max(calls),
-            "calls": len(calls),
-            "begin_s": sum(took["Tracking.begin"]),
-            "end_s": sum(took["Tracking.end"]),
-            "followers_s": ended.ru_utime + ended.ru_stime,
+            "epochs": [after - before for before, after in itertools.pairwise(ends)],
+            "calls": calls,
+            "begin_s": sum(begin),
+            "end_s": sum(end),
+            "followers_s": used.ru_utime + used.ru_stime,
         }
         print(json.dumps(found), flush=True)
-        end(code)
+        exit_now(code)
 
-    end, os._exit = os._exit, leave  # type: ignore[assignment] # how `trainer train` ends
+    Loop.close_epoch = closing  # type: ignore[method-assign]
+    exit_now, os._exit = os._exit, leave  # type: ignore[assignment] # how `trainer train` ends
     sys.argv = ["trainer", *sys.argv[2:]]
     by_hand.app()
 

@@ -3,7 +3,6 @@
 import importlib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -28,36 +27,39 @@ def test_parity_without_a_peer_has_compared_nothing_and_says_so(
         assert capsys.readouterr().err.startswith("nothing was compared: PEER_TIMM")
 
 
-def runs(loops: list[float], calls_s: float = 0.0) -> list[dict[str, Any]]:
-    more = {"call_s": calls_s, "calls": 4, "steps": 75, "step_s": 0.1}
-    more |= {"begin_s": 0.01, "end_s": 1.0, "followers_s": 5.0}
-    return [{"loop_s": loop, "calls_s": calls_s, **more} for loop in loops]
-
-
 @pytest.mark.parametrize(
-    ("ratios", "calls_s", "code", "words"),
+    ("ratios", "call_s", "code", "words"),
     [
         ([1.001, 0.999, 1.002, 1.000], 0.01, 0, "surely not slower"),
         ([1.05, 0.96, 1.04, 1.01], 0.01, 0, "do not rule out"),
-        ([1.03, 1.031, 1.029, 1.03], 0.01, 1, "missed: the loop is surely slower"),
+        ([1.03, 1.031, 1.029, 1.03], 0.01, 1, "missed: the epochs are surely slower"),
         ([1.001, 0.999, 1.002, 1.000], 0.2, 1, "missed: the calls are more than 1%"),
     ],
     ids=["no cost", "too wide", "slower", "calls"],
 )
 def test_tracking_is_judged_by_its_calls_and_by_the_lower_end_of_the_ratio(
     ratios: list[float],
-    calls_s: float,
+    call_s: float,
     code: int,
     words: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     tracking = named("tracking", monkeypatch)
-    plain = runs([10.0] * len(ratios))
-    shown = runs([10 * ratio for ratio in ratios], calls_s)
-    assert tracking.told(plain, shown) == code
+    found = {"calls": [call_s] * 4, "begin_s": 0.01, "end_s": 1.0, "followers_s": 5.0}
+    assert tracking.told(found, [10 * ratio for ratio in ratios], [10.0] * 4) == code
     said = capsys.readouterr().out
     assert words in said and "processor time of the followers" in said
+
+
+def test_an_epoch_that_is_told_lies_beside_one_that_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracking = named("tracking", monkeypatch)
+    epochs = range(2, 10)
+    assert [tracking.is_told(epoch) for epoch in epochs] == [True, False, False, True] * 2
+    shown, plain = tracking.parted(list(epochs))
+    assert (shown, plain) == ([2, 5, 6, 9], [3, 4, 7, 8])
 
 
 def test_the_interval_of_a_ratio_is_students(monkeypatch: pytest.MonkeyPatch) -> None:
