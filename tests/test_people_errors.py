@@ -165,6 +165,7 @@ LOOKING = (
         "logs",
         "watch",
         "cancel",
+        "retry",
         "hold",
         "release",
         "move",
