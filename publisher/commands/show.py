@@ -73,7 +73,8 @@ def show(
     console.out(page_lines(page, console.width()))
     if record.state is not State.FAILED:  # whose page begins with what to do
         first, *more = _next(record, seen)
-        console.hint(f"Next: {first}", *more)
+        whole = [f"All of it: queue show {record.batch}"] if record.kind == "gather" else []
+        console.hint(f"Next: {first}", *more, *whole)
 
 
 def _next(run: Run, seen: Snapshot) -> list[str]:
