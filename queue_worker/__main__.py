@@ -16,8 +16,8 @@ from schemas.amounts import megabytes_of
 from schemas.errors import EXIT_CODES, TrainqError, UsageError
 from schemas.settings import Settings, for_wandb
 
-# Objects between two looks for garbage. Python's own 700, and a last look, are a fifth of its start and end; a
-# worker leaves hardly any, and lives long.
+# Objects between two looks for garbage. Python's own 700, and a last look, are a fifth of what it
+# costs to start and to end; a worker leaves hardly any, and lives long.
 GARBAGE = 50_000
 
 EXAMPLES = """\b
