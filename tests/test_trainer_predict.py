@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,8 +122,17 @@ def test_an_interrupted_call_goes_on_in_the_middle_of_a_pass(
     assert len(list((place / ".submission.csv.parts").iterdir())) == 2  # a pass, a part of one
     asked.clear()
     monkeypatch.setattr(work, "answers_of", counted)
+    parts = place / ".submission.csv.parts"
+    shutil.copytree(parts, place / "kept")
     again = probabilities(place, "one", "other")
     assert asked == [("other", [2, 3, 4])] and np.array_equal(whole, again)
+    asked.clear()
+    (place / "kept").rename(parts)
+    for file in parts.iterdir():  # a disk that was full, or worse
+        file.write_bytes(file.read_bytes()[: 40 * file.name.startswith("one")])
+    again = probabilities(place, "one", "other")
+    assert asked == [("one", [0, 1, 2, 3, 4]), ("other", [0, 1, 2, 3, 4])]
+    assert np.array_equal(whole, again)
 
 
 KILLED = """
