@@ -31,7 +31,7 @@ def app(only: Iterable[str] = VERBS) -> typer.Typer:
         "publisher submit birds.yaml optim.lr=3e-4",
         "publisher retry @failed",
     )
-    verbs.add_verbs(desk, VERBS, BARE, only)
+    verbs.add_verbs("publisher", desk, VERBS, BARE, only)
     return desk
 
 

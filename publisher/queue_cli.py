@@ -15,6 +15,7 @@ VERBS = {
     "logs": "logs.logs",
     "watch": "watch.watch",
     "cancel": "cancel.cancel",
+    "retry": "retry.retry",  # `publisher retry`: it steers a run, and it makes one
     "hold": "hold.hold",
     "release": "release.release",
     "move": "move.move",
@@ -37,7 +38,7 @@ def app(only: Iterable[str] = KNOWN) -> typer.Typer:
         "queue cancel 7f3k2q --reason 'wrong split'",
     )
     asked = list(only)
-    verbs.add_verbs(desk, VERBS, BARE, [verb for verb in asked if verb in VERBS])
+    verbs.add_verbs("queue", desk, VERBS, BARE, [verb for verb in asked if verb in VERBS])
     if ADMIN in asked:
         desk.add_typer(import_module("publisher.commands.admin").app, name=ADMIN)
     return desk

@@ -46,7 +46,7 @@ BELL_S = 1.0
 SLICE_S = 0.1  # in which a rest notices a signal
 FREE_BYTES = 1 << 30  # a run that cannot save its checkpoints had better not begin
 FAULT_PAUSE_S = 5.0  # a host that cannot begin a run should not drain the queue trying
-FAREWELL_S = 10.0  # for the last notices of a burst
+FAREWELL_S = 10.0  # for the last notices of a worker that has done what it was to do
 
 
 class GpuWorker(BaseWorker):
@@ -125,7 +125,7 @@ class GpuWorker(BaseWorker):
                     log.exception("unexpected, going on")
                     self._pause(FAULT_PAUSE_S)
         finally:
-            self._close(burst)
+            self._close(tells=burst or self._done == max_jobs)
         return self._done > 0
 
     def _claim(self, card: WorkerCard) -> Job | None:
@@ -380,11 +380,11 @@ class GpuWorker(BaseWorker):
         """Only a flag: a second signal adds nothing, and logging here could lock up."""
         self.leaving = True
 
-    def _close(self, burst: bool) -> None:
+    def _close(self, *, tells: bool) -> None:
         self._standby.dismiss()
         if not self.outdated:  # whoever goes on in our place keeps them
             self._followers.wait(self._waited, few=0)
-        if burst:
+        if tells:  # nobody may come after it
             self._notifier.flush(FAREWELL_S)
         self._silence.set()
         self._tick.stop()

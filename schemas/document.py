@@ -157,6 +157,8 @@ def read_text(path: Path) -> str:
     except OSError as error:
         what = _CANNOT_READ.get(type(error), f"the file cannot be read: {error.strerror}")
         help = f"an override is KEY=VALUE: {file}=..." if _KEY.fullmatch(file) else ""
+        if _FLOAT.fullmatch(file.rstrip(",")):
+            help = "a list has no space after its commas: KEY=1e-3,3e-4"
         raise ConfigError([Problem(what, file=file, help=help)], file) from error
     except ValueError as error:  # a zero byte in the name
         raise ConfigError([Problem("no file can be called so", file=file)], file) from error

@@ -72,8 +72,8 @@ def split_lists(texts: Sequence[str]) -> tuple[list[str], list[Axis]]:
     for text in texts:
         name, _, value = text.partition("=")
         values = list(dict.fromkeys(divided(value)))
-        if len(values) == 1:
-            single.append(text)
+        if len(values) == 1:  # also what a comma left of it: `1e-3,`, or the same value twice
+            single.append(text if values[0] == value.strip() else f"{name}={values[0]}")
         else:
             axes.append(Axis(tuple((read_override(f"{name}={each}"),) for each in values)))
     return single, axes

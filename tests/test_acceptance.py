@@ -100,7 +100,7 @@ def test_a_killed_workers_run_goes_on_elsewhere_in_time_and_to_the_same_weights(
         first = team.worker()
         team.until(untouched, State.FINISHED)
         killed = team.frozen(lambda: team.submit(config, "--again"), first.pid, 9)
-        second = team.worker(gpu="cpu:1")
+        second = team.worker("--max-runs", "1", gpu="cpu:1")
         wait_until(lambda: len(team.door.workers()) == 2, what="the second worker")
         family = tree(first.pid)
         os.kill(first.pid, signal.SIGKILL)
@@ -115,7 +115,6 @@ def test_a_killed_workers_run_goes_on_elsewhere_in_time_and_to_the_same_weights(
     team.until(killed, State.FINISHED)
     assert weights(team, killed) == weights(team, untouched)
     wait_until(lambda: not any(map(host.start_time, family)), what="the end of the first's family")
-    second.send_signal(signal.SIGTERM)
     assert second.wait(PATIENCE_S) == 0
     promises_hold(team)
     first.wait(PATIENCE_S)
@@ -162,11 +161,11 @@ def test_a_cancelled_run_keeps_its_checkpoint_and_its_retry_goes_on_from_there(t
     run = team.until(running, State.CANCELLED)
     assert run.checkpoint_step >= 3 and run.ended_by == "ana" and "wrong split" in run.error
     again = team.publisher("retry", running, "train.epochs=2000", "--print-id").stdout.strip()
-    log = wait_until(
-        lambda: text if "step" in (text := team.queue("logs", again).stdout) else None,
-        what="the retry's log",
+    goes_on = f"step {run.checkpoint_step}"
+    wait_until(
+        lambda: any(goes_on in line for line in team.door.log(again)[0]), TORCH_S, "its first step"
     )
-    assert f"step {run.checkpoint_step}" in log
+    assert goes_on in team.queue("logs", again).stdout
     team.queue("cancel", again)
     team.until(again, State.CANCELLED)
     promises_hold(team)

@@ -171,6 +171,19 @@ def test_a_word_that_fits_several_runs_names_them(queue: Queue) -> None:
         queue.resolve("same")
 
 
+def test_of_several_with_one_name_the_only_one_that_has_not_ended_is_meant(queue: Queue) -> None:
+    old = [submit(queue, name="birds") for _ in range(2)]
+    for _ in old:
+        end(queue, State.FAILED)
+    with pytest.raises(NotFound, match="2 runs"):
+        queue.resolve("birds")
+    live = submit(queue, name="birds")
+    assert queue.resolve("birds") == live
+    submit(queue, name="birds")
+    with pytest.raises(NotFound, match="4 runs"):
+        queue.resolve("birds")
+
+
 @pytest.mark.parametrize("word", ["", "zzz", "@last", "@failed", "@lost", "*", "aaa1111", "\xff"])
 def test_a_word_that_fits_nothing_is_not_found(queue: Queue, word: str) -> None:
     with pytest.raises(NotFound) as error:

@@ -117,7 +117,7 @@ DAY: tuple[Step, ...] = (
     "queue cancel first",
     "queue cancel --mine",
     "publisher retry first optim.lr=1e-4",
-    "publisher retry --failed --mine",
+    "queue retry --failed --mine",
     "publisher diff first rates-lr3e-4",
     "publisher diff first-r2 good.yaml",
     "queue results",

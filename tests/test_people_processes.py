@@ -232,6 +232,16 @@ def test_wait_shows_progress_on_a_terminal_only(desk: Desk) -> None:
     assert "\r" not in desk.queue("wait", run_id, "--timeout", "0.1").err
 
 
+def test_ctrl_c_at_a_question_changes_nothing_and_is_code_130(desk: Desk) -> None:
+    desk.door.submit([a_run(user="bo") for _ in range(2)])
+    with Terminal(desk, "queue", "cancel", "--all") as terminal:
+        terminal.until("[y/N]")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.to_its_end() == 130
+    assert terminal.seen.endswith("nothing was changed\r\n") and "Abort" not in terminal.seen
+    assert desk.door.counts()[State.QUEUED] == 2
+
+
 def test_a_table_has_the_width_of_its_terminal(desk: Desk) -> None:
     desk.submit("--name", "n" * 60)
     shown = desk.queue("list", COLUMNS="80").out

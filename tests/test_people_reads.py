@@ -22,6 +22,7 @@ READS: dict[str, type[reads.BaseModel]] = {
     "publisher submit good.yaml --seeds 2 --again --json": reads.Submit,
     "publisher submit good.yaml seed=5 --again --json": reads.Submit,
     "publisher retry bad --json": reads.Submit,
+    "queue retry bad seed=7 --json": reads.Submit,
     "publisher validate good.yaml --json": reads.Validate,
     "publisher validate good.yaml bad.yaml --json": reads.Validate,
     "publisher validate good.yaml --seeds 2 --resolved --json": reads.Validate,

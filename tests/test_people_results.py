@@ -147,11 +147,13 @@ def test_a_comparison_for_programs_has_mean_spread_and_number(desk: Desk) -> Non
 def test_two_runs_of_one_config_differ_in_their_seed(desk: Desk) -> None:
     runs = [desk.submit(f"seed={seed}") for seed in (1, 2)]
     for value in (0.5, 0.6):
-        finish(desk.door, claim(desk.door), value=value)
+        finish(desk.door, claim(desk.door), value=value, lr=value / 1000)
     said = desk.queue("compare", *runs).out.splitlines()
     assert said[0].split() == runs[::-1]
     assert ["seed", "2", "1"] in [row.split() for row in said]
-    assert ["accuracy", "0.600", "n=1!", "*", "0.500", "n=1!"] in [row.split() for row in said]
+    assert ["accuracy", "0.600", "*", "0.500"] in [row.split() for row in said]
+    assert ["lr", "6.00e-04", "5.00e-04"] in [row.split() for row in said], "no rate is the best"
+    assert said[-1].startswith("one run each: --seeds or --folds")
 
 
 @pytest.mark.parametrize(

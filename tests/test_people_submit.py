@@ -44,6 +44,9 @@ def test_a_key_without_its_value_is_told_from_a_file(desk: Desk) -> None:
     assert "there is no such file" in answer.err
     assert "= help: an override is KEY=VALUE: optim.lr=..." in answer.err
     assert "KEY=VALUE" not in desk.publisher("submit", "birds.yaml").err
+    spaced = desk.publisher("submit", str(desk.config), "-m", "optim.lr=1e-3,", "3e-4")
+    assert spaced.err.count("error:") == 1
+    assert "= help: a list has no space after its commas: KEY=1e-3,3e-4" in spaced.err
 
 
 def test_several_files_are_one_batch(desk: Desk) -> None:
@@ -67,6 +70,10 @@ def test_a_dry_run_needs_no_redis_and_queues_nothing(desk: Desk) -> None:
     )
     assert (answer.code, answer.out.split()[0]) == (0, "resnet10t-seed3")
     assert "queues nothing" in answer.err
+    words = ("-m", "optim.lr=1e-3,3e-4", "--dry-run", "--json")
+    told = json.loads(desk.publisher("submit", str(desk.config), *words).out)
+    assert (told["schema_version"], told["dry_run"]) == (1, True)
+    assert [run["overrides"] for run in told["runs"]] == [["optim.lr=1e-3"], ["optim.lr=3e-4"]]
 
 
 def test_submit_follow_prints_the_lines_and_exits_as_the_run_does(desk: Desk) -> None:

@@ -93,6 +93,13 @@ def test_lists_and_quotes_are_values_of_a_grid_and_not_divided(desk: Desk) -> No
     assert found == [("optim.betas=[0.9,0.99]",), ("optim.betas=[0.8,0.9]",)]
 
 
+@pytest.mark.parametrize("value", ["1e-3,1e-3", "1e-3,"])
+def test_a_list_of_which_one_value_is_left_is_that_value(desk: Desk, value: str) -> None:
+    answer = desk.publisher("submit", str(desk.config), "-m", f"optim.lr={value}", "--dry-run")
+    assert answer.code == 0, answer.err
+    assert answer.out.split()[0] == "resnet10t-lr1e-3"
+
+
 def test_a_comma_without_m_is_refused_with_the_flag_that_divides_it(desk: Desk) -> None:
     answer = desk.publisher("submit", str(desk.config), "optim.lr=1e-3,3e-4")
     assert answer.code == 2

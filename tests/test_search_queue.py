@@ -96,7 +96,7 @@ def test_a_worker_trains_the_trials_of_a_search_whose_first_leader_is_killed(
 ) -> None:
     """On the way: a follower that does not come to an end keeps no trial waiting."""
     (team.folder / "sitecustomize.py").write_text(SLOW)
-    worker = team.worker(PYTHONPATH=f"{team.folder}:{REPOSITORY}")
+    worker = team.worker("--max-runs", "3", PYTHONPATH=f"{team.folder}:{REPOSITORY}")
     (desk.folder / "real.yaml").write_text(REAL)
     leader = desk.start("publisher", "search", "real.yaml", "--name", "rates", "search.trials=3")
     wait_until(lambda: trials(desk), what="the first trial")
@@ -128,7 +128,6 @@ def test_a_worker_trains_the_trials_of_a_search_whose_first_leader_is_killed(
     assert slow in team.left_over()
     (team.folder / "go").touch()
     wait_until(lambda: slow not in team.left_over(), what="the follower's end")
-    worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE_S) == 0
     (attempt,) = (team.runs / one.id / "attempts").iterdir()
     events = EventAccumulator(str(attempt / "tensorboard")).Reload()

@@ -218,6 +218,13 @@ def test_only_ids_of_slack_users_are_taken_from_the_setting() -> None:
     assert user_ids("ana=U012, bo=W034,eve=<!channel>,x,=") == {"ana": "U012", "bo": "W034"}
 
 
+@pytest.mark.parametrize("way", ["SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL"])
+def test_whoever_is_known_is_mentioned_also_by_a_webhook(way: str) -> None:
+    env = {way: "http://127.0.0.1/x", "TRAINQ_SLACK_USERS": "ana=U012ABC"}
+    poster = poster_of(Settings.read(env))
+    assert (poster.mention("ana"), poster.mention("bo")) == ("U012ABC", "")
+
+
 def test_no_secret_is_logged_or_said_whatever_goes_wrong(
     slack: SlackServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

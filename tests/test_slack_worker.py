@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.slack_server import HANG, TOKEN, SlackServer
+from support.slack_server import HANG, TOKEN, SlackServer, rate_limited
 from support.waiting import wait_until
 from support.workers import Site
 
@@ -19,11 +19,13 @@ def site(tmp_path: Path, slack: SlackServer) -> Iterator[Site]:
     site.close()
 
 
-def test_a_burst_worker_tells_how_its_run_ended_before_it_leaves(
-    site: Site, slack: SlackServer
+@pytest.mark.parametrize("until", ["--burst", "--max-runs=1"])
+def test_a_worker_that_leaves_by_itself_tells_before_how_its_run_ended(
+    site: Site, slack: SlackServer, until: str
 ) -> None:
+    slack.order("chat.postMessage", rate_limited(0.5))  # so it is not told at once
     run_id = site.submit("steps=8")
-    assert site.worker("cpu", "--burst").wait() == 0
+    assert site.worker("cpu", until).wait() == 0
     (message,) = slack.messages
     assert message["text"].startswith(f"✅ run-{run_id} finished in ")
     shown = str(message["blocks"])

@@ -27,7 +27,7 @@ from publisher.desk.options import (
 from publisher.plans.configs import all_problems, load_all
 from publisher.plans.plan import Needs, Planned, Wishes, new_runs
 from publisher.plans.preflight import foresee
-from publisher.plans.receipts import nothing_queued, would_lines
+from publisher.plans.receipts import nothing_queued, would_lines, would_record
 from publisher.plans.sending import notify_of, place, stay, tell
 from schemas import code
 from schemas.amounts import megabytes_of
@@ -108,7 +108,10 @@ def submit(
         raise UsageError("--follow follows one run", fix="--wait stays with several")
     if dry_run:
         planned = foresee(planned, (), settings)
-        console.out(would_lines(planned, console.width()))
+        if as_json:
+            console.out_json(would_record(planned))
+        else:
+            console.out(would_lines(planned, console.width()))
         console.talk([nothing_queued(planned)])
         return
     queue = console.open_queue()
@@ -145,5 +148,5 @@ def _agree(planned: Sequence[Planned]) -> None:
         raise UsageError(
             f"{len(planned)} runs are many; nothing was queued", fix="--yes queues them all"
         )
-    if not typer.confirm("Queue them?", err=True):
+    if not console.asked("Queue them?"):
         raise UsageError("nothing was queued")

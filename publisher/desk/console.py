@@ -169,8 +169,20 @@ def confirm(what: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"this would {what}; nothing was changed", fix="add --yes")
-    if not typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
+    if not asked(f"{what[0].upper()}{what[1:]}?"):
         raise TrainqError("nothing was changed")
+
+
+def asked(question: str, *, default: bool = False) -> bool:
+    """The answer of somebody at the terminal; Ctrl-C is none, and ends as it does everywhere."""
+    try:
+        return typer.confirm(question, default=default, err=True)
+    except typer.Abort as left:
+        talk([""])  # the question's line has no end
+        if isinstance(left.__context__, EOFError):
+            return False
+        talk(["nothing was changed"])
+        raise KeyboardInterrupt from left
 
 
 def editor() -> list[str]:

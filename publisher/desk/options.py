@@ -48,7 +48,7 @@ States = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="All runs, of everybody.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however many are hit.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept with the run.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Shown to all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, to stdout.")]
 PrintId = Annotated[bool, typer.Option("--print-id", help="Only the ids, to stdout.")]
 Lists = Annotated[

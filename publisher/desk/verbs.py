@@ -16,13 +16,18 @@ GARBAGE = 500_000
 
 
 def add_verbs(
-    app: typer.Typer, verbs: Mapping[str, str], bare: Iterable[str], only: Iterable[str]
+    tool: str,
+    app: typer.Typer,
+    verbs: Mapping[str, str],
+    bare: Iterable[str],
+    only: Iterable[str],
 ) -> None:
     """Those verbs of `<verb>: <module of publisher/commands>.<function>` that are asked for."""
     for verb in only:
         name, _, function = verbs[verb].partition(".")
         module = import_module(f"publisher.commands.{name}")
-        console.add(app, verb, getattr(module, function), module.HELP, bare=verb in bare)
+        help = module.HELP.replace(f"publisher {verb}", f"{tool} {verb}")
+        console.add(app, verb, getattr(module, function), help, bare=verb in bare)
 
 
 def start(name: str, known: Iterable[str], app: Callable[[Iterable[str]], typer.Typer]) -> None:

@@ -125,22 +125,33 @@ def sent_record(sent: Sequence[Sent], batch: Batch | None) -> dict[str, Any]:
         "runs": [
             {
                 "id": one.receipt.id,
-                "name": one.run.name,
                 "state": one.receipt.state,
                 "ahead": one.receipt.ahead,
-                "priority": one.run.priority,
-                "notify": one.run.notify,
+                **_planned_record(one.run),
                 "batch": batch.id if batch else one.run.batch,
-                "kind": one.run.kind,
-                "fold": one.run.fold,
-                "retry_of": one.run.retry_of,
-                "start_from": one.run.start_from,
                 "start": one.start,
-                "memory_mb": one.run.needs.memory_mb,
-                "preflight": one.run.preflight or None,
                 "eta": eta_record(one.eta),
-                "overrides": list(one.run.overrides),
             }
             for one in sent
         ],
+    }
+
+
+def would_record(planned: Sequence[Planned]) -> dict[str, Any]:
+    """The whole of `--json` of a dry run: nothing has an id yet."""
+    return {"dry_run": True, "runs": [_planned_record(run) for run in planned]}
+
+
+def _planned_record(run: Planned) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "priority": run.priority,
+        "notify": run.notify,
+        "kind": run.kind,
+        "fold": run.fold,
+        "retry_of": run.retry_of,
+        "start_from": run.start_from,
+        "memory_mb": run.needs.memory_mb,
+        "preflight": run.preflight or None,
+        "overrides": list(run.overrides),
     }

@@ -18,6 +18,8 @@ from schemas.run import State
 
 KEY_WIDTH = 24
 LEAST = 16  # cells of a column
+NO_SCORES = frozenset({"lr"})  # what is measured, and is neither good nor bad
+ALONE = "one run each: --seeds or --folds would tell a gain from luck"
 GAP = 2
 
 
@@ -33,7 +35,11 @@ def compared_lines(groups: Sequence[Group], width: int) -> list[Line]:
         part = [(key, cells[start : start + per]) for key, cells in rows]
         lines += [line()] if start else []
         lines += _block(part, label, width)
-    return [*lines, *_missing(groups, width)]
+    return [
+        *lines,
+        *_missing(groups, width),
+        *([line(Piece(ALONE, "dim"))] if _lone(groups) else []),
+    ]
 
 
 def _block(rows: Sequence[tuple[str, Sequence[Piece]]], label: int, width: int) -> Iterator[Line]:
@@ -57,8 +63,8 @@ def _rows(groups: Sequence[Group]) -> Iterator[tuple[str, list[Piece]]]:
     for key in groups[0].label:
         yield key, [piece(_short(group.label[key])) for group in groups]
     for metric in metrics_of(cell for group in groups for cell in group.cells):
-        best = best_of(groups, metric)
-        yield metric, [_value(group, metric, best) for group in groups]
+        best = None if metric in NO_SCORES else best_of(groups, metric)
+        yield metric, [_value(group, metric, best, lone=_lone(groups)) for group in groups]
         if metric == groups[0].metric and best is not None:
             yield "  behind the best", [_behind(group, best) for group in groups]
     yield "GPU hours", [piece(f"{group.gpu_hours:.2f}") for group in groups]
@@ -84,13 +90,18 @@ def best_of(groups: Sequence[Group], metric: str) -> float | None:
     return (min if lower_is_better(metric) else max)(means) if means else None
 
 
-def _value(group: Group, metric: str, best: float | None) -> Piece:
-    """`0.912 +-0.003 *`: the star is the best; one value has no spread and says so."""
+def _lone(groups: Sequence[Group]) -> bool:
+    """Whether runs are compared, not experiments: none has a spread, and one sentence says so."""
+    return all(len(group.cells) == 1 for group in groups)
+
+
+def _value(group: Group, metric: str, best: float | None, *, lone: bool) -> Piece:
+    """`0.912 +-0.003 *`: the star is the best; one value among spreads says that it has none."""
     values = group.values_of(metric)
     if not values:
         return piece("-", "dim")
     star = best is not None and fmean(values) == best
-    spread = f" +-{number(stdev(values))}" if len(values) > 1 else " n=1!"
+    spread = f" +-{number(stdev(values))}" if len(values) > 1 else "" if lone else " n=1!"
     return piece(number(fmean(values)) + spread + (" *" if star else ""), "good" if star else "")
 
 

@@ -117,8 +117,12 @@ class Reading:
         named = _decoded(self._connection.zrange(self._key(f"name:{text}"), 0, -1))
         if len(named) == 1:
             return named[0]
+        states = self.states(named)
+        live = [run_id for run_id, state in states.items() if state not in ENDED]
+        if len(live) == 1:  # the others of this name are history
+            return live[0]
         if candidates := named or begun:
-            states = self.states(candidates[-SHOWN:])  # mostly one of them is meant: the live one
+            states = self.states(candidates[-SHOWN:])
             shown = ", ".join(f"{run_id} {state}" for run_id, state in states.items())
             what = (
                 f"{text!r} fits {len(candidates)} runs" if named else f"{text!r} fits several runs"

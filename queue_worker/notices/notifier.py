@@ -267,5 +267,5 @@ def poster_of(settings: Settings) -> Poster:
             users=user_ids(settings.slack_users),
         )
     if settings.slack_file is None and settings.slack_webhook_url is not None:
-        return Webhook(settings.slack_webhook_url)
+        return Webhook(settings.slack_webhook_url, users=user_ids(settings.slack_users))
     return File(settings.slack_file or settings.runs / "notices.jsonl")

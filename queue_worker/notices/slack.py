@@ -221,7 +221,14 @@ class Webhook:
 
     gap_s = 1.0
 
-    def __init__(self, url: SecretStr, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: SecretStr,
+        *,
+        users: Mapping[str, str] = MappingProxyType({}),
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._users = dict(users)
         self._client = WebhookClient(
             url.get_secret_value(),
             timeout=timeout_s,  # type: ignore[arg-type]  # urlopen takes a float as well
@@ -234,7 +241,7 @@ class Webhook:
         return Place("webhook", f"for {wanted}" if wanted else "")
 
     def mention(self, user: str) -> str:
-        return ""
+        return self._users.get(user, "")
 
     def post(self, channel: str, message: Message, key: str) -> Outcome:
         try:

@@ -44,10 +44,14 @@ class Team:
             "TRAINQ_SLACK_FILE": str(self.notices),
         }
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._door: Queue | None = None
 
     @property
     def door(self) -> Queue:
-        return Queue.connect(Settings.read(self.env))
+        """A new one where the private server may be another by now."""
+        if not self._door or not self.env["REDIS_URL"]:
+            self._door = Queue.connect(Settings.read(self.env))
+        return self._door
 
     def config(self, name: str, text: str) -> Path:
         path = self.folder / f"{name}.yaml"
