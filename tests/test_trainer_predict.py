@@ -202,6 +202,19 @@ def test_what_cannot_be_predicted_is_one_line(
     assert (place / "data/sample_submission.csv").read_bytes() == sample
 
 
+def test_two_runs_of_one_name_are_two_runs(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "other", tmp_path / "one", symlinks=True)
+    one, other = probabilities(place, "one"), probabilities(place, "other")
+    both = probabilities(place, "one", str(tmp_path / "one"))
+    np.testing.assert_allclose(both, (one + other) / 2, atol=2e-6)
+
+
+def test_images_that_are_not_there_are_named_before_anything_is_computed(place: Path) -> None:
+    done = predict(place, "one", test=(*TEST, "data.test.images=away"))
+    assert done.exit_code == 3 and "5 of 5 test images are missing: " in done.stderr, done.output
+    assert "data.test.images is the folder" in done.stderr
+
+
 def test_what_cannot_be_written_leaves_what_was_made_to_the_next_call(
     place: Path, tmp_path: Path
 ) -> None:
