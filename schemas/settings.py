@@ -14,6 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from schemas.errors import UsageError
 
 NO_SETTINGS = {"TRAINQ_TRAINER"}  # the mark that trainers inherit
+SAID_PLAINLY = {  # pydantic's words for a mistake in a number
+    "float_parsing": "a number",
+    "int_parsing": "a whole number",
+    "finite_number": "a number",
+}
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -88,7 +93,10 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
-            raise UsageError(f"{name}: {first['msg']}", where="the environment or .env") from error
+            what = f"{name}: {first['msg']}"
+            if (kind := SAID_PLAINLY.get(first["type"])) is not None:
+                what = f"{name} must be {kind}, got {str(first['input'])!r}"
+            raise UsageError(what, where="the environment or .env") from error
 
 
 def for_wandb(env: Mapping[str, str], dotenv: Path | None = None) -> dict[str, str]:

@@ -113,7 +113,7 @@ def test_a_line_of_dotenv_that_says_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_makes_no_sense_is_one_error() -> None:
-    with pytest.raises(UsageError, match="TRAINQ_LEASE_S") as caught:
+    with pytest.raises(UsageError, match="TRAINQ_LEASE_S must be a number, got 'soon'") as caught:
         Settings.read({"TRAINQ_LEASE_S": "soon"})
     assert caught.value.exit_code == 2
     assert caught.value.where == "the environment or .env"

@@ -51,6 +51,26 @@ def test_a_page_has_a_line_for_each_attempt_when_there_are_several(desk: Desk) -
 
 
 @ON_ONE_SERVER
+def test_a_page_of_a_failed_run_names_what_it_was_tried_again_as(desk: Desk) -> None:
+    run_id = desk.submit()
+    fail(desk.door, claim(desk.door))
+    assert "  Again" not in desk.queue("show", run_id).out
+    again = desk.publisher("retry", run_id, "optim.lr=1e-5", "--print-id").out.strip()
+    assert f"  Again    {again} resnet10t-r2 queued, the retry\n" in desk.queue("show", run_id).out
+    read = json.loads(desk.queue("show", run_id, "--json").out)
+    assert read["retries"] == {again: "queued"}
+
+
+@ON_ONE_SERVER
+def test_the_page_of_a_summary_leads_to_its_batch_which_has_the_same_name(desk: Desk) -> None:
+    desk.publisher("submit", str(desk.config), "--folds", "3", "--name", "folds")
+    (batch,) = desk.door.batches()
+    said = desk.queue("show", "folds").err
+    assert f"All of it: queue show {batch.card.id}" in said
+    assert "0 of 4 ended" in desk.queue("show", batch.card.id).out
+
+
+@ON_ONE_SERVER
 def test_a_run_is_compared_with_the_best_of_its_batch(desk: Desk) -> None:
     desk.publisher("submit", str(desk.config), "-m", "optim.lr=1e-3,3e-4")
     worse, best = claim(desk.door), claim(desk.door, "v100:1")

@@ -47,6 +47,7 @@ def test_of_three_trials_at_a_rung_the_worst_is_given_up(metric: str, sign: int)
         for first, second in ((0.1, 0.8), (0.9, 0.2))
     )
     assert advise(asked(search, *ended, good, bad, metric=metric)).prune == (3,)
+    assert advise(asked(search, bad, good, *ended, metric=metric)).prune == (0,)
     young = trial(0.2, "going", sign * 0.01)
     assert advise(asked(search, *ended, young, metric=metric)).prune == ()
     judged = bad.model_copy(update={"judged": 2})
@@ -67,6 +68,20 @@ def test_no_trial_is_repeated_and_a_space_can_be_used_up() -> None:
     }
     known = [Trial(over=over, values={1: 0.5}, state="failed") for over in new]
     assert advise(asked(search, *known, new=1)).new == ()
+
+
+def test_a_trial_counts_by_its_best_epoch_and_not_at_all_where_it_failed() -> None:
+    rates = [10 ** (-4 + step / 4) for step in range(16)]
+    losses = [abs(math.log10(rate) + 2) + 0.1 for rate in rates]
+
+    def advice(*more: Trial, first: tuple[float, ...] = ()) -> tuple[tuple[str, ...], ...]:
+        pairs = zip(rates, losses, strict=True)
+        done = [trial(rate, "done", *first, loss) for rate, loss in pairs]
+        return advise(asked(space(RATE), *done, *more, new=3, metric="loss")).new
+
+    assert advice() == advice(first=(9.0,))
+    nothing, much = trial(0.9, "failed"), trial(0.9, "failed", 1e-9)
+    assert advice(*[nothing] * 6) == advice(*[much] * 6) != advice(*[trial(0.9, "done", 1e-9)] * 6)
 
 
 def test_a_trial_of_another_space_teaches_nothing() -> None:

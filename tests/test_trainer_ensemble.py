@@ -350,3 +350,30 @@ def test_a_pass_over_images_is_a_bar_for_whoever_watches() -> None:
             alive("a0 hflip: 3 of 4")
     assert "a0 hflip" in terminal.getvalue() and "75%" in terminal.getvalue()
     assert pipe.getvalue() == ""
+
+
+def test_the_rows_of_a_truth_may_have_any_order(place: Path, tmp_path: Path) -> None:
+    head, *rows = (place / "truth.csv").read_text().splitlines()
+    (tmp_path / "turned.csv").write_text("\n".join([head, *reversed(rows)]))
+    said = [
+        call(place, "ensemble", "a0", "a1", "--truth", str(truth), "--json").stdout
+        for truth in (place / "truth.csv", tmp_path / "turned.csv")
+    ]
+    assert json.loads(said[0])["ways"] == json.loads(said[1])["ways"]
+
+
+def test_a_rule_asks_for_rare_classes_where_the_config_does(place: Path) -> None:
+    folders = [place / "runs" / f"a{fold}" for fold in range(3)]
+    rule, _ = jury.rule(Predict(vote="hard", ties="rare"), folders)
+    wanted = jury.rarity(members.heard(members.members(folders)))
+    assert rule.ties is not None and np.array_equal(rule.ties, wanted)
+    assert jury.rule(Predict(vote="hard"), folders)[0].ties is None
+
+
+def test_folds_that_differ_in_what_they_learnt_by_are_no_member_together(place: Path) -> None:
+    folder = place / "runs/a0"
+    config = members.members([folder])[0].config
+    kind = members.kind_of(config, folder)
+    said = config.model_copy(update={"predict": Predict(vote="hard"), "note": "other"})
+    assert members.kind_of(said, folder) == kind
+    assert members.kind_of(config.model_copy(update={"seed": 7}), folder) != kind

@@ -12,6 +12,8 @@ from support.judged import draw_place, small, train_folds, train_run
 from typer.testing import CliRunner, Result
 
 from schemas.components.sources import Mask
+from trainer.answer.panel import Bench, Panel
+from trainer.answer.votes import Rule
 from trainer.data.mask import class_names
 from trainer.entry.by_hand import app
 
@@ -113,3 +115,10 @@ def test_probabilities_are_a_parquet_file_where_pyarrow_is(place: Path) -> None:
 def test_another_kind_of_table_is_refused_before_anything_is_computed(place: Path) -> None:
     done = predict(place, "mask", table="p.xlsx")
     assert done.exit_code == 2 and "is neither .csv nor .parquet" in done.stderr
+
+
+def test_probabilities_are_weighed_as_the_votes_are() -> None:
+    one, other = (np.array([[p, 1 - p]], np.float32) for p in (1.0, 0.2))
+    panel = Panel((Bench((0, 1), ("a", "b"), Rule("soft", [1, 3])),), {})
+    np.testing.assert_allclose(panel.together([one, other]), [[0.4, 0.6]], atol=1e-6)
+    assert panel.answers([one, other]).tolist() == [1]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,8 +122,17 @@ def test_an_interrupted_call_goes_on_in_the_middle_of_a_pass(
     assert len(list((place / ".submission.csv.parts").iterdir())) == 2  # a pass, a part of one
     asked.clear()
     monkeypatch.setattr(work, "answers_of", counted)
+    parts = place / ".submission.csv.parts"
+    shutil.copytree(parts, place / "kept")
     again = probabilities(place, "one", "other")
     assert asked == [("other", [2, 3, 4])] and np.array_equal(whole, again)
+    asked.clear()
+    (place / "kept").rename(parts)
+    for file in parts.iterdir():  # a disk that was full, or worse
+        file.write_bytes(file.read_bytes()[: 40 * file.name.startswith("one")])
+    again = probabilities(place, "one", "other")
+    assert asked == [("one", [0, 1, 2, 3, 4]), ("other", [0, 1, 2, 3, 4])]
+    assert np.array_equal(whole, again)
 
 
 KILLED = """
@@ -190,6 +200,19 @@ def test_what_cannot_be_predicted_is_one_line(
     done = predict(place, *words)
     assert done.exit_code == code and said in done.stderr.splitlines()[0]
     assert (place / "data/sample_submission.csv").read_bytes() == sample
+
+
+def test_two_runs_of_one_name_are_two_runs(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "other", tmp_path / "one", symlinks=True)
+    one, other = probabilities(place, "one"), probabilities(place, "other")
+    both = probabilities(place, "one", str(tmp_path / "one"))
+    np.testing.assert_allclose(both, (one + other) / 2, atol=2e-6)
+
+
+def test_images_that_are_not_there_are_named_before_anything_is_computed(place: Path) -> None:
+    done = predict(place, "one", test=(*TEST, "data.test.images=away"))
+    assert done.exit_code == 3 and "5 of 5 test images are missing: " in done.stderr, done.output
+    assert "data.test.images is the folder" in done.stderr
 
 
 def test_what_cannot_be_written_leaves_what_was_made_to_the_next_call(

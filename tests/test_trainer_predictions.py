@@ -1,5 +1,6 @@
 """What a model said stays with its weights, comes back as it was, and is never counted twice."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from support.trainers import folder_of, order_for, result_of, tiny, train
 
 from trainer import checkpoint
 from trainer.faults import DataFault
-from trainer.judge import predictions
+from trainer.judge import predictions, scores
 from trainer.judge.predictions import Predictions
 
 
@@ -45,6 +46,8 @@ def test_an_image_of_two_folds_is_refused() -> None:
 def test_folds_of_other_classes_are_not_put_together() -> None:
     with pytest.raises(DataFault, match="different classes"):
         predictions.merged([some("xyz"), some("uvw", "abc")])
+    with pytest.raises(DataFault, match="different classes"):
+        predictions.merged([some("xyz", "ab"), some("uvw", "ba")])
 
 
 def test_the_best_weights_have_beside_them_what_they_said(tmp_path: Path) -> None:
@@ -57,3 +60,20 @@ def test_the_best_weights_have_beside_them_what_they_said(tmp_path: Path) -> Non
     told = result_of(order).metrics
     assert (values["accuracy"], values["macro_f1"]) == (told["accuracy"], told["macro_f1"])
     assert likely["accuracy"].low <= values["accuracy"] <= likely["accuracy"].high
+
+
+def test_its_intervals_draw_people_not_images() -> None:
+    said = some("stuvwxyz", "abc")
+    people = replace(said, persons=tuple("aaaabbcc"))
+    values, likely = people.scored()
+    assert values == said.scored()[0]
+    groups = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    assert likely == scores.intervals(said.true, said.probabilities.argmax(1), groups, 3)
+    assert likely != said.scored()[1]
+
+
+def test_the_table_for_people_has_truth_and_answer_each_in_its_column() -> None:
+    said = replace(
+        some("xy", "abc"), probabilities=np.array([[0.1, 0.2, 0.7], [0.25, 0.5, 0.25]], np.float32)
+    )
+    assert said.table() == b"image,target,answer,confidence\nx,0,2,0.7000\ny,1,1,0.5000\n"

@@ -119,3 +119,9 @@ def test_the_same_seed_draws_the_same_interval() -> None:
     true, guessed = np.arange(30) % 3, np.arange(30) % 2
     one, other = (scores.intervals(true, guessed, np.arange(30), 3, 5) for _ in range(2))
     assert one == other != scores.intervals(true, guessed, np.arange(30), 3, 6)
+
+
+def test_classes_that_are_nowhere_change_no_interval() -> None:
+    true, guessed = np.arange(60) % 3, np.arange(60) % 4 % 3
+    few, many = (scores.intervals(true, guessed, np.arange(60), number) for number in (3, 9))
+    assert few == many

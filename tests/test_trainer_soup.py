@@ -1,6 +1,7 @@
 """A soup is the mean of weights that began as the same ones, and a run like any other."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from support.judged import draw_place, train_folds, train_run
 from typer.testing import CliRunner, Result
 
-from schemas.rundir import RunDir
+from schemas.rundir import RunDir, RunsRoot
 from schemas.source import load
 from trainer import checkpoint
 from trainer.answer import finished, soup
@@ -79,6 +80,23 @@ def test_batchnorm_learns_the_statistics_of_the_soup(place: Path) -> None:
     assert moving
     assert any(not torch.allclose(both[n], (one[n] + other[n]) / 2, rtol=1e-2) for n in moving)
     assert np.isfinite(predictions.of_run(place / "runs/normal").probabilities).all()
+
+
+def test_it_learns_them_from_what_trains_and_from_nothing_else(place: Path) -> None:
+    run = finished.find(place / "runs/r1")
+    roots = place / "data", RunsRoot(place / "runs"), place / "cache"
+    kitchen = soup.kitchen(run, *roots, lambda _: None)
+    none = replace(kitchen.parts, validate=kitchen.parts.validate[:0])
+    before, net = run.net().state_dict(), run.net()
+    soup.relearn_statistics(net, run, replace(kitchen, parts=none))
+    moved = [name for name in before if name.endswith("running_mean")]
+    assert any(not torch.equal(before[name], net.state_dict()[name].cpu()) for name in moved)
+
+
+def test_runs_of_other_images_were_not_cut_by_the_same_split(place: Path) -> None:
+    run = finished.find(place / "runs/a")
+    assert soup.same_split([run, run])
+    assert not soup.same_split([run, replace(run, meta={**run.meta, "data": "another"})])
 
 
 def test_folds_make_a_soup_that_nobody_can_judge(place: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from support.judged import draw_place, small, train_folds, train_run
 from typer.testing import CliRunner, Result
 
-from schemas.components.sources import Mask
+from schemas.components.sources import MASKS, Mask
 from schemas.source import read
 from trainer.answer.members import Heard
 from trainer.data import mask, sources
@@ -143,6 +143,20 @@ def test_people_get_a_relabel_table(place: Path) -> None:
             assert classes[row.target] == doubted[row.name]
     plain = {row.name: row.target for row in mask.read(Mask(root="mask"), place / "data")[0]}
     assert all(row.target == plain[row.name] for row in rows if row.name not in doubted)
+
+
+def test_what_was_relabelled_before_stays_so(place: Path) -> None:
+    one, two, *_ = mask.people(place / "data/mask/train/images")
+    row = {"id": one.person, "image": one.stem, "mask": "", "gender": "", "age": ""}
+    row["mask"] = next(name for name in MASKS if name != one.mask)
+    table = place / "data/mask/before.csv"
+    table.write_bytes(corrections.written(mask.RELABEL, [row]))
+    source = Mask(root="mask", relabel="before.csv", task="mask")
+    labels = {one.name: MASKS.index(row["mask"]), two.name: (MASKS.index(two.mask) + 1) % 3}
+    made = corrections.corrected(source, labels, MASKS, place / "data").decode().splitlines()
+    first, again, other = csv.DictReader(made)
+    assert first == row and again["mask"] == ""  # it is so already
+    assert other["mask"] == MASKS[labels[two.name]]
 
 
 def test_a_poor_model_is_not_believed_that_many_labels_are_wrong() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from trainer.answer import votes
+from trainer.answer import fitting, votes
 from trainer.answer.votes import Rule
 from trainer.judge.predictions import Probabilities
 
@@ -90,3 +91,17 @@ def test_the_rank_vote_does_not_hear_how_loud_a_model_is() -> None:
 def test_a_class_can_be_given_more_weight() -> None:
     said = [voice((0.6, 0.4))]
     assert votes.answers(said, Rule(priors=np.array([1.0, 2.0]))).tolist() == [1]
+
+
+def test_what_is_searched_for_is_the_metric_of_the_config() -> None:
+    dice = np.random.default_rng(4)
+    true = np.repeat([0, 1, 2], (70, 20, 10))
+    said = dice.dirichlet(np.ones(3), 100)
+    named, own = said.argmax(1), said[np.arange(100), true]
+    for metric, wanted in (
+        ("accuracy", accuracy_score(true, named)),
+        ("macro_f1", f1_score(true, named, average="macro")),
+        ("loss", -log_loss(true, said)),
+    ):
+        first, second = fitting.quality(said, true, metric)
+        assert (first, second) == pytest.approx((wanted, np.log(own).mean()))

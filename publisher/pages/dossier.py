@@ -35,6 +35,7 @@ def run_record(page: Page, seen: Snapshot) -> dict[str, Any]:
         "eta": eta_record(seen.etas.get(run.id)),
         "commands": [command for command, _ in mend(run)],
         "children": {run_id: str(state) for run_id, state in page.children.items()},
+        "retries": {row.id: str(row.state) for row in page.retries},
         "attempts": [attempt_record(attempt) for attempt in attempts_of(page.events)],
         "best_of_batch": rival.id if rival else None,
         "differs_from_best": {

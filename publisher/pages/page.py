@@ -18,7 +18,7 @@ from schemas.events import Event, EventKind
 from schemas.run import PENDING, Cause, Run, State
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Control
+    from queue_worker.queue import Control, Row
 
 OVERRIDES = re.compile(r"[\w.]+=[\w.+-]+( [\w.]+=[\w.+-]+)*")
 LAST_LINES = 8
@@ -42,6 +42,7 @@ class Page:
     children: Mapping[str, State] = field(default_factory=dict)
     controls: Sequence[Control] = ()
     rival: Run | None = None  # the best of its batch
+    retries: Sequence[Row] = ()  # of this run, among the newest in the queue
 
 
 def page_lines(page: Page, width: int) -> list[Line]:
@@ -50,6 +51,7 @@ def page_lines(page: Page, width: int) -> list[Line]:
     sections = [
         _cause(page),
         ("Try", [f"{command}   ({because})" for command, because in mend(run)]),
+        ("Again", [f"{row.id} {row.name} {row.state}, the retry" for row in page.retries]),
         ("Holds", _holds(page)),
         ("Who", [_who(run)]),
         ("Parents", _parents(page)),

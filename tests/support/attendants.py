@@ -17,6 +17,7 @@ from trainer.__main__ import attend, main
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(
     [
+        "support.roomy",
         "support.lean",
         "trainer.entry.attempt",
         "trainer.entry.attend",

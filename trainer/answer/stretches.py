@@ -19,8 +19,8 @@ Rest = Callable[[int], Iterator[Probabilities]]  # the batches from this image o
 
 def whole(file: Path, images: int, rest: Rest) -> Probabilities:
     """All of a pass; only what is not there yet is made."""
-    if file.exists():
-        return read(file)
+    if (all_of_it := read(file)) is not None:
+        return all_of_it
     made = list(found(file))
     start = sum(map(len, made))
     if start < images:
@@ -35,9 +35,9 @@ def whole(file: Path, images: int, rest: Rest) -> Probabilities:
 def found(file: Path) -> Iterator[Probabilities]:
     """The stretches of an interrupted pass, as far as they follow each other."""
     start = 0
-    while (stretch := beginning_at(file, start)).exists():
-        yield read(stretch)
-        start += len(read(stretch))
+    while (stretch := read(beginning_at(file, start))) is not None and len(stretch):
+        yield stretch
+        start += len(stretch)
 
 
 def kept(file: Path, start: int, batches: Iterator[Probabilities]) -> list[Probabilities]:
@@ -68,8 +68,12 @@ def beginning_at(file: Path, start: int) -> Path:
     return file.with_name(f"{file.stem}.from-{start}.npy")
 
 
-def read(file: Path) -> Probabilities:
-    made: Probabilities = np.load(file, allow_pickle=False)
+def read(file: Path) -> Probabilities | None:
+    """Nothing where it is not there, or damaged: then it is made again."""
+    try:
+        made: Probabilities = np.load(io.BytesIO(file.read_bytes()), allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
     return made
 
 
