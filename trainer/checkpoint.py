@@ -196,7 +196,7 @@ class Shelf:
                 raise DiskFault(
                     f"{PATIENCE} checkpoints in a row could not be written: {error}",
                     where=str(folder.parent),
-                    fix="make room on the disk, then retry; the last good checkpoint is kept",
+                    fix="make room on the disk, then retry; what was saved before is kept",
                 ) from error
             return False
         self.failures = 0
