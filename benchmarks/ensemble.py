@@ -1,8 +1,8 @@
 """`python benchmarks/ensemble.py [sketch|mask] [SEED...]`: is a k-fold better than its best fold?
 
-Three folds of `examples/sketch/folds.yaml` or `examples/mask/folds.yaml`, minutes a seed,
-which draws the pictures, splits them and begins the weights; and further pictures or people that no
-fold has seen, by what the task's competition counts: accuracy, or macro F1 of 18 classes. Folds and
+Three folds of `examples/sketch/folds.yaml` or `examples/mask/folds.yaml`, minutes a seed, which
+draws the pictures, splits them and begins the weights; and further pictures or people that no fold
+has seen, by what the task's competition counts: accuracy, or macro F1 of 18 classes. Folds and
 ensemble answer those with the same flipped views. The best fold is the best on these very images:
 luck counts for it, never for the ensemble. Exits with 1 when the gain is not above its own spread
 over the seeds; of one seed, when the lower end of its interval is not above 0.
