@@ -7,7 +7,7 @@ import redis
 from support.runs import a_run, a_worker, claim, submit
 
 from queue_worker.queue import Ending, Queue, Report, Verdict
-from schemas.errors import QueueUnreachable, TrainqError
+from schemas.errors import QueueRefuses, TrainqError
 from schemas.events import EventKind
 from schemas.run import SCHEMA, State, new_nonce
 
@@ -257,8 +257,9 @@ def test_a_full_server_refuses_a_submit_whole_and_still_shows_everything(
 ) -> None:
     run_id = submit(queue)
     full.config_set("maxmemory", "1")
-    with pytest.raises(QueueUnreachable, match="maxmemory"):
+    with pytest.raises(QueueRefuses, match="its memory is full") as refused:
         queue.submit([a_run(), a_run()])
+    assert "maxmemory" in refused.value.fix
     assert (
         [row.id for row in queue.list()] == [row.id for row in queue.list(user="ana")] == [run_id]
     )
