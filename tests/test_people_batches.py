@@ -430,3 +430,9 @@ def test_a_retry_takes_the_place_of_what_it_retries(desk: Desk) -> None:
     desk.door.submit([again])
     finish(desk.door, claim(desk.door))
     assert "3/3" in desk.queue("results", "-b", batch).out
+    assert "x failed" in desk.queue("list").out
+    (line,) = (line for line in desk.queue("list").out.splitlines() if line.startswith(batch))
+    assert "+ finished" in line and "1 failed (1 retried)" in line
+    page = desk.queue("show", batch).out
+    assert "1 failed (1 retried), 3 finished" in page and "retried: code: it broke" in page
+    assert json.loads(desk.queue("show", batch, "--json").out)["retried"] == {"failed": 1}
