@@ -112,7 +112,7 @@ def cut(words: str, width: int, font: Font) -> Iterator[str]:
     """The same of words without an end of line. What takes time is to measure them."""
     while font.getlength(words) > width and len(words) > 1:
         ends = range(2, len(words))  # a line has a letter, however wide
-        fits = 1 + bisect_right(ends, width, key=lambda end: font.getlength(words[:end]))
+        fits = 1 + bisect_right(ends, float(width), key=lambda end: font.getlength(words[:end]))
         yield words[:fits]
         words = words[fits:]
     yield words
