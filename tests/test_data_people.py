@@ -181,8 +181,8 @@ def test_a_split_by_image_scores_far_above_ours_by_person(tmp_path: Path) -> Non
             evaluate__every=6,
         )
         scores[by] = train(order_for(tmp_path / by, data, config)).metrics["macro_f1"]
-    assert scores["image_leaking_persons"] > 0.85
-    assert scores["auto"] < 0.65
+    assert scores["image_leaking_persons"] > 0.75
+    assert scores["auto"] < 0.55
 
 
 def test_draws_of_images_labels_and_steps_go_on_exactly_where_a_run_was_left(

@@ -55,7 +55,7 @@ def somebody(number: int, chance: random.Random) -> Person:
         name=f"{number:06d}",
         gender=("male", "female")[number % 2],
         race=chance.choice(RACES),
-        age=round(chance.triangular(low, high)),
+        age=chance.randint(low, high),
         wall=vivid(chance, 0.9),
         shirt=vivid(chance, 0.7),
         skin=tone(chance),
@@ -112,14 +112,14 @@ def portrait(person: Person, picture: str, chance: random.Random, side: int) -> 
 
 
 def hair_of(person: Person, chance: random.Random) -> Colour:
-    """Grayer with age, sooner in some than in others."""
-    gray = min(200, max(20, round(3 * person.age - 20 + random.Random(person.name).gauss(0, 6))))
+    """Grayer with age, but not in everybody."""
+    gray = min(200, max(20, round(3 * person.age - 20 + random.Random(person.name).gauss(0, 15))))
     return gray, gray, gray
 
 
 def wrinkles(pen: ImageDraw.ImageDraw, person: Person, box: object) -> None:
     """A line on the forehead for every fifteen years or so."""
-    lines = round(person.age / 15 + random.Random(f"{person.name} lines").gauss(0, 0.1))
+    lines = round(person.age / 15 + random.Random(f"{person.name} lines").gauss(0, 0.3))
     for line in range(max(0, lines - 1)):
         left, top, right, bottom = box(0.4, 0.26 + 0.035 * line, 0.6, 0.272 + 0.035 * line)  # type: ignore[operator]
         pen.rectangle((left, top, right, bottom), fill=(90, 60, 50))
@@ -132,7 +132,7 @@ def write_table(path: Path, rows: list[tuple[object, ...]]) -> None:
 
 
 def draw(
-    folder: Path, *, people: int = 90, answered: int = 60, side: int = 128, first: int = 0
+    folder: Path, *, people: int = 120, answered: int = 60, side: int = 128, first: int = 0
 ) -> int:
     """Draw everything below `folder`, from the person `first` on; the number of pictures."""
     persons, tests = [], []
