@@ -1,6 +1,7 @@
 """`trainer report`: a page and pictures of a run, that need nothing but themselves."""
 
 import io
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -234,6 +235,22 @@ def test_a_run_whose_data_are_gone_is_reported_without_pictures() -> None:
     page = read("blind/fold0.html")
     assert "No pictures" in page.text
     assert not page.all("img")
+
+
+def test_a_page_is_titled_by_name_id_and_score(place: Path) -> None:
+    shutil.copytree("runs/fold0", "runs/7f3k2q", symlinks=True)
+    facts = json.loads(next(Path("runs/7f3k2q/attempts").glob("*/result.json")).read_bytes())
+    score = f"accuracy {facts['best']['value']:.4f}"
+    for record, called in (
+        ('{"name": "resnet-lr1e-3"}', "resnet-lr1e-3 7f3k2q"),
+        ('{"name": 3}', "7f3k2q"),
+        ("{", "7f3k2q"),
+    ):
+        RunDir(Path("runs/7f3k2q")).record.write_text(record)
+        assert typed("runs/7f3k2q", "-o", "titled", "--data", "nowhere").exit_code == 0
+        page = Path("titled/7f3k2q.html").read_text()
+        assert f"<title>{called}, {score}: trainq report</title>" in page
+        assert f"<h1>{called}</h1>" in page
 
 
 def test_a_run_that_failed_shows_what_it_has(place: Path) -> None:
