@@ -31,7 +31,7 @@ from publisher.results.gathered import run_rows
 from schemas import code
 from schemas.amounts import megabytes_of
 from schemas.errors import TrainqError, UsageError
-from schemas.run import ENDED, Run, State
+from schemas.run import ENDED, UNDONE, Run, State
 from schemas.settings import Settings
 from schemas.sweep import Spread
 
@@ -192,7 +192,9 @@ class RunHandle:
 
     def _repr_html_(self) -> str:
         try:
-            return card.run_html(self.record, self._queue.now())
+            run = self.record
+            retried = self._queue.retried([self.id] if run.state in UNDONE else [])
+            return card.run_html(run, self._queue.now(), retried.get(self.id))
         except TrainqError as error:
             return card.error_html(self.id, error)
 
@@ -242,8 +244,10 @@ class BatchHandle(Sequence[RunHandle]):
     def _repr_html_(self) -> str:
         ids = [run.id for run in self.runs]
         try:
-            runs = self._client.queue.runs(ids)
-            return card.batch_html(self.id, self.name, [runs[i] for i in ids if i in runs])
+            found = self._client.queue.runs(ids)
+            runs = [found[run_id] for run_id in ids if run_id in found]
+            retried = self._client.queue.retried(run.id for run in runs if run.state in UNDONE)
+            return card.batch_html(self.id, self.name, runs, retried)
         except TrainqError as error:
             return card.error_html(self.id, error)
 

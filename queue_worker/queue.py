@@ -14,7 +14,7 @@ state:<state>   zset    ids: queued by place, ended by ended_at, others by seq
 lanes:2         set     names of the lanes that are not empty
 lane:<lane>     zset    queued ids by place = seq - priority * a day + shift; lane = <user>|<GiB>|
                         <gpus>|<host wish>|<runs root of the checkpoint>|<batch>
-user:<user> name:<name> batch:<batch> digest:<digest>   zset   ids by seq
+user:<user> name:<name> batch:<batch> digest:<digest> retry_of:<id>   zset   ids by seq
 children:<id>   set     runs that wait for this one
 users           zset    people, by when they were last charged
 usage:<user>    hash    value, at: GPU seconds, halved every half-life since then

@@ -34,6 +34,7 @@ class State(StrEnum):
 
 ENDED = frozenset({State.FINISHED, State.FAILED, State.CANCELLED, State.SKIPPED})
 PENDING = frozenset({State.WAITING, State.QUEUED, State.HELD})
+UNDONE = frozenset({State.FAILED, State.SKIPPED})  # ended, and nobody wished it: a retry answers it
 
 # The one transition table. Every script in queue_worker/door/lua makes exactly one of these moves.
 TRANSITIONS: MappingProxyType[State, frozenset[State]] = MappingProxyType(

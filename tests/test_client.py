@@ -223,6 +223,8 @@ def test_a_notebook_shows_a_card_and_no_name_can_break_it(desk: Desk, client: Cl
     card = run._repr_html_()
     assert "&lt;script&gt;" in card and "<script>" not in card and "\x1b" not in card
     assert f"publisher retry {run.id}" in card
+    again = desk.publisher("retry", run.id, "--print-id").out.strip()
+    assert f"retried as {again}, queued" in run._repr_html_()
     batch = many(client.submit(MODEL, seeds=25))
     assert "25 queued" in batch._repr_html_() and "and 5 more" in batch._repr_html_()
     for text in (card, batch._repr_html_()):

@@ -138,7 +138,7 @@ def test_a_pruned_run_leaves_nothing_behind(queue: Queue, connection: redis.Redi
     claimed = queue.claim(a_worker(), new_nonce())
     assert claimed is None
     before = keys(connection)
-    run_id = ended(queue, digest="d", batch="")
+    run_id = ended(queue, digest="d", batch="", retry_of="zzzzzz")
     assert queue.ended_before(queue.now()) == [run_id]
     assert queue.prune([run_id], queue.now(), by="ana") == {run_id: ""}
     left = {key for key in keys(connection) - before if ":rq:" not in key}

@@ -79,6 +79,23 @@ def test_a_row_says_what_the_run_says(queue: Queue) -> None:
             assert getattr(row, name) == getattr(run, name), name
 
 
+def test_what_was_tried_again_leads_to_the_last_of_its_retries(
+    queue: Queue, connection: redis.Redis
+) -> None:
+    submit(queue)
+    first = end(queue, State.FAILED)
+    submit(queue, retry_of=first, batch="sweep")
+    second = end(queue, State.FAILED)
+    third, alone = submit(queue, retry_of=second), submit(queue)
+    found = queue.retried([first, second, third, alone, "zzzzzz"])
+    assert {run_id: row.id for run_id, row in found.items()} == {first: third, second: third}
+    connection.set(f"trainq:retry_of:{second}", "garbage")
+    assert queue.retried([first])[first].id == second  # as far as it can be followed
+    connection.delete(f"trainq:retry_of:{second}")
+    connection.zadd(f"trainq:retry_of:{second}", {first: 1})  # a circle has no last one
+    assert queue.retried([first]).keys() <= {first}
+
+
 def test_counts_are_those_of_the_list(queue: Queue) -> None:
     in_every_state(queue)
     rows = queue.list()

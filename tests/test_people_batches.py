@@ -264,6 +264,11 @@ def test_an_edit_says_what_it_changed(desk: Desk) -> None:
     assert desk.queue("list", "-s", "waiting", "-o", "id").out == f"{second}\n"
     freed = desk.publisher("edit", second, "--no-after", "--time-limit", "none", "--on", "a100")
     assert freed.out.endswith("on any host -> a100; time limit 8h00m -> none, 1 ahead\n")
+    assert "No worker was seen on a100 yet\n" in freed.err
+    desk.door.announce(a_worker("v1:0"))
+    again = desk.publisher("edit", second, "--on", "v2")
+    assert "No worker was seen on v2 yet, only on v1\n" in again.err
+    assert "No worker" not in desk.publisher("edit", second, "--on", "v1:0").err
     desk.publisher("edit", second, "--on", "any", "--priority", "3")
     assert claim(desk.door).run.id == second
     assert desk.publisher("edit", second, "--priority", "1").code == 1
@@ -278,6 +283,7 @@ def test_an_edit_says_what_it_changed(desk: Desk) -> None:
         (("--after", "zzzzzz"), 3, "there is no run 'zzzzzz'"),
         (("--after", "@last:late"), 2, "'late' is no end"),
         (("--time-limit", "soon"), 2, "--time-limit 'soon' is no time"),
+        (("--on", "a|b"), 2, "--on 'a|b' is no host"),
     ],
 )
 def test_an_edit_that_makes_no_sense_changes_nothing(
@@ -426,7 +432,13 @@ def test_a_retry_takes_the_place_of_what_it_retries(desk: Desk) -> None:
     assert "2/3" in desk.queue("results", "-b", batch).out
     assert desk.door.get(runs[0]).state is State.FAILED
     old = desk.door.get(runs[0])
+    assert "x failed" in desk.queue("list").out
     again = a_run(batch=batch, fold=0, config=old.config, retry_of=old.id)
     desk.door.submit([again])
     finish(desk.door, claim(desk.door))
     assert "3/3" in desk.queue("results", "-b", batch).out
+    (line,) = (line for line in desk.queue("list").out.splitlines() if line.startswith(batch))
+    assert "+ finished" in line and "1 failed (1 retried)" in line
+    page = desk.queue("show", batch).out
+    assert "1 failed (1 retried), 3 finished" in page and "retried: code: it broke" in page
+    assert json.loads(desk.queue("show", batch, "--json").out)["retried"] == {"failed": 1}

@@ -59,6 +59,32 @@ def test_a_list_can_be_filtered_by_states(desk: Desk) -> None:
     assert desk.queue("list", "-s", "finished").out.startswith("no such runs")
 
 
+def test_a_failure_that_was_tried_again_is_told_from_one_that_waits_for_somebody(
+    desk: Desk,
+) -> None:
+    seen_to, open_ = desk.submit(), desk.submit()
+    for _ in range(2):
+        fail(desk.door, claim(desk.door))
+    again = desk.publisher("retry", seen_to, "--print-id").out.strip()
+    said = f"retried as {again}, queued: it broke"
+    told = {line[:6]: line for line in desk.queue("list").out.splitlines()}
+    assert said in told[seen_to] and "retried" not in told[open_] and "it broke" in told[open_]
+    assert f"why it failed: queue show {open_}" in desk.queue("list", seen_to, open_).err
+    assert f"why it failed: queue show {open_}" in desk.queue("results").err
+    assert f"failed, {said}" in desk.queue("results").out
+    for words in ("list", "-s", "failed"), ("results",):
+        told = {
+            run["id"]: run
+            for run in json.loads(desk.queue(*words, "--json").out)[
+                "runs" if words[0] == "list" else "results"
+            ]
+        }
+        seen = told[seen_to]["retried_as"], told[seen_to]["retried_state"]
+        assert seen == (again, "queued") and told[open_]["retried_as"] is None
+    fail(desk.door, claim(desk.door))
+    assert f"why it failed: queue show {again}" in desk.queue("list", seen_to, again).err
+
+
 def test_every_format_of_a_list_has_the_same_runs(desk: Desk) -> None:
     runs = [desk.submit(), desk.submit("--hold")]
     read = json.loads(desk.queue("list", "--json").out)

@@ -167,18 +167,19 @@ def test_a_submit_that_redis_refuses_is_known_to_have_queued_nothing(desk: Desk)
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--on", "v1oo:0"], "needs v1oo:0, which has no worker"),
-        (["--folds", "3", "--gpus", "2"], "needs 2 GPUs; no worker holds more than 1"),
+        (["--on", "v1oo:0"], "No worker was seen on v1oo:0 yet, only on v100"),
+        (["--on", "v100:7"], "No worker was seen on v100:7 yet, only on v100:0"),
+        (["--folds", "3", "--gpus", "2"], "It waits: needs 2 GPUs; no worker holds more than 1"),
     ],
-    ids=["host", "gpus"],
+    ids=["host", "gpu", "gpus"],
 )
 def test_what_no_worker_can_take_is_told_at_once(desk: Desk, words: list[str], reason: str) -> None:
     desk.door.announce(a_worker())
     answer = desk.publisher("submit", str(desk.config), *words)
     assert answer.code == 0
-    assert f"It waits: {reason}" in answer.err.splitlines()
-    sound = desk.publisher("submit", str(desk.config), "--seeds", "2")
-    assert "It waits" not in sound.err
+    assert reason in answer.err.splitlines()
+    sound = desk.publisher("submit", str(desk.config), "--seeds", "2", "--on", "v100")
+    assert "It waits" not in sound.err and "No worker" not in sound.err
 
 
 def test_a_retry_of_what_is_tried_again_already_says_so(desk: Desk) -> None:

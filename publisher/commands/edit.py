@@ -19,10 +19,12 @@ from publisher.desk.options import (
     Mine,
     States,
     Yes,
+    host_of,
     parent_of,
     seconds_of,
 )
 from publisher.desk.selectors import choice, selected
+from publisher.outlook.obstacles import unseen
 from publisher.pages.consent import agree
 from schemas.errors import TransitionRefused, UsageError
 from schemas.overrides import split_arguments
@@ -89,7 +91,7 @@ def edit(
     wanted: dict[str, Any] = {
         **({"priority": priority} if priority is not None else {}),
         **({"after": parents} if after or no_after else {}),
-        **({"needs_host": "" if on == "any" else on} if on else {}),
+        **({"needs_host": "" if on == "any" else host_of(on, "--on")} if on else {}),
         **({"time_limit_s": limit_s} if time_limit else {}),
     }
     chosen = choice(words, batches, states, mine=mine, everything=everything)
@@ -102,7 +104,7 @@ def edit(
     agree(queue, ids, user, "edit", yes=yes)
     edits = {each.run.id: each for each in foreseen(queue, _edits(queue, ids, overrides, wanted))}
     console.out_each(ids, lambda run_id: _said(queue, _apply(queue, edits[run_id], user)))
-    console.hint(*_look(ids))
+    _foot(queue, [*edits.values()])
 
 
 def _edits(
@@ -136,9 +138,12 @@ def _said(queue: Queue, change: Edit) -> str:
     return f"{run.id} {run.name}: {change.told or 'nothing changed'}{stands(queue, run)}"
 
 
-def _look(ids: Sequence[str]) -> list[str]:
-    """Where to see what came of it."""
-    return [f"Look: queue show {ids[0]}"] if len(ids) == 1 else [console.THE_LINE]
+def _foot(queue: Queue, made: Sequence[Edit]) -> None:
+    """Where they wait for nobody, and where to see what came of it."""
+    places = [str(host) for each in made if (host := each.values.get("needs_host"))]
+    console.talk(unseen(places, queue.workers() if places else ()))
+    alone = [f"Look: queue show {each.run.id}" for each in made if len(made) == 1]
+    console.hint(*(alone or [console.THE_LINE]))
 
 
 def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> None:
@@ -163,7 +168,7 @@ def _in_an_editor(queue: Queue, ids: Sequence[str], user: str, *, yes: bool) -> 
                     refused.append(refusal)
         console.out(_said(queue, each) for each in made.values())  # where it stands, let go
         if made:
-            console.hint(*_look([*made]))
+            _foot(queue, [*made.values()])
         for told in refused[:-1]:
             console.tell_error(told)
         if refused:

@@ -18,7 +18,7 @@ HELP = console.help_text(
     "Show runs in the order of scheduling, with progress and what they wait for.",
     "queue list",
     "queue list -b lr-sweep",
-    "queue list -s failed -o id | xargs publisher retry",
+    "queue list -s failed,skipped",
 )
 
 
@@ -66,7 +66,7 @@ def list_runs(
         _print(found.seen, found.matching, form)
         return
     console.out(render.list_lines(found.seen, console.width(), found.entries))
-    hints = render.hint(found.entries, found.seen.controls)
+    hints = render.hint(found.entries, found.seen)
     console.talk([*render.not_shown(found.hidden, view.batches), *hints])
 
 

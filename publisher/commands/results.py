@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +27,7 @@ from schemas.errors import UsageError
 from schemas.run import Run, State
 
 if TYPE_CHECKING:
-    from queue_worker.queue import Queue
+    from queue_worker.queue import Queue, Row
 
 HELP = console.help_text(
     "Show finished runs with the best first, and failed ones below them.",
@@ -69,6 +70,12 @@ def results(
 def _found(queue: Queue, metric: str, user: str, named: Sequence[str]) -> list[Result]:
     rows = queue.rows(named) if named else queue.list(states=SHOWN, user=user)
     rows = [row for row in rows if row.state in SHOWN and user in ("", row.user)]
+    failed = [row.id for row in rows if row.state is State.FAILED]
+    again = queue.retried(failed) if failed else {}
+    return [replace(one, retry=again.get(one.row.id)) for one in _measured(queue, metric, rows)]
+
+
+def _measured(queue: Queue, metric: str, rows: Sequence[Row]) -> list[Result]:
     if not metric:
         return [result_of(row) for row in rows]
     runs = queue.runs([row.id for row in rows])
@@ -107,8 +114,9 @@ def _metrics(queue: Queue) -> str:
 
 
 def _look(results: Sequence[Result]) -> list[str]:
-    """Where to see more: of the best, and of what failed last."""
-    failed = [one.row.id for one in results if one.row.state is State.FAILED]
+    """Where to see more: of the best, and of what failed last and waits for somebody."""
+    open_ = [one for one in results if one.row.state is State.FAILED and not one.retry]
+    failed = [one.row.id for one in open_]
     best = [one.row.id for one in results if one.place == 1]
     return [
         *(f"more of the best: queue show {run_id}" for run_id in best[:1]),

@@ -17,12 +17,12 @@ from publisher.pages.folding import best_of
 from publisher.pages.page import Page, page_lines
 from publisher.pages.reasons import next_commands
 from schemas.errors import NotFound
-from schemas.run import ENDED, Run, State
+from schemas.run import Run, State
 from schemas.usual import usual
 
 if TYPE_CHECKING:
     from publisher.outlook.snapshot import Snapshot
-    from queue_worker.queue import Queue, Row
+    from queue_worker.queue import Queue
 
 HELP = console.help_text(
     "Show one run: why it stands there, what to do about it, its config, history and last lines.",
@@ -30,7 +30,6 @@ HELP = console.help_text(
     "queue show @failed",
     "queue show lr-sweep --json",
 )
-NEWEST = 200  # runs among which a retry is looked for
 MEASURED = frozenset({State.RUNNING, State.FINISHED})
 
 
@@ -65,7 +64,7 @@ def show(
         children=children,
         controls=seen.controls,
         rival=rival,
-        retries=_retries(queue, record),
+        retries=[*seen.retried.values()],
     )
     if as_json:
         console.out_json(run_record(page, seen))
@@ -84,12 +83,6 @@ def _next(run: Run, seen: Snapshot) -> list[str]:
     if run.state is State.FINISHED:
         return [f"queue results -b {run.batch}" if run.batch else "queue results"]
     return next_commands(run, seen)
-
-
-def _retries(queue: Queue, run: Run) -> list[Row]:
-    """What was made of a run that has ended, so that nobody tries it a second time."""
-    newest = queue.list(limit=NEWEST) if run.state in ENDED else []
-    return [row for row in newest if row.retry_of == run.id]
 
 
 def _rival(queue: Queue, run: Run) -> Run | None:

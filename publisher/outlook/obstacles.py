@@ -5,7 +5,7 @@ The claim decides the same in Lua; here it is only put into words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from schemas.run import State
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from schemas.run import Run
 
 BREAKER = "trainq"  # who signs what nobody has asked for
+NAMED = 6  # hosts in a sentence
 
 
 def obstacle(row: Row | Run, seen: Snapshot) -> str:
@@ -116,6 +117,24 @@ def _what_is_missing(row: Row | Run, alive: Sequence[WorkerView]) -> str:
     if all(row.checkpoint_step and row.runs_root != card.runs_root for card in cards):
         return "its checkpoint is on a host without a worker"
     return "no worker has all it needs: " + ", ".join(needs(row))
+
+
+def unseen(wanted: Iterable[str], workers: Sequence[WorkerView]) -> list[str]:
+    """A line for each place where runs are to go and no worker has shown itself: it may be
+    misspelt, or its worker starts later.
+    """
+    cards = [worker.card for worker in workers]
+    seen = {name for card in cards for name in (card.host, card.lane)}
+    return [_unseen(place, cards) for place in dict.fromkeys(wanted) if place and place not in seen]
+
+
+def _unseen(place: str, cards: Sequence[WorkerCard]) -> str:
+    """Of a host that is known its GPUs are named, else the hosts."""
+    there = {card.lane for card in cards if card.host == place.partition(":")[0]}
+    known = sorted(there or {card.host for card in cards})
+    more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+    only = f", only on {', '.join(known[:NAMED])}{more}" if known else ""
+    return f"No worker was seen on {place} yet{only}"
 
 
 def needs(row: Row | Run) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from publisher.outlook.forecast import forecast
 from publisher.outlook.lengths import History, needs_sizes
 from publisher.outlook.snapshot import Snapshot
-from schemas.run import Run, State
+from schemas.run import ENDED, Run, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue, Row
@@ -34,6 +34,7 @@ def scene_of(queue: Queue, run: Run) -> Snapshot:
         batches={view.card.id: view for view in (queue.batches(*named) if named else [])},
         running=queue.list(states={State.RUNNING}),
         parents=queue.states(parent.id for parent in run.after),
+        retried=queue.retried([run.id]) if run.state in ENDED else {},
         line=[row for row in line if row.id != run.id],
     )
     return foreseen(queue, seen)

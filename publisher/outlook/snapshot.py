@@ -27,6 +27,7 @@ class Snapshot:
     running: Sequence[Row] = ()  # all that run, shown or not: caps count them
     parents: Mapping[str, State] = field(default_factory=dict)  # of the waiting rows
     etas: Mapping[str, Eta] = field(default_factory=dict)  # where somebody looked at the line
+    retried: Mapping[str, Row] = field(default_factory=dict)  # what came of failed ones' retries
     line: Sequence[Row] = ()  # for one run's page: the queued runs before it, in their order
 
     @property

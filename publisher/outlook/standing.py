@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from publisher.desk.clock import brief
@@ -30,15 +31,20 @@ def why(row: Row | Run, seen: Snapshot) -> str:
         case State.WAITING:
             return _why_waiting(row, seen)
         case State.FAILED:
-            return row.error or str(row.cause or "")
+            return retried(row.id, seen.retried) + (row.error or str(row.cause or ""))
         case State.CANCELLED:
             return _why_cancelled(row)
         case State.SKIPPED:
-            return row.error or "a parent did not finish"
+            return retried(row.id, seen.retried) + (row.error or "a parent did not finish")
         case State.FINISHED:
             return row.error  # of a gather run that lacks a part
         case _:
             return ""
+
+
+def retried(run_id: str, last: Mapping[str, Row]) -> str:
+    """`retried as 7f3k2q, running: `: somebody has seen to what follows."""
+    return f"retried as {last[run_id].id}, {last[run_id].state}: " if run_id in last else ""
 
 
 def _why_running(row: Row | Run, seen: Snapshot) -> str:

@@ -100,11 +100,13 @@ def _best(rows: Sequence[Row]) -> list[str]:
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:
-    """Each different failure once, with how many runs had it."""
+    """Each different failure once, with how many runs had it; last what was tried again."""
+    tried = {row.retry_of for row in rows}
     alike: dict[str, list[str]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.id in tried):
         if row.state is State.FAILED:
-            alike.setdefault(f"{row.cause}: {row.error}", []).append(row.id)
+            again = "retried: " if row.id in tried else ""
+            alike.setdefault(f"{again}{row.cause}: {row.error}", []).append(row.id)
     told = [f"{' '.join(ids[:3])}{' ...' * (len(ids) > 3)}  {why}" for why, ids in alike.items()]
     more = [f"and {len(told) - FAILURES} other failures"] if len(told) > FAILURES else []
     return told[:FAILURES] + more

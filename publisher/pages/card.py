@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from publisher.desk.clock import brief, exact
 from publisher.desk.text import clean
@@ -11,6 +12,9 @@ from publisher.outlook.progress import best_text, done, number, share
 from publisher.results.tables import measured
 from schemas.errors import TrainqError
 from schemas.run import ENDED, Run, State
+
+if TYPE_CHECKING:
+    from queue_worker.queue import Row
 
 COLOURS = {
     State.RUNNING: "#0b7285",
@@ -33,7 +37,7 @@ def run_text(run: Run) -> str:
     return f"<run {run.id} {clean(run.name)}: {', '.join(facts)}>"
 
 
-def run_html(run: Run, now: float) -> str:
+def run_html(run: Run, now: float, retry: Row | None = None) -> str:
     """State, progress, the best values, the cause, and what to type."""
     metrics = "  ".join(f"{name} {number(value)}" for name, value in measured(run).items())
     parts = [
@@ -43,17 +47,18 @@ def run_html(run: Run, now: float) -> str:
         f"<span style='color:{COLOURS[State.FAILED]}'>{_safe(run.error)}</span>"
         if run.error
         else "",
-        _small(" · ".join(fact for fact in (*_facts(run, now), *_next(run)) if fact)),
+        _small(" · ".join(fact for fact in (*_facts(run, now), *_next(run, retry)) if fact)),
     ]
     return _box("<br>".join(part for part in parts if part))
 
 
-def batch_html(batch_id: str, name: str, runs: Sequence[Run]) -> str:
+def batch_html(batch_id: str, name: str, runs: Sequence[Run], retried: Mapping[str, Row]) -> str:
     """How many stand where, and a row a run."""
     counts = ", ".join(f"{n} {s}" for s in State if (n := sum(run.state is s for run in runs)))
     head = f"{_title(name, batch_id)} {_safe(counts)}"
     rows = "".join(
-        f"<tr><td><code>{_safe(run.id)}</code></td><td>{_badge(run.state)}{_progress(run)}</td>"
+        f"<tr><td><code>{_safe(run.id)}</code></td><td>{_badge(run.state)}{_progress(run)}"
+        f"{_safe(_again(retried.get(run.id)))}</td>"
         f"<td>{_safe(best_text(run.best))}</td><td>{_safe(run.name)}</td></tr>"
         for run in runs[:ROWS]
     )
@@ -80,11 +85,17 @@ def _facts(run: Run, now: float) -> list[str]:
     return [run.user, run.worker, took or waits]
 
 
-def _next(run: Run) -> list[str]:
+def _next(run: Run, retry: Row | None) -> list[str]:
     """The command that helps now."""
+    if retry:
+        return [_again(retry), f"queue show {retry.id}"]
     if run.state is State.FAILED:
         return [f"queue show {run.id}", f"publisher retry {run.id}"]
     return [f"queue show {run.id}" if run.state in ENDED else f"queue logs {run.id} -f"]
+
+
+def _again(retry: Row | None) -> str:
+    return f" retried as {retry.id}, {retry.state}" if retry else ""
 
 
 def _progress(run: Run) -> str:

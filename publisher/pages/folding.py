@@ -34,7 +34,10 @@ class Folded:
 
     @property
     def state(self) -> State:
-        return next((s for s in LIVELIEST if self.batch.counts.get(s)), State.WAITING)
+        """The first that any of its runs is, but for what a retry has taken the place of."""
+        counts, retried = self.batch.counts, self.batch.retried
+        left = {state: number - retried.get(state, 0) for state, number in counts.items()}
+        return next((s for s in LIVELIEST if left.get(s)), State.WAITING)
 
     @property
     def ended(self) -> int:
@@ -84,8 +87,13 @@ def counts(row: Row) -> bool:
 
 
 def counted(view: BatchView, states: Sequence[State] = LIVELIEST) -> str:
-    """`2 running, 6 queued, 1 failed`."""
-    return ", ".join(f"{view.counts[s]} {s}" for s in states if view.counts.get(s))
+    """`2 running, 6 queued, 3 failed (2 retried)`."""
+    told = [(state, view.counts.get(state), view.retried.get(state)) for state in states]
+    return ", ".join(
+        f"{number} {state}" + (f" ({retried} retried)" if retried else "")
+        for state, number, retried in told
+        if number
+    )
 
 
 def why_folded(entry: Folded, seen: Snapshot, *, owners: bool) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from publisher.outlook.scene import foreseen
 from publisher.outlook.snapshot import Snapshot
 from publisher.pages.folding import Folded, best_of, fold
-from schemas.run import ENDED, PENDING, Best, State
+from schemas.run import ENDED, PENDING, UNDONE, Best, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import BatchView, Queue, Row
@@ -113,6 +113,7 @@ def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
     named = list(dict.fromkeys(row.batch for row in rows if row.batch))
     views = queue.batches(*named) if named else []
     waiting = [row for row in rows if row.state is State.WAITING]
+    undone = [row.id for row in rows if row.state in UNDONE]
     return Snapshot(
         now=queue.now(),
         rows=rows,
@@ -123,6 +124,7 @@ def _seen(queue: Queue, rows: Sequence[Row], view: View) -> Snapshot:
         batches={batch.card.id: batch for batch in views},
         running=queue.list(states={State.RUNNING}),
         parents=queue.states(parent.id for row in waiting for parent in row.after),
+        retried=queue.retried(undone) if undone else {},
     )
 
 

@@ -42,7 +42,7 @@ class Page:
     children: Mapping[str, State] = field(default_factory=dict)
     controls: Sequence[Control] = ()
     rival: Run | None = None  # the best of its batch
-    retries: Sequence[Row] = ()  # of this run, among the newest in the queue
+    retries: Sequence[Row] = ()  # what came of trying this run again
 
 
 def page_lines(page: Page, width: int) -> list[Line]:

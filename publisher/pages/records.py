@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from queue_worker.queue import BatchView, Control, Row, WorkerView
 
 CSV_KEYS = (
-    *("id", "name", "state", "user", "priority", "batch", "retry_of", "attempt", "worker"),
+    *("id", "name", "state", "user", "priority", "batch", "retry_of"),
+    *("retried_as", "retried_state", "attempt", "worker"),
     *("submitted_at", "started_at", "ended_at", "elapsed_s", "ahead", "why", "cause", "error"),
     *("progress.epoch", "progress.epochs", "best.metric", "best.value", "best.epoch"),
 )
 RESULT_KEYS = (
     *("place", "id", "name", "state", "user", "metric", "value", "best_epoch", "epochs"),
-    *("duration_s", "worker", "batch", "retry_of", "ended_at", "cause", "error"),
+    *("duration_s", "worker", "batch", "retry_of", "retried_as", "retried_state"),
+    *("ended_at", "cause", "error"),
 )
 
 
@@ -60,6 +62,7 @@ def row_record(row: Row, seen: Snapshot) -> dict[str, Any]:
         "time_limit_s": row.time_limit_s,
         "ran_s": row.ran_s,
         "retry_of": row.retry_of,
+        **retry_record(seen.retried.get(row.id)),
         "attempt": row.attempt,
         "worker": row.worker,
         "submitted_at": iso(row.submitted_at),
@@ -76,6 +79,14 @@ def row_record(row: Row, seen: Snapshot) -> dict[str, Any]:
         "ended_by": row.ended_by,
         "cause": row.cause,
         "error": row.error,
+    }
+
+
+def retry_record(last: Row | None) -> dict[str, Any]:
+    """What came of trying a failed or skipped run again; null where nobody has."""
+    return {
+        "retried_as": last.id if last else None,
+        "retried_state": last.state if last else None,
     }
 
 
@@ -105,6 +116,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "worker": row.worker,
         "batch": row.batch,
         "retry_of": row.retry_of,
+        **retry_record(result.retry),
         "ended_at": iso(row.ended_at),
         "cause": row.cause,
         "error": row.error,
@@ -131,6 +143,7 @@ def batch_record(batch: BatchView) -> dict[str, Any]:
     return {
         **batch.card.model_dump(mode="json"),
         "counts": {str(state): number for state, number in batch.counts.items()},
+        "retried": {str(state): number for state, number in batch.retried.items()},
         "submitted_at": iso(batch.submitted_at),
         "open": batch.open,
     }

@@ -18,7 +18,7 @@ from schemas.run import State
 
 if TYPE_CHECKING:
     from publisher.results.ranking import Result
-    from queue_worker.queue import Control, Row, WorkerView
+    from queue_worker.queue import Row, WorkerView
 
 # Never colour alone: a symbol and the word, and the style on top.
 LOOKS = {
@@ -52,10 +52,10 @@ LIST = (
 OWNER = [column.title for column in LIST].index("OWNER")
 
 
-def status(state: State) -> Piece:
-    """`x failed`."""
+def status(state: State, *, dim: bool = False) -> Piece:
+    """`x failed`; of what needs nobody any more without the colour that calls."""
     symbol, style = LOOKS[state]
-    return Piece(f"{symbol} {state}", style)
+    return Piece(f"{symbol} {state}", "dim" if dim else style)
 
 
 def list_lines(
@@ -81,10 +81,11 @@ def _row(entry: Row | Folded, seen: Snapshot, *, owners: bool, wide: bool) -> li
 
 
 def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
+    seen_to = row.id in seen.retried
     return [
         piece(row.id, "bold"),
         piece(row.name),
-        status(row.state),
+        status(row.state, dim=seen_to),
         piece(_progress(row, seen, wide=wide)),
         piece(progress.best_text(row.best)),
         piece(row.priority or ""),
@@ -93,7 +94,7 @@ def _list_row(row: Row, seen: Snapshot, *, wide: bool) -> list[Piece]:
         piece(row.worker),
         piece(row.user),
         piece(brief(progress.elapsed(row, seen.now))),
-        piece(standing.why(row, seen), "bad" if row.state is State.FAILED else ""),
+        piece(standing.why(row, seen), "bad" if row.state is State.FAILED and not seen_to else ""),
     ]
 
 
@@ -174,13 +175,14 @@ def not_shown(hidden: int, batches: Sequence[str] = ()) -> list[Line]:
     return [line(Piece(f"{count(hidden, 'run')} not shown: queue list{of} --all", "dim"))]
 
 
-def hint(entries: Sequence[Row | Folded], controls: Sequence[Control] = ()) -> list[Line]:
-    """What to type next: for a worker that a breaker has paused, at the newest failure, into a
-    batch.
+def hint(entries: Sequence[Row | Folded], seen: Snapshot) -> list[Line]:
+    """What to type next: for a worker that a breaker has paused, at the newest failure that nobody
+    has seen to, into a batch.
     """
-    failed = [e.id for e in entries if not isinstance(e, Folded) and e.state is State.FAILED]
+    runs = [entry for entry in entries if not isinstance(entry, Folded)]
+    failed = [r.id for r in runs if r.state is State.FAILED and r.id not in seen.retried]
     folded = [entry.batch.card.id for entry in entries if isinstance(entry, Folded)]
-    texts = [f"once it is mended: {command}" for command in resumed_by(controls)]
+    texts = [f"once it is mended: {command}" for command in resumed_by(seen.controls)]
     texts += [f"why it failed: queue show {failed[0]}"] if failed else []
     texts += [f"its runs one by one: queue list -b {folded[0]}"] if folded else []
     return [line(Piece(text, "dim")) for text in texts]
@@ -207,8 +209,11 @@ def results_lines(results: Sequence[Result], now: float, width: int) -> list[Lin
 
 
 def _results_row(result: Result, now: float) -> list[Piece]:
-    row = result.row
+    row, again = result.row, result.retry
     failed = row.state is State.FAILED
+    why = f"failed: {row.error or row.cause}" if failed else row.error
+    if again:
+        why = f"failed, {standing.retried(row.id, {row.id: again})}{row.error or row.cause}"
     return [
         piece(result.place or "-"),
         piece(progress.best_text(result.best), "" if failed else "good"),
@@ -219,5 +224,5 @@ def _results_row(result: Result, now: float) -> list[Piece]:
         piece(row.id, "bold"),
         piece(row.name),
         # a finished run with an error is a gather run that lacks a part
-        piece(f"failed: {row.error or row.cause}" if failed else row.error, "bad"),
+        piece(why, "" if again else "bad"),
     ]

@@ -12,7 +12,7 @@ from publisher.outlook.progress import done
 from publisher.outlook.scene import scene_of
 from publisher.outlook.standing import why
 from schemas.errors import QueueUnreachable, RunWasCancelled, TrainqError, WaitTimedOut, count
-from schemas.run import ENDED, PENDING, Run, State
+from schemas.run import ENDED, PENDING, UNDONE, Run, State
 
 if TYPE_CHECKING:
     from queue_worker.queue import Queue, Row
@@ -155,7 +155,7 @@ def ending(run: Run | Row) -> str:
 def verdict(runs: Sequence[Run | Row], *, told: bool = False) -> TrainqError | None:
     """What waiting for these ended runs comes to: failures weigh more than cancels. Where each end
     was told already, it only counts them."""
-    failed = [run for run in runs if run.state in (State.FAILED, State.SKIPPED)]
+    failed = [run for run in runs if run.state in UNDONE]
     cancelled = [run for run in runs if run.state is State.CANCELLED]
     if failed:
         more = f"; and {count(len(failed) - 1, 'more run')}" if len(failed) > 1 else ""

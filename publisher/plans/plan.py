@@ -18,7 +18,7 @@ from schemas.config import Scribe
 from schemas.contradictions import learning
 from schemas.errors import TransitionRefused, UsageError
 from schemas.preflight import key_of
-from schemas.run import ENDED, Kind, Parent, Run, State
+from schemas.run import ENDED, UNDONE, Kind, Parent, Run, State
 from schemas.takeover import Takeover, takeover
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def to_retry(rows: Sequence[Row]) -> list[str]:
     """Of a batch: what failed or was skipped and was not tried again, and what sums that up."""
     tried = {row.retry_of for row in rows}
     left = sorted((row for row in rows if row.id not in tried), key=lambda row: row.seq)
-    failed = {row.id for row in left if row.state in (State.FAILED, State.SKIPPED)}
+    failed = {row.id for row in left if row.state in UNDONE}
     sums = {
         row.id
         for row in left

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from publisher.desk import console
 from publisher.outlook.lengths import Eta
-from publisher.outlook.obstacles import obstacle
+from publisher.outlook.obstacles import obstacle, unseen
 from publisher.outlook.scene import outlook
 from publisher.pages.watching import ending, follow, until_ended, verdict
 from publisher.plans.duplicates import refusal, sort_out
@@ -162,6 +162,8 @@ def _waits(queue: Queue, sent: Sequence[Sent], seen: Snapshot) -> list[str]:
     """What keeps it from starting for now, so that nobody waits for a host that is misspelt."""
     if not seen.alive:
         return ["No worker is alive; on a GPU host: worker --gpu 0"]
+    if told := unseen((one.run.needs.needs_host for one in sent), seen.workers):
+        return told
     queued = next((one for one in sent if one.receipt.state is State.QUEUED), None)
     rows = queue.rows([queued.receipt.id]) if queued else []
     reasons = (obstacle(row, seen) for row in rows if row.state is State.QUEUED)

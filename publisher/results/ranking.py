@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ class Result:
     row: Row
     best: Best | None
     place: int | None = None
+    retry: Row | None = None  # of a failed one: what came of trying it again
 
 
 def result_of(row: Row, metric: str = "", measured: Mapping[str, Any] | None = None) -> Result:
@@ -49,7 +50,7 @@ def ranked(results: Iterable[Result]) -> list[Result]:
         else:
             unplaced.append(result)
     placed = [
-        Result(result.row, result.best, place)
+        replace(result, place=place)
         for metric in sorted(rankings)
         for place, result in enumerate(sorted(rankings[metric], key=_order), start=1)
     ]

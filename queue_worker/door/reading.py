@@ -33,7 +33,7 @@ from queue_worker.door.records import (
 from queue_worker.door.scripts import Scripts
 from schemas.errors import NotFound, TrainqError
 from schemas.events import Event
-from schemas.run import ENDED, ID_PATTERN, Run, State
+from schemas.run import ENDED, ID_PATTERN, UNDONE, Run, State
 
 PAGE = 1000  # ids that become rows in one go
 TWINS = 20  # of one experiment, that a submit looks at
@@ -213,12 +213,20 @@ class Reading:
     @told
     def batches(self, *ids: str, limit: int = 100) -> Batches:
         """These batches, or the newest of all."""
-        states = list(State)
-        flat = self._scripts.run("batches", ids=ids, limit=limit, states=states)
+        states, tried = list(State), sorted(UNDONE)
+        flat = self._scripts.run("batches", ids=ids, limit=limit, states=states, tried=tried)
         return [
             view
-            for card, at, opened, *numbers in batched(flat, 3 + len(states))
-            if (view := batch_of(card, at, opened, dict(zip(states, numbers, strict=True))))
+            for card, at, opened, *numbers in batched(flat, 3 + len(states) + len(tried))
+            if (
+                view := batch_of(
+                    card,
+                    at,
+                    opened,
+                    dict(zip(states, numbers, strict=False)),
+                    dict(zip(tried, numbers[len(states) :], strict=True)),
+                )
+            )
         ]
 
     @told
@@ -340,6 +348,14 @@ class Reading:
     def rows(self, ids: Iterable[str]) -> Rows:
         """The rows of exactly these runs, in this order; what has no record is left out."""
         return self._rows([*ids])
+
+    @told
+    def retried(self, ids: Iterable[str]) -> dict[str, Row]:
+        """What came of those of these runs that were tried again: the last retry of each."""
+        flat = _decoded(self._scripts.run("retries", ids=[*ids]))
+        last = dict(zip(flat[::2], flat[1::2], strict=True))
+        rows = {row.id: row for row in self._rows([*dict.fromkeys(last.values())])}
+        return {run_id: rows[last[run_id]] for run_id in last if last[run_id] in rows}
 
     @told
     def sizes(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:

@@ -147,6 +147,7 @@ class BatchView(Record):
 
     card: BatchCard
     counts: dict[State, int]
+    retried: dict[State, int] = Field(default_factory=dict)  # of `counts`: were tried again
     submitted_at: Seconds
     open: bool  # False: its submit is not complete, nothing of it starts
 
@@ -315,12 +316,15 @@ def control_of(what: str, text: str) -> Control | None:
         return None
 
 
-def batch_of(card: bytes, at: bytes, opened: bytes, counts: dict[State, int]) -> BatchView | None:
+def batch_of(
+    card: bytes, at: bytes, opened: bytes, counts: dict[State, int], retried: dict[State, int]
+) -> BatchView | None:
     """The batch that the parts of its hash describe, or None."""
     try:
         return BatchView(
             card=BatchCard.model_validate_json(card),
             counts={state: number for state, number in counts.items() if number},
+            retried={state: number for state, number in retried.items() if number},
             submitted_at=float(at),
             open=opened != b"0",
         )

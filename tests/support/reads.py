@@ -63,6 +63,8 @@ class Row(Exact):
     time_limit_s: float
     ran_s: float
     retry_of: str
+    retried_as: str | None
+    retried_state: State | None
     attempt: int
     worker: str
     submitted_at: str
@@ -101,6 +103,7 @@ class Batch(Exact):
     axes: dict[str, list[Any]]
     max_parallel: int
     counts: dict[State, int]
+    retried: dict[State, int]
     submitted_at: str
     open: bool
 
@@ -203,6 +206,8 @@ class Result(Exact):
     worker: str
     batch: str
     retry_of: str
+    retried_as: str | None
+    retried_state: State | None
     ended_at: str | None
     cause: str | None
     error: str

@@ -70,7 +70,7 @@ local function index(runs)
     local seq = whole(run.seq)
     add(sets, 'runs', seq, id)
     add(sets, 'ids', '0', id)
-    for _, what in ipairs({'user', 'name', 'batch', 'digest'}) do
+    for _, what in ipairs({'user', 'name', 'batch', 'digest', 'retry_of'}) do
       if run[what] ~= '' then add(sets, what .. ':' .. run[what], seq, id) end
     end
     for _, parent in ipairs(parents_of(run.after)) do

@@ -35,7 +35,7 @@ local FIELDS = {
   'state', 'schema_number', 'token', 'user', 'needs_host', 'runs_root', 'checkpoint', 'start_from',
   'wish', 'wish_by', 'wish_reason', 'worker', 'nonce', 'name', 'batch', 'ended_at', 'ended_token',
   'held_from', 'claim_boot', 'claim_root', 'checkpoint_step', 'checkpoint_token', 'log_number',
-  'after', 'digest',
+  'after', 'digest', 'retry_of',
 }
 
 -- What a run waits for: [{id, on}], or nil for text that says no such thing.

@@ -44,7 +44,7 @@ end
 local function forget(id, run)
   leave_state(id, run)
   for _, parent in ipairs(parents_of(run.after)) do redis.call('SREM', key('children:' .. parent.id), id) end
-  for _, what in ipairs({'user', 'name', 'batch', 'digest'}) do
+  for _, what in ipairs({'user', 'name', 'batch', 'digest', 'retry_of'}) do
     redis.call('ZREM', key(what .. ':' .. run[what]), id)
   end
   for _, index_name in ipairs({'runs', 'ids'}) do redis.call('ZREM', key(index_name), id) end
