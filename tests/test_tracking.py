@@ -121,7 +121,7 @@ def test_tensorboard_reads_every_row_and_the_pictures(shown: Order) -> None:
         expected = [(int(row[head.index("epoch")]), pytest.approx(row[column])) for row in rows]
         assert told == expected
     assert {*events.Tags()["images"]} == {"wrong", "grid", "confusion"}
-    assert events.Images("grid")[-1].encoded_image_string.startswith(b"\x89PNG")
+    assert events.Images("grid")[-1].encoded_image_string.startswith(b"\xff\xd8\xff")  # JPEG
 
 
 def test_the_file_of_a_resumed_attempt_holds_the_rows_of_all_and_a_left_one_is_no_finished_one(

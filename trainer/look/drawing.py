@@ -2,7 +2,7 @@
 
 import io
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -105,12 +105,24 @@ def in_lines(words: str, width: int, font: Font) -> str:
 
 def broken(words: str, width: int, font: Font) -> list[str]:
     """Words in lines, of which none is wider."""
-    lines = [""]
-    for letter in words:
-        if letter == "\n" or font.getlength(lines[-1] + letter) > width:
-            lines.append("")
-        lines[-1] += letter.strip("\n")
-    return lines
+    return [line for part in words.split("\n") for line in cut(part, width, font)]
+
+
+def cut(words: str, width: int, font: Font) -> Iterator[str]:
+    """The same of words without an end of line. What takes time is to measure them."""
+    while font.getlength(words) > width and len(words) > 1:
+        ends = range(2, len(words))  # a line has a letter, however wide
+        fits = 1 + bisect_right(ends, float(width), key=lambda end: font.getlength(words[:end]))
+        yield words[:fits]
+        words = words[fits:]
+    yield words
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """What photographs cost least in: a tenth of a PNG's time, a fifth of its size."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 def png(picture: Image.Image) -> bytes:

@@ -1,6 +1,7 @@
 """A run in TensorBoard: an event file in the attempt's folder. Its own writer, without torch."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -9,7 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from schemas.rundir import AttemptDir
-from trainer.look.drawing import png
+from trainer.look.drawing import jpeg, png
 from trainer.tracking import sights
 from trainer.tracking.told import Ended, Rows, Sight, Told
 
@@ -40,24 +41,26 @@ class OnTensorBoard:
     def pictures(self, sight: Sight) -> list[Summary.Value]:
         made = {"wrong": sight.wrong, "grid": sight.grid}
         values = [
-            picture(name, sights.together(f"epoch {sight.epoch}", shown))
+            picture(name, sights.together(f"epoch {sight.epoch}", shown), jpeg)
             for name, shown in made.items()
             if shown
         ]
-        return values + ([picture("confusion", sights.matrix(sight))] if sight.cells else [])
+        return values + ([picture("confusion", sights.matrix(sight), png)] if sight.cells else [])
 
 
 def scalar(name: str, value: float) -> Summary.Value:
     return Summary.Value(tag=name, simple_value=value)
 
 
-def picture(name: str, image: Image.Image) -> Summary.Value:
+def picture(
+    name: str, image: Image.Image, encoded: Callable[[Image.Image], bytes]
+) -> Summary.Value:
     """As TensorBoard keeps it."""
     channels = len(image.getbands())
     kept = Summary.Image(
         height=image.height,
         width=image.width,
         colorspace=channels,
-        encoded_image_string=png(image),
+        encoded_image_string=encoded(image),
     )
     return Summary.Value(tag=name, image=kept)

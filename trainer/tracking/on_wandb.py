@@ -137,10 +137,12 @@ def charts(sight: Sight) -> dict[str, Any]:
         logged["confusion"] = wandb.Image(sights.matrix(sight))
     if sight.wrong:
         logged["wrong"] = [
-            wandb.Image(sights.picture(each), caption=line(each)) for each in sight.wrong
+            wandb.Image(sights.picture(each.path), caption=line(each), file_type="jpg")
+            for each in sight.wrong
         ]
     if sight.grid:
-        logged["grid"] = wandb.Image(sights.together(f"epoch {sight.epoch}", sight.grid))
+        grid = sights.together(f"epoch {sight.epoch}", sight.grid)
+        logged["grid"] = wandb.Image(grid, file_type="jpg")
     return logged
 
 

@@ -2,23 +2,26 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from trainer.look.drawing import Cell, Strip, sheet
+from trainer.look.drawing import SIDE, Cell, Strip, sheet
 from trainer.tracking.told import Shown, Sight
 
 COLUMNS = 8  # of a picture of images
 MATRIX = 480  # pixels of a confusion matrix, at least
-THUMB = 256  # pixels of an image
+THUMB = 256  # pixels of an image alone
+KEPT = 200  # images that come again, most of them at every evaluation: 12 to 39 MB
 
 
-def picture(shown: Shown) -> Image.Image:
+@lru_cache(KEPT)
+def picture(path: str, side: int = THUMB) -> Image.Image:
     """An image as its file has it, on a small square: W&B shows several only if all are alike."""
-    with Image.open(shown.path) as file:
-        file.draft("RGB", (THUMB, THUMB))  # a JPEG need not be decoded to its full size
-        return ImageOps.pad(file.convert("RGB"), (THUMB, THUMB), color="white")
+    with Image.open(path) as file:
+        file.draft("RGB", (side, side))  # a JPEG need not be decoded to its full size
+        return ImageOps.pad(file.convert("RGB"), (side, side), color="white")
 
 
 def words(shown: Shown) -> str:
@@ -30,7 +33,7 @@ def words(shown: Shown) -> str:
 
 def together(title: str, shown: Sequence[Shown]) -> Image.Image:
     """All of them as one picture."""
-    cells = [Cell(picture(each), words(each)) for each in shown]
+    cells = [Cell(picture(each.path, SIDE), words(each)) for each in shown]
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     return sheet(title, [Strip("", row) for row in rows])
 
