@@ -174,6 +174,7 @@ def test_a_login_is_found_where_wandb_looks(tmp_path: Path) -> None:
     assert surroundings.read_wandb({"WANDB_API_KEY": "0123"}, tmp_path / "no").key
 
 
+@ON_ONE_SERVER
 def test_who_bears_the_name_of_a_machine_is_told_to_take_one_of_their_own(desk: Desk) -> None:
     assert "TRAINQ_USER=your" not in desk.publisher("doctor").out
     told = " ".join(desk.publisher("doctor", TRAINQ_USER="ubuntu").out.split())
