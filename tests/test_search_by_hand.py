@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.quick import ITS_PYTHON
 from support.sketches import draw_sketches
 from support.waiting import TORCH_S, overslept, wait_until
 from typer.testing import CliRunner
@@ -44,11 +45,12 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(desk: Path, words: list[str]) -> "subprocess.Popen[str]":
+def start(desk: Path, words: list[str], python: Path | None = None) -> "subprocess.Popen[str]":
+    env = {"OMP_NUM_THREADS": "1", "TRAINQ_CACHE": str(desk / "cache")}
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer", *words],
+        [python or sys.executable, "-m", "trainer", *words],
         cwd=desk,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TRAINQ_CACHE": str(desk / "cache")},
+        env={**os.environ, **env, **({ITS_PYTHON: str(python)} if python else {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -56,7 +58,7 @@ def start(desk: Path, words: list[str]) -> "subprocess.Popen[str]":
 
 
 def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(
-    desk: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Path, monkeypatch: pytest.MonkeyPatch, quick_python: Path
 ) -> None:
     folder = SearchDir(desk / "runs/rates")
     first = start(desk, FIRST)
@@ -70,7 +72,7 @@ def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(
     begun, *more = folder.trials.read_text().splitlines()
     if more:
         overslept()
-    second = start(desk, FIRST)
+    second = start(desk, FIRST, quick_python)
     out, said = second.communicate(timeout=TORCH_S)
     assert second.returncode == 0, said
     assert folder.trials.read_text().splitlines()[0] == begun
@@ -90,7 +92,9 @@ def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(
     assert "runs/rates holds another search" in refused.stderr
 
 
-def test_a_bad_trial_is_given_up_after_an_epoch_and_stays_so(desk: Path) -> None:
+def test_a_bad_trial_is_given_up_after_an_epoch_and_stays_so(
+    desk: Path, quick_python: Path
+) -> None:
     folder = SearchDir(desk / "runs/rates")
     folder.path.mkdir(parents=True)
     for number, accuracy in ((1, 2.0), (2, 2.0)):  # better than any trial can be
@@ -99,7 +103,7 @@ def test_a_bad_trial_is_given_up_after_an_epoch_and_stays_so(desk: Path) -> None
         attempt.result.write_text('{"token": "1-0000000a", "exit_code": 0}')
     lines = [json.dumps({"over": [f"optim.lr={rate}"]}) for rate in (0.001, 0.002)]
     folder.trials.write_text("\n".join(lines) + '\n{"trial": 2, "ho')  # cut off by a power cut
-    search = start(desk, [*MORE, "search.prune_from=1", "train.epochs=400"])
+    search = start(desk, [*MORE, "search.prune_from=1", "train.epochs=400"], quick_python)
     out, said = search.communicate(timeout=TORCH_S)
     assert search.returncode == 0, said
     pruned, best = out.splitlines()

@@ -26,7 +26,7 @@ def main() -> None:
         rank(*sys.argv[2:])
     from trainer.entry.by_hand import app
 
-    app()
+    app(prog_name="trainer")
 
 
 def attend(parent: int) -> None:
