@@ -24,6 +24,11 @@ def picture(path: str, side: int = THUMB) -> Image.Image:
         return ImageOps.pad(file.convert("RGB"), (side, side), color="white")
 
 
+def called(name: str, sight: Sight) -> str:
+    """The best epoch's are shown beside those of the last one."""
+    return f"best_{name}" if sight.best else name
+
+
 def words(shown: Shown) -> str:
     """What people read below it."""
     mark = "" if shown.true == shown.answer else f", is {shown.true}"
