@@ -59,7 +59,7 @@ def main(pairs: int = PAIRS) -> None:
         # the first epoch warms up, and nothing follows the last one's end
         (folder / "shown.yaml").write_text(f"{CONFIG}train: {{epochs: {2 * pairs + 2}}}\n")
         found = learnt(folder)
-        found["pictures"] = pictured(folder / "run", 2 * pairs + 1)
+        found["pictures"] = pictured(folder / "run", *found["loop"])
     sys.exit(told(found, *parted(found["epochs"][1:])))
 
 
@@ -68,18 +68,18 @@ def is_told(epoch: int) -> bool:
     return epoch % 4 in (1, 2)
 
 
-def pictured(run: Path, last: int) -> dict[str, int]:
-    """Of how many epochs from the second to the last of a pair each place got pictures."""
+def pictured(run: Path, since: float, until: float) -> dict[str, int]:
+    """How often each place drew pictures between two moments; those of the end come later."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (events,) = run.glob("attempts/*/tensorboard")
     read = EventAccumulator(str(events), {"images": 0}).Reload()
     files = run.glob("attempts/*/wandb/*run-*/files/media/images/grid_*")
-    steps = {
-        "W&B": [int(file.name.split("_")[1]) for file in files],
-        "TensorBoard": [image.step for image in read.Images("grid")],
+    drawn = {
+        "W&B": [file.stat().st_mtime for file in files],
+        "TensorBoard": [image.wall_time for image in read.Images("grid")],
     }
-    return {place: sum(2 <= step <= last for step in those) for place, those in steps.items()}
+    return {place: sum(since < each < until for each in drawn[place]) for place in drawn}
 
 
 def parted(epochs: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -193,7 +193,9 @@ def one() -> None:
 
     def leave(code: int) -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        clock = time.time() - time.perf_counter()
         found = {
+            "loop": [clock + ends[1], clock + ends[-1]],  # of the pairs
             "epochs": [after - before for before, after in itertools.pairwise(ends)],
             "calls": calls,
             "begin_s": sum(begin),
