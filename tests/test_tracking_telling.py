@@ -1,6 +1,8 @@
 """What a trainer tells arrives as it is, and what it cannot tell is a line in its log."""
 
 import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,16 @@ from support.trainers import tiny
 from support.waiting import PATIENCE_S
 
 from schemas.events import Order
+from schemas.run import Best
 from schemas.rundir import AttemptDir
 from trainer.data import sources
 from trainer.judge.metrics import Evaluation
 from trainer.tracking import choosing, telling
 from trainer.tracking.telling import Tracking
 from trainer.tracking.told import Ended, Shown, Sight
+
+NAMES = ("confusion", "wrong", "grid")
+BEST = tuple(f"best_{name}" for name in NAMES)
 
 
 def told_to(attempt: AttemptDir, *places: str) -> Tracking:
@@ -28,23 +34,54 @@ def told_to(attempt: AttemptDir, *places: str) -> Tracking:
     return tracking
 
 
-def test_numbers_that_are_none_are_told_like_all_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model whose answers are NaN is what people want to see there most."""
-    monkeypatch.setattr(telling, "LAST_S", PATIENCE_S)
-    tracking = told_to(AttemptDir(tmp_path), "wandb", "tensorboard")
-    images = sources.read(tiny().data, draw_sketches(tmp_path / "data"))
-    which, sure = np.array([3, 17]), np.full((2, len(images.classes)), np.nan, np.float32)
-    sure[1] = 0.25
-    found = Evaluation({}, np.array([1, 2]), sure)
-    tracking.tell(choosing.chosen(tracking.track, 1, images, which, found))
-    tracking.rows([{"epoch": 1, "step": 1, "train_loss": math.nan, "lr": math.inf}])
-    tracking.end(Ended(code=0))
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An attempt of four epochs of a millisecond, of which the second was the best, shown in both
+    places. In its first epoch the model answers with NaN.
+    """
+    folder = tmp_path_factory.mktemp("short")
+    images = sources.read(tiny().data, draw_sketches(folder / "data"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(telling, "LAST_S", PATIENCE_S)
+        tracking = told_to(AttemptDir(folder), "wandb", "tensorboard")
+        which, sure = np.array([3, 17]), np.full((2, len(images.classes)), np.nan, np.float32)
+        sure[1] = 0.25
+        for epoch in range(1, 5):
+            found = Evaluation({}, np.array([1, 2]), sure)
+            sight = choosing.chosen(tracking.track, epoch, images, which, found)
+            tracking.tell(sight.model_copy(update={"after_s": epoch / 1000}))
+            loss = math.nan if epoch == 1 else 0.5
+            tracking.rows([{"epoch": epoch, "step": epoch, "train_loss": loss, "lr": math.inf}])
+            sure = np.full_like(sure, 0.25)
+        tracking.end(Ended(code=0, best=Best(metric="accuracy", value=0.5, epoch=2)))
     assert [each.returncode for each in tracking.followers.values()] == [0, 0]
-    (row,) = offline.history(tmp_path)
+    yield folder
+
+
+def test_numbers_that_are_none_are_told_like_all_others(short: Path) -> None:
+    """A model whose answers are NaN is what people want to see there most."""
+    row = offline.history(short)[0]
     assert math.isnan(float(row["train_loss"])) and math.isinf(float(row["lr"]))
     assert any("(no number)" in caption for caption in row["wrong.captions"])
+
+
+def test_of_the_shortest_epochs_wandb_gets_every_row_and_the_pictures_of_first_last_and_best(
+    short: Path,
+) -> None:
+    rows = offline.history(short)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    keys = [{re.split(r"_table|\.", key)[0] for key in row} for row in rows]
+    shown = [each & {*NAMES, *BEST} for each in keys]
+    assert shown == [{*NAMES}, set(), set(), {*NAMES, *BEST}]
+
+
+def test_of_the_shortest_epochs_tensorboard_gets_the_same(short: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(AttemptDir(short).tensorboard)).Reload()
+    assert [each.step for each in events.Scalars("train_loss")] == [1, 2, 3, 4]
+    steps = {name: [each.step for each in events.Images(name)] for name in (*NAMES, *BEST)}
+    assert steps == {name: [2] if name in BEST else [1, 4] for name in steps}
 
 
 def test_what_no_file_takes_is_a_line_in_the_log_and_no_error(
