@@ -30,6 +30,7 @@ from schemas.source import read
 from trainer import checkpoint
 from trainer.faults import Leave
 
+IMPORTED = time.monotonic()
 ALL: dict[str, Any] = {
     "to": ["wandb", "tensorboard"],
     "project": "birds",
@@ -110,6 +111,13 @@ def test_wandb_gets_the_best_weights_the_confusion_matrix_wrong_images_and_a_gri
     assert all(", is n0000000" in caption for caption in last["wrong.captions"])
     assert (folder / last["grid.path"]).is_file()
     assert [path.name for path in attempt.path.glob("wandb/artifacts")] == ["artifacts"]
+
+
+def test_what_is_seen_is_told_with_the_time_of_the_attempt_so_far(shown: Order) -> None:
+    told = map(json.loads, folder_of(shown).told.read_text().splitlines())
+    seconds = [each["after_s"] for each in told if each["kind"] == "sight"]
+    assert len(seconds) == 3
+    assert 0 < seconds[0] < seconds[1] < seconds[2] < time.monotonic() - IMPORTED
 
 
 def test_tensorboard_reads_every_row_and_the_pictures(shown: Order) -> None:

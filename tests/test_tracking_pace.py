@@ -2,11 +2,14 @@
 
 import logging
 import time
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from schemas.components.track import Track
 from schemas.run import Best
+from trainer.tracking import sights
 from trainer.tracking.pace import PART, Pace, Paced
 from trainer.tracking.told import Begun, Ended, Rows, Sight, Told
 
@@ -95,3 +98,13 @@ def test_a_run_that_was_pruned_before_its_end_is_shown_without_its_best() -> Non
         paced.take(Sight(epoch=epoch, after_s=epoch))
     paced.take(Ended(code=0, best=Best(metric="accuracy", value=1, epoch=2)))
     assert place.shown == [("sight", 1), ("sight", 3), ("ended", 0)]
+
+
+def test_an_image_that_is_gone_is_a_white_square_until_it_is_there_again(tmp_path: Path) -> None:
+    """A folder that is not mounted for a minute would cost W&B all rows after it."""
+    file = tmp_path / "a.png"
+    assert sights.picture(str(file), 9).getcolors() == [(81, (255, 255, 255))]
+    Image.new("RGB", (4, 4), "red").save(file)
+    assert sights.picture(str(file), 9).getcolors() == [(81, (255, 0, 0))]
+    file.unlink()
+    assert sights.picture(str(file), 9).getcolors() == [(81, (255, 0, 0))]  # it was kept
