@@ -77,7 +77,7 @@ def weights(team: Team, run_id: str) -> str:
 @REDIS
 def test_a_submitted_config_becomes_a_trained_run_and_a_notice(team: Team) -> None:
     run_id = team.submit(team.config("good", CONFIG), "train.epochs=2")
-    worker = team.worker("--burst")
+    worker = team.worker("--burst", "--no-warm")  # no second trainer, for whom nothing is left
     assert worker.wait(TORCH_S) == 0, team.said_by_worker()
     run = team.get(run_id)
     assert run.state is State.FINISHED and run.attempt == 1 and run.best
