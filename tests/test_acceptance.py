@@ -77,7 +77,7 @@ def weights(team: Team, run_id: str) -> str:
 @REDIS
 def test_a_submitted_config_becomes_a_trained_run_and_a_notice(team: Team) -> None:
     run_id = team.submit(team.config("good", CONFIG), "train.epochs=2")
-    worker = team.worker("--burst")
+    worker = team.worker("--burst", "--no-warm")  # no second trainer, for whom nothing is left
     assert worker.wait(TORCH_S) == 0, team.said_by_worker()
     run = team.get(run_id)
     assert run.state is State.FINISHED and run.attempt == 1 and run.best
@@ -92,7 +92,7 @@ def test_a_submitted_config_becomes_a_trained_run_and_a_notice(team: Team) -> No
 
 @VALKEY
 def test_a_killed_workers_run_goes_on_elsewhere_in_time_and_to_the_same_weights(
-    team: Team, server: TestServer
+    team: Team, server: TestServer, quick_python: Path
 ) -> None:
     config = team.config("long", CONFIG)
     with ledger(server.client()) as told:
@@ -100,7 +100,8 @@ def test_a_killed_workers_run_goes_on_elsewhere_in_time_and_to_the_same_weights(
         first = team.worker()
         team.until(untouched, State.FINISHED)
         killed = team.frozen(lambda: team.submit(config, "--again"), first.pid, 9)
-        second = team.worker("--max-runs", "1", gpu="cpu:1")
+        words = ("--max-runs", "1", "--trainer-command", f"{quick_python} -m trainer")
+        second = team.worker(*words, gpu="cpu:1")
         wait_until(lambda: len(team.door.workers()) == 2, what="the second worker")
         family = tree(first.pid)
         os.kill(first.pid, signal.SIGKILL)

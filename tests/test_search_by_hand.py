@@ -23,7 +23,7 @@ from schemas.source import load
 from schemas.writing import dump
 from trainer.entry.by_hand import app
 from trainer.search.by_hand import Leader
-from trainer.search.diary import Diary
+from trainer.search.diary import Diary, why_of
 
 PAGE = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
 FIRST, MORE = (shlex.split(line) for line in re.findall(r"^trainer (search .*)$", PAGE, re.M))
@@ -137,6 +137,36 @@ def test_what_a_folder_cannot_be_led_by_is_one_line(
     assert refused.exit_code == 2, refused.output
     assert "another trainer search leads runs/rates" in refused.stderr.splitlines()[0]
     assert not folder.trials.exists()
+
+
+def test_a_diary_tells_of_each_trial_what_its_attempts_came_to(tmp_path: Path) -> None:
+    folder = SearchDir(tmp_path)
+    diary = Diary(folder, Search(), "accuracy")
+    codes = {1: (75, 0), 2: (75,), 3: (0, 1), 4: (1, 75), 5: (75, 75)}
+    for trial, ends in codes.items():
+        assert diary.begin((f"optim.lr={trial}",)) == trial
+        for number, code in enumerate(ends, 1):
+            attempt = folder.trial(trial).make_attempt(f"{number}-0000000a")
+            attempt.metrics.write_text(
+                f"epoch,accuracy\n1,0.{number}\n2,{'' if number > 1 else 1}\n"
+            )
+            attempt.result.write_text(
+                json.dumps({"token": "1-0000000a", "exit_code": code, "error": f"of {number}"})
+            )
+            for file in (attempt.metrics, attempt.result):
+                os.utime(file, (number, number))
+    diary.give_up(5, "pruned")
+    with folder.trials.open("a") as file:
+        file.write('{"trial": 1, "how": "praised"}\n')  # as a later version may
+        file.write('{"trial": 1, "ho')  # and what a power cut left of it
+    found = Diary(folder, Search(), "accuracy")
+    states = ["done", "going", "done", "failed", "pruned"]
+    assert [trial.state for trial in found.trials()] == states
+    assert [trial.over for trial in found.trials()] == [(f"optim.lr={n}",) for n in codes]
+    assert [trial.values for trial in found.trials()][:2] == [{1: 0.2}, {1: 0.1, 2: 1.0}]
+    assert why_of(folder.trial(3)) == "of 2"
+    assert found.begin(("optim.lr=6",)) == 6
+    assert len(Diary(folder, Search(), "accuracy").begun) == 6
 
 
 def test_a_trial_that_failed_says_why_or_where_to_look(desk: Path) -> None:

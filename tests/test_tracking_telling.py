@@ -1,5 +1,6 @@
 """What a trainer tells arrives as it is, and what it cannot tell is a line in its log."""
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from support.sketches import draw_sketches
 from support.trainers import tiny
 from support.waiting import PATIENCE_S
 
-from schemas.events import Order
+from schemas.components.track import Track
+from schemas.events import FOLLOWER, MARK, Order
 from schemas.run import Best
 from schemas.rundir import AttemptDir
 from trainer.data import sources
@@ -25,10 +27,11 @@ NAMES = ("confusion", "wrong", "grid")
 BEST = tuple(f"best_{name}" for name in NAMES)
 
 
-def told_to(attempt: AttemptDir, *places: str) -> Tracking:
+def told_to(attempt: AttemptDir, *places: str, **named: str) -> Tracking:
     """A run of this process, as those who are to be told begin to hear of it."""
-    config = tiny(track={"to": list(places), "grid": 2, "wrong": 2, "confusion": True})
-    order = Order(run="a", token="1-a", run_dir="", attempt_dir="", data_root="")
+    track = {"to": list(places), "grid": 2, "wrong": 2, "confusion": True}
+    config = tiny(track=track, name="by-its-config")
+    order = Order(run="a", token="1-a", run_dir="", attempt_dir="", data_root="", **named)
     tracking = Tracking()
     tracking.begin(config, order, attempt)
     return tracking
@@ -58,9 +61,36 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
+def test_of_an_evaluation_the_surest_mistakes_are_shown_and_a_grid_from_first_to_last(
+    tmp_path: Path,
+) -> None:
+    images = sources.read(tiny().data, draw_sketches(tmp_path / "data"))
+    true, answers = np.array([0, 0, 1, 1, 2]), [1, 0, 1, 2, 1]
+    sure = np.full((5, len(images.classes)), 0.0, np.float32)
+    sure[range(5), answers] = [0.5, 0.99, 0.98, 0.7, 0.6]
+    which = np.array([7, 5, 3, 11, 2])
+    track = Track(to=("tensorboard",), confusion=True, wrong=2, grid=3)
+    seen = choosing.chosen(track, 4, images, which, Evaluation({}, true, sure))
+    assert seen.cells == ((0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 2, 1), (2, 1, 1))
+    assert seen.classes == images.classes
+    for shown, numbers in ((seen.wrong, (11, 2)), (seen.grid, (7, 3, 2))):
+        assert [each.name for each in shown] == [images.names[number] for number in numbers]
+    only = Track(to=("tensorboard",), confusion=False, wrong=0, grid=9)
+    seen = choosing.chosen(only, 4, images, which, Evaluation({}, true, sure))
+    assert (seen.classes, seen.cells, seen.wrong, len(seen.grid)) == ((), (), (), 5)
+    assert choosing.asked_for(only) and not choosing.asked_for(Track(grid=9))
+
+
+def test_a_follower_bears_the_mark_of_its_attempt_and_that_it_follows() -> None:
+    assert telling.marked({MARK: "7f3k2q"}) == {MARK: f"7f3k2q{FOLLOWER}"}
+    assert telling.marked({}) == {}
+
+
 def test_numbers_that_are_none_are_told_like_all_others(short: Path) -> None:
     """A model whose answers are NaN is what people want to see there most."""
     row = offline.history(short)[0]
+    begun = json.loads(AttemptDir(short).told.read_text().splitlines()[0])
+    assert (begun["id"], begun["name"]) == ("a", "by-its-config")
     assert math.isnan(float(row["train_loss"])) and math.isinf(float(row["lr"]))
     assert any("(no number)" in caption for caption in row["wrong.captions"])
 
@@ -92,7 +122,9 @@ def test_what_no_file_takes_is_a_line_in_the_log_and_no_error(
     assert not gone.followers and "tensorboard is not told of this run" in caplog.text
     gone.rows([{"epoch": 1, "step": 1}])
     gone.end(Ended(code=0))
-    tracking = told_to(AttemptDir(tmp_path), "tensorboard")
+    tracking = told_to(AttemptDir(tmp_path), "tensorboard", shown_as="b", name="in-the-queue")
+    begun = json.loads(AttemptDir(tmp_path).told.read_text())
+    assert (begun["id"], begun["name"]) == ("b", "in-the-queue")
     odd = Shown(path="/data/\udcff.png", name="a", true="b", answer="b", sure=1)
     tracking.tell(Sight(epoch=1, grid=(odd,)))
     assert "could not write told.jsonl" in caplog.text

@@ -129,7 +129,7 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
 ) -> None:
     slow = STEPS.model_copy(update={"train": STEPS.train.model_copy(update={"log_every": 1})})
     first = give(tmp_path / "run", data, slow)
-    trainer = attend().take(first)
+    trainer = attend(quick_python).take(first)
     trainer.next(Chosen, limit_s=TORCH_S)
     log = folder_of(first).log
     trainer.signal(signal.SIGUSR1)  # what a worker sends when nothing moves

@@ -161,6 +161,7 @@ def _check(client: redis.Redis, place: Place) -> None:
     except (redis.RedisError, OSError) as error:
         raise unreachable(error, place) from error
     if too_old(version):
+        client.close()  # whoever catches this may keep it, and our frame, for long
         raise QueueUnreachable(
             f"Redis {version} at {place.address} is too old",
             where=f"address from {place.source}",

@@ -6,6 +6,7 @@ processes are started, killed, orphaned or found again start real ones.
 """
 
 import json
+import multiprocessing
 import os
 import select
 import signal
@@ -87,7 +88,9 @@ def become(
     os.chdir(cwd)
     sys.argv = ["trainer", *words]
     sys.executable = env.get(ITS_PYTHON, sys.executable)
-    os.getppid = lambda: ppid
+    me, really = os.getpid(), os.getppid
+    os.getppid = lambda: ppid if os.getpid() == me else really()  # its loader processes ask too
+    multiprocessing.current_process().daemon = False  # it may have children
     code: Any = 1
     try:
         main()
