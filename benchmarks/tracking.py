@@ -3,12 +3,18 @@
 One training, whose followers are told of some epochs and not of others, in turn, A B B A: what an
 epoch's end is told with, pictures and all, costs from then to the next epoch's end. Two neighbours
 of one process are a pair, so a machine that is slower for a minute is so for both. A core is left
-to others, as every host of a GPU has some. Refuses a machine that is not quiet. Two things are
-judged: the time in the calls that the loop waits for; and the ratio of the epochs with its 95%
-interval (Student's t of the logarithms of the pairs). The followers' own processor time, their
-start and end included, is told as well. Exits with 1 when the calls are more than 1% of the epochs
-that they were made in, or when those are surely slower by more: the interval's lower end is above
-it. Five minutes on two cores.
+to others, as every host of a GPU has some. Refuses a machine that is not quiet.
+
+Followers draw pictures as the training's time allows. Here the time of epochs that are not told
+does not count for it, so of those that are told as many have pictures as in a run that tells of
+all; how many is said, and none are nothing to judge. Epochs 1 and the last have some in any case,
+and lie in no pair.
+
+Two things are judged: the time in the calls that the loop waits for; and the ratio of the epochs
+with its 95% interval (Student's t of the logarithms of the pairs). The followers' own processor
+time, their start and end included, is told as well. Exits with 1 when the calls are more than 1%
+of the epochs that they were made in, or when those are surely slower by more: the interval's lower
+end is above it. Five minutes on two cores.
 """
 
 import itertools
@@ -53,12 +59,27 @@ def main(pairs: int = PAIRS) -> None:
         # the first epoch warms up, and nothing follows the last one's end
         (folder / "shown.yaml").write_text(f"{CONFIG}train: {{epochs: {2 * pairs + 2}}}\n")
         found = learnt(folder)
+        found["pictures"] = pictured(folder / "run", *found["loop"])
     sys.exit(told(found, *parted(found["epochs"][1:])))
 
 
 def is_told(epoch: int) -> bool:
     """Of epochs 2 and on: A B B A; epoch 1 is told, and warms the followers up."""
     return epoch % 4 in (1, 2)
+
+
+def pictured(run: Path, since: float, until: float) -> dict[str, int]:
+    """How often each place drew pictures between two moments; those of the end come later."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = run.glob("attempts/*/tensorboard")
+    read = EventAccumulator(str(events), {"images": 0}).Reload()
+    files = run.glob("attempts/*/wandb/*run-*/files/media/images/grid_*")
+    drawn = {
+        "W&B": [file.stat().st_mtime for file in files],
+        "TensorBoard": [image.wall_time for image in read.Images("grid")],
+    }
+    return {place: sum(since < each < until for each in drawn[place]) for place in drawn}
 
 
 def parted(epochs: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -79,8 +100,13 @@ def told(found: dict[str, Any], shown: Sequence[float], plain: Sequence[float]) 
     part = sum(found["calls"]) / sum(shown)
     longest = 1000 * max(found["calls"])
     print(f"calls that the loop waits for: {part:.3%}, the longest {longest:.1f} ms")
+    places = ", ".join(f"{number} by {place}" for place, number in found["pictures"].items())
+    print(f"pictures of {len(shown)} epochs told: {places}")
     print(f"before the loop {1000 * found['begin_s']:.0f} ms, after it {found['end_s']:.1f} s")
     print(f"processor time of the followers: {found['followers_s']:.1f} s, start and end included")
+    if not all(found["pictures"].values()):
+        print("missed: not every place drew any of them, so there is nothing to judge")
+        return 1
     return verdict(part, low, high)
 
 
@@ -161,11 +187,15 @@ def one() -> None:
 
     def closing(loop: Loop, batches: Any) -> None:
         ends.append(time.perf_counter())
+        if len(ends) > 1 and not is_told(loop.state.epoch):  # of the epoch before
+            loop.report.tracking.began += ends[-1] - ends[-2]
         close(loop, batches)
 
     def leave(code: int) -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        clock = time.time() - time.perf_counter()
         found = {
+            "loop": [clock + ends[1], clock + ends[-1]],  # of the pairs
             "epochs": [after - before for before, after in itertools.pairwise(ends)],
             "calls": calls,
             "begin_s": sum(begin),

@@ -16,6 +16,8 @@ from schemas.amounts import megabytes_of
 from schemas.errors import EXIT_CODES, TrainqError, UsageError
 from schemas.settings import Settings, for_wandb
 
+AT_A_TAB = "_WORKER_COMPLETE"  # set where a shell asks what to offer
+
 # Objects between two looks for garbage. Python's own 700, and a last look, are a fifth of what it
 # costs to start and to end; a worker leaves hardly any, and lives long.
 GARBAGE = 50_000
@@ -32,7 +34,7 @@ Examples:
 Also: worker list, worker drain LANE|HOST, worker resume LANE|HOST; each has a --help.
 """
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command(epilog=f"{EXAMPLES}\n{EXIT_CODES}")
@@ -109,10 +111,21 @@ def main() -> None:
 
 
 def _run(words: list[str]) -> None:
-    if words[:1] and words[0] in steer.VERBS:
+    if AT_A_TAB in os.environ:
+        whole()(prog_name="worker")
+    elif words[:1] and words[0] in steer.VERBS:
         steer.app(prog_name="worker")
     else:
         app(words[1:] if words[:1] == ["run"] else words, prog_name="worker")
+
+
+def whole() -> typer.Typer:
+    """Taking runs and the verbs as one command, which is how a shell sees them."""
+    whole = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    whole.callback(invoke_without_command=True)(worker)
+    whole.command("run")(worker)
+    whole.add_typer(steer.app)
+    return whole
 
 
 def _tell(error: TrainqError) -> NoReturn:

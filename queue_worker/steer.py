@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from schemas import diagnosis
-from schemas.errors import EXIT_CODES, NotFound
+from schemas.errors import EXIT_CODES, NotFound, TrainqError
 from schemas.run import Run
 from schemas.settings import Settings, sources
 
@@ -34,8 +34,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _offered(incomplete: str) -> list[str]:
+    """At a Tab: workers and their hosts, if Redis answers at once; never an error or a server."""
+    from queue_worker.queue import Queue  # redis is not needed for --help
+
+    try:
+        queue = Queue.glimpse(Settings.read(os.environ, Path(".env")))
+        cards = [worker.card for worker in queue.workers()] if queue else []
+    except (TrainqError, OSError):
+        return []
+    names = dict.fromkeys([*(card.lane for card in cards), *(card.host for card in cards)])
+    return [name for name in names if name.startswith(incomplete)]
+
+
 Target = Annotated[
-    str, typer.Argument(metavar="LANE|HOST", help="A worker, as in v100:0, or all of a host.")
+    str,
+    typer.Argument(
+        metavar="LANE|HOST",
+        help="A worker, as in v100:0, or all of a host.",
+        autocompletion=_offered,
+    ),
 ]
 
 

@@ -26,6 +26,12 @@ OLDEST = (3, 11)
 MODES = ("online", "offline", "shared", "disabled", "dryrun", "run")  # as wandb knows them
 WANDB_HOST = "api.wandb.ai"
 ABSENT = "not installed"
+# logins of machines, images and rooms, not of a person
+ANYBODY = {
+    *("root", "admin", "administrator", "user", "users", "guest", "nobody", "runner", "docker"),
+    *("ubuntu", "debian", "centos", "fedora", "ec2-user", "opc", "azureuser", "jovyan", "vscode"),
+    *("student", "students", "team", "lab", "gpu", "ml"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ def examine(
     """Everything here; `host`: where runs are trained, not a desk that only submits."""
     wandb = read_wandb(env, home or Path.home())
     return [
+        *(() if host else judge_user(settings.user)),
         *judge_python(read_python(WORKER if host else CLIENT), host=host),
         *judge_git(read_git(Path(__file__).resolve().parents[1])),
         *judge_runs(read_folder(settings.runs), host=host),
@@ -175,6 +182,13 @@ def _free(path: Path) -> float:
 
 
 # ---- judges --------------------------------------------------------------------------------------
+
+
+def judge_user(name: str) -> Iterator[Finding]:
+    """Two people of one name are one: a share, a cap, and `--mine` is what both have submitted."""
+    if name in ANYBODY:
+        said = f"you are '{name}', as is everybody with that login: one share, one cap, one --mine"
+        yield warn("user", said, "export TRAINQ_USER=your-own-name, or a line in .env")
 
 
 def judge_python(found: Installed, *, host: bool) -> Iterator[Finding]:

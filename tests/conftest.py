@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import redis
 from hypothesis import settings
-from support import lean
+from support import lean, quick
+from support.attendants import FORK
 from support.desk import Desk
 from support.servers import KINDS, TestServer
 from support.slack_server import SlackServer
+from support.waiting import TORCH_S, wait_until
 from support.workers import Site
 
 from queue_worker.queue import Queue
@@ -96,6 +98,15 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     yield site
     site.close()
+
+
+@pytest.fixture(scope="session")
+def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Starts trainers without a wait: where it is not their start that is to be proven."""
+    folder = tmp_path_factory.mktemp("quick")
+    FORK.Process(target=quick.serve, args=(folder / "s",), daemon=True).start()
+    wait_until((folder / "s").exists, TORCH_S, what="the first trainer to be imported")
+    return quick.write_python(folder)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ RECOVERY_LIMIT_S = 20  # of a run whose worker was killed, from its last sign of
 LEASE, LOOK = r"ZADD trainq:leases:2 (\S+) ", r"SET trainq:reap:last (\S+)"
 CONFIG = """\
 seed: 7
-model: {name: resnet10t}
+model: {name: test_resnet}
 data:
   source: {root: sketch}
   img_size: 32
@@ -42,7 +42,7 @@ data:
   workers: 0
 augment: {kind: timm, scale: [0.6, 1.0], auto_augment: rand-m5-mstd0.5}
 optim: {lr: 1e-3}
-train: {epochs: 4, save_every_steps: 3, log_every: 1}
+train: {epochs: 10, save_every_steps: 3, log_every: 1}
 """
 
 
@@ -77,7 +77,7 @@ def weights(team: Team, run_id: str) -> str:
 @REDIS
 def test_a_submitted_config_becomes_a_trained_run_and_a_notice(team: Team) -> None:
     run_id = team.submit(team.config("good", CONFIG), "train.epochs=2")
-    worker = team.worker("--burst")
+    worker = team.worker("--burst", "--no-warm")  # no second trainer, for whom nothing is left
     assert worker.wait(TORCH_S) == 0, team.said_by_worker()
     run = team.get(run_id)
     assert run.state is State.FINISHED and run.attempt == 1 and run.best
@@ -92,7 +92,7 @@ def test_a_submitted_config_becomes_a_trained_run_and_a_notice(team: Team) -> No
 
 @VALKEY
 def test_a_killed_workers_run_goes_on_elsewhere_in_time_and_to_the_same_weights(
-    team: Team, server: TestServer
+    team: Team, server: TestServer, quick_python: Path
 ) -> None:
     config = team.config("long", CONFIG)
     with ledger(server.client()) as told:
@@ -100,7 +100,8 @@ def test_a_killed_workers_run_goes_on_elsewhere_in_time_and_to_the_same_weights(
         first = team.worker()
         team.until(untouched, State.FINISHED)
         killed = team.frozen(lambda: team.submit(config, "--again"), first.pid, 9)
-        second = team.worker("--max-runs", "1", gpu="cpu:1")
+        words = ("--max-runs", "1", "--trainer-command", f"{quick_python} -m trainer")
+        second = team.worker(*words, gpu="cpu:1")
         wait_until(lambda: len(team.door.workers()) == 2, what="the second worker")
         family = tree(first.pid)
         os.kill(first.pid, signal.SIGKILL)
@@ -151,10 +152,12 @@ def goes_on_in_time(calls: list[Call], run_id: str, lane: str) -> None:
 
 
 @REDIS
-def test_a_cancelled_run_keeps_its_checkpoint_and_its_retry_goes_on_from_there(team: Team) -> None:
+def test_a_cancelled_run_keeps_its_checkpoint_and_its_retry_goes_on_from_there(
+    team: Team, quick_python: Path
+) -> None:
     config = team.config("long", CONFIG)
     running, queued = team.submit(config, "train.epochs=2000"), team.submit(config)
-    team.worker()
+    team.worker("--trainer-command", f"{quick_python} -m trainer")
     team.until_step(running, 3)
     team.queue("cancel", queued)
     team.queue("cancel", running, "--reason", "wrong split")
@@ -173,9 +176,9 @@ def test_a_cancelled_run_keeps_its_checkpoint_and_its_retry_goes_on_from_there(t
 
 @VALKEY
 def test_a_bad_config_queues_nothing(team: Team) -> None:
-    bad = team.config("bad", CONFIG.replace("resnet10t", "resnet10tt"))
+    bad = team.config("bad", CONFIG.replace("resnet", "resnett"))
     said = team.publisher("submit", bad, team.config("good", CONFIG), code=2).stderr
-    assert "resnet10t" in said and f"{bad.name}:2" in said
+    assert "test_resnet" in said and f"{bad.name}:2" in said
     assert not team.door.list()
 
 

@@ -28,18 +28,20 @@ def test_parity_without_a_peer_has_compared_nothing_and_says_so(
 
 
 @pytest.mark.parametrize(
-    ("ratios", "call_s", "code", "words"),
+    ("ratios", "call_s", "drawn", "code", "words"),
     [
-        ([1.001, 0.999, 1.002, 1.000], 0.01, 0, "surely not slower"),
-        ([1.05, 0.96, 1.04, 1.01], 0.01, 0, "do not rule out"),
-        ([1.03, 1.031, 1.029, 1.03], 0.01, 1, "missed: the epochs are surely slower"),
-        ([1.001, 0.999, 1.002, 1.000], 0.2, 1, "missed: the calls are more than 1%"),
+        ([1.001, 0.999, 1.002, 1.000], 0.01, 1, 0, "surely not slower"),
+        ([1.05, 0.96, 1.04, 1.01], 0.01, 1, 0, "do not rule out"),
+        ([1.03, 1.031, 1.029, 1.03], 0.01, 1, 1, "missed: the epochs are surely slower"),
+        ([1.001, 0.999, 1.002, 1.000], 0.2, 1, 1, "missed: the calls are more than 1%"),
+        ([1.001, 0.999, 1.002, 1.000], 0.01, 0, 1, "missed: not every place drew"),
     ],
-    ids=["no cost", "too wide", "slower", "calls"],
+    ids=["no cost", "too wide", "slower", "calls", "no pictures"],
 )
 def test_tracking_is_judged_by_its_calls_and_by_the_lower_end_of_the_ratio(
     ratios: list[float],
     call_s: float,
+    drawn: int,
     code: int,
     words: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -47,9 +49,11 @@ def test_tracking_is_judged_by_its_calls_and_by_the_lower_end_of_the_ratio(
 ) -> None:
     tracking = named("tracking", monkeypatch)
     found = {"calls": [call_s] * 4, "begin_s": 0.01, "end_s": 1.0, "followers_s": 5.0}
+    found |= {"pictures": {"W&B": drawn, "TensorBoard": 2}}
     assert tracking.told(found, [10 * ratio for ratio in ratios], [10.0] * 4) == code
     said = capsys.readouterr().out
     assert words in said and "processor time of the followers" in said
+    assert f"pictures of 4 epochs told: {drawn} by W&B, 2 by TensorBoard" in said
 
 
 def test_an_epoch_that_is_told_lies_beside_one_that_is_not(

@@ -165,6 +165,19 @@ def test_the_test_set_is_read_from_info_csv(tmp_path: Path) -> None:
     assert len(found) == 14 and all(path.is_file() for path in found.values())
 
 
+def test_a_test_image_that_is_listed_twice_is_named_with_its_lines(tmp_path: Path) -> None:
+    table = tmp_path / "info.csv"
+    table.write_text("ImageID,ans\na.jpg,0\nb.jpg,0\na.jpg,0\n")
+    test = data_of(test={"root": ".", "csv": "info.csv"}).test
+    assert test
+    with pytest.raises(DataFault) as refused:
+        sources.test_images(test, tmp_path)
+    assert f"{table} lists 1 test image more than once: a.jpg (lines 2, 4)" in str(refused.value)
+    assert refused.value.fix == (
+        "one row an image, as the answers have one: take the repeated rows out"
+    )
+
+
 # ---- samplers and weights ------------------------------------------------------------------------
 
 

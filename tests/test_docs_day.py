@@ -23,7 +23,7 @@ WRITE = bool(os.environ.get("TRAINQ_WRITE_DOCS"))
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path, quick_python: Path) -> Iterator[Stage]:
     desk = Path(mkdtemp(prefix="day-", dir="/tmp"))  # as long each time: lines are cut alike
     server = TestServer(desk / "srv").start()
     draw_sketches(desk / "data/sketch", classes=4, each=16)
@@ -37,7 +37,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         "COLUMNS": "100",
         "OMP_NUM_THREADS": "1",
     }
-    yield Stage(desk, env)
+    yield Stage(desk, env, quick_python)
     server.kill()
     shutil.rmtree(desk)
 

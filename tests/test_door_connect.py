@@ -1,5 +1,7 @@
 """Finding Redis: what a person reads when it is not there, and never a password."""
 
+import socketserver
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -136,6 +138,57 @@ def in_time(ask: Callable[[], T]) -> list[T]:
 )
 def test_a_password_is_masked_wherever_it_stands(url: str, shown: str) -> None:
     assert masked(url) == shown
+
+
+class OldServer(socketserver.ThreadingTCPServer):
+    """What a server before 6.2 says of itself; before 6.0 it does not know how to be greeted."""
+
+    daemon_threads = True
+
+    def __init__(self, version: str) -> None:
+        super().__init__(("127.0.0.1", 0), Greeting)
+        told = f"# Server\r\nredis_version:{version}\r\n"
+        self.answers = {b"INFO": f"${len(told)}\r\n{told}\r\n", b"CLIENT": "+OK\r\n"}
+        if version.startswith("6."):
+            self.answers[b"HELLO"] = "%1\r\n$5\r\nproto\r\n:3\r\n"
+
+
+class Greeting(socketserver.StreamRequestHandler):
+    """One client of it."""
+
+    server: OldServer
+
+    def handle(self) -> None:
+        while head := self.rfile.readline():
+            words = []
+            for _ in range(int(head[1:])):
+                words.append(self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2])
+            unknown = f"-ERR unknown command `{words[0].decode()}`, with args beginning with: \r\n"
+            self.wfile.write(self.server.answers.get(words[0], unknown).encode())
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("6.0.16", "Redis 6.0.16 at redis://127.0.0.1:{} is too old"),
+        (
+            "5.0.7",
+            "Redis at redis://127.0.0.1:{} refuses the first word: it is too old, or no Redis",
+        ),
+    ],
+    ids=["6.0", "5.0"],
+)
+def test_a_server_that_is_too_old_is_refused_at_once_with_the_one_to_use(
+    version: str, said: str
+) -> None:
+    with OldServer(version) as old:
+        threading.Thread(target=old.serve_forever, daemon=True).start()
+        with pytest.raises(QueueUnreachable) as error:
+            Queue.connect(settings(f"redis://127.0.0.1:{old.server_address[1]}"))
+        old.shutdown()
+    what, _, fix = error.value.lines()
+    assert what == f"error: {said.format(old.server_address[1])}"
+    assert fix == "  try:   use Redis 6.2 or newer, or Valkey"
 
 
 @pytest.mark.parametrize(

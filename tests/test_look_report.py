@@ -1,6 +1,7 @@
 """`trainer report`: a page and pictures of a run, that need nothing but themselves."""
 
 import io
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -91,7 +92,8 @@ def test_the_most_confused_pairs_come_by_their_number_with_their_worst_images() 
     config.write_text(re.sub("(?m)^name: .*$", "name: two-of-four", config.read_text()))
     assert typed(str(run), "-o", "mixed").exit_code == 0
     text = Path("mixed/mixed.html").read_text()
-    assert '<p class="says">two-of-four: test_vit at 32 px on sketch</p>' in text
+    assert "<h1>two-of-four mixed</h1>" in text
+    assert '<p class="says">test_vit at 32 px on sketch</p>' in text
     insist_it_stands_alone(read("mixed/mixed.html"))
     part = text[text.index("Most confused") : text.index('id="calibration"')]
     times = {true: int((said.true == true).sum()) for true in shift}
@@ -234,6 +236,21 @@ def test_a_run_whose_data_are_gone_is_reported_without_pictures() -> None:
     page = read("blind/fold0.html")
     assert "No pictures" in page.text
     assert not page.all("img")
+
+
+def test_a_page_is_titled_by_name_id_and_score(place: Path) -> None:
+    shutil.copytree("runs/fold0", "runs/7f3k2q", symlinks=True)
+    facts = json.loads(next(Path("runs/7f3k2q/attempts").glob("*/result.json")).read_bytes())
+    score = f"accuracy {facts['best']['value']:.4f}"
+    for record, called in (
+        ('{"name": "resnet-lr1e-3"}', "resnet-lr1e-3 7f3k2q"),
+        ("{", "7f3k2q"),
+    ):
+        RunDir(Path("runs/7f3k2q")).record.write_text(record)
+        assert typed("runs/7f3k2q", "-o", "titled", "--data", "nowhere").exit_code == 0
+        page = Path("titled/7f3k2q.html").read_text()
+        assert f"<title>{called}, {score}: trainq report</title>" in page
+        assert f"<h1>{called}</h1>" in page
 
 
 def test_a_run_that_failed_shows_what_it_has(place: Path) -> None:

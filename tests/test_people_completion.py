@@ -1,7 +1,11 @@
 """What a shell is offered at a Tab: live ids and names, or nothing; never an error or a server."""
 
 from support.desk import Answer, Desk
+from support.runs import a_worker
 from support.servers import ON_ONE_SERVER
+from typer.testing import CliRunner
+
+from queue_worker.__main__ import AT_A_TAB, whole
 
 pytestmark = ON_ONE_SERVER
 
@@ -49,3 +53,21 @@ def test_runs_files_and_templates_are_offered_where_they_are_meant(desk: Desk) -
     assert tab(desk, f"publisher edit {run_id[:4]}").out.split() == [run_id]
     assert tab(desk, "publisher diff my-net goo").out.split() == ["good.yaml"]
     assert tab(desk, "publisher init --template k").out.split() == ["kfold"]
+
+
+def behind_worker(desk: Desk, line: str, **env: str) -> list[str]:
+    """The same of `worker`, in this process."""
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    asked |= {AT_A_TAB: "complete_bash", "REDIS_URL": desk.server.patient_url, **env}
+    return CliRunner().invoke(whole(), [], env=asked, prog_name="worker").stdout.split()
+
+
+def test_verbs_options_and_workers_are_offered_behind_worker(desk: Desk) -> None:
+    for lane in ("v100:0", "v100:1", "a100:0"):
+        desk.door.announce(a_worker(lane))
+    verbs = {"run", "list", "drain", "resume", "doctor"}
+    assert set(tab(desk, "worker ").out.split()) == verbs
+    assert behind_worker(desk, "worker --max-r") == ["--max-runs"]
+    assert behind_worker(desk, "worker run --bu") == ["--burst"]
+    assert behind_worker(desk, "worker drain v") == ["v100:0", "v100:1", "v100"]
+    assert behind_worker(desk, "worker resume v", REDIS_URL="redis://127.0.0.1:1") == []

@@ -174,6 +174,14 @@ def test_a_login_is_found_where_wandb_looks(tmp_path: Path) -> None:
     assert surroundings.read_wandb({"WANDB_API_KEY": "0123"}, tmp_path / "no").key
 
 
+@ON_ONE_SERVER
+def test_who_bears_the_name_of_a_machine_is_told_to_take_one_of_their_own(desk: Desk) -> None:
+    assert "TRAINQ_USER=your" not in desk.publisher("doctor").out
+    told = " ".join(desk.publisher("doctor", TRAINQ_USER="ubuntu").out.split())
+    assert "you are 'ubuntu', as is everybody with that login" in told
+    assert "export TRAINQ_USER=your-own-name" in told
+
+
 def test_python_packages_and_git_are_judged() -> None:
     def levels(installed: Installed) -> list[str]:
         return [str(each.level) for each in surroundings.judge_python(installed, host=True)]

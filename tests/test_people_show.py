@@ -1,13 +1,17 @@
 """`queue show`: attempts, the best of the batch; and what every read as JSON promises."""
 
 import csv
+import gc
 import io
 import json
 
+import psutil
+import pytest
 from support import reads
 from support.desk import Desk, fail, finish, lines, save
 from support.runs import a_worker, claim
 from support.servers import ON_ONE_SERVER
+from support.transcript import typed
 
 from publisher.pages.attempts import Attempt, attempts_of
 from publisher.pages.records import CSV_KEYS
@@ -59,6 +63,23 @@ def test_a_page_of_a_failed_run_names_what_it_was_tried_again_as(desk: Desk) -> 
     assert f"  Again    {again} resnet10t-r2 queued, the retry\n" in desk.queue("show", run_id).out
     read = json.loads(desk.queue("show", run_id, "--json").out)
     assert read["retries"] == {again: "queued"}
+
+
+@ON_ONE_SERVER
+def test_what_is_neither_run_nor_batch_leaves_no_connection_to_the_garbage_collector(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in desk.env.items():
+        monkeypatch.setenv(name, value)
+    process = psutil.Process()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(process.net_connections("unix"))
+        assert typed("queue show nothing")[0] == 3
+        assert len(process.net_connections("unix")) == before
+    finally:
+        gc.enable()
 
 
 @ON_ONE_SERVER

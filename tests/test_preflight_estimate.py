@@ -134,9 +134,18 @@ def test_a_size_that_loses_pixels_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert given.preflight.notes == ("10 of 250 px fill no patch of 16 and are lost",)
 
 
-@pytest.mark.parametrize("name", ["coat_tiny", "vit_base_patch16_siglip_224"])
-def test_models_that_share_modules_or_learn_a_query_are_no_exception(name: str) -> None:
-    given = answer(Ask(config=config(name, 224, 2).canonical(), classes=10))
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("coat_tiny", {"serial_depths": [1, 1, 1, 1], "parallel_depth": 1}),
+        ("vit_base_patch16_siglip_224", {"depth": 2}),
+    ],
+)
+def test_models_that_share_modules_or_learn_a_query_are_no_exception(
+    name: str, options: dict[str, Any]
+) -> None:
+    wanted = config(name, 224, 2, model={"name": name, "options": options})
+    given = answer(Ask(config=wanted.canonical(), classes=10))
     assert given.preflight, given
 
 

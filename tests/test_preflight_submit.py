@@ -1,6 +1,7 @@
 """The pre-flight at submit: what a run carries, what is refused, what is asked only once."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ def known(desk: Desk) -> list[Path]:
     return sorted((desk.folder / "state" / "preflight").glob("*.json"))
 
 
-def test_a_sweep_asks_once_for_each_shape_and_its_runs_carry_the_answers(desk: Desk) -> None:
+def test_a_sweep_asks_once_for_each_shape_and_its_runs_carry_the_answers(
+    desk: Desk, quick_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(quick_python))
     words = ("-m", "optim.lr=1e-3,3e-4", "data.batch_size=8,512", "--json")
     answer = desk.publisher("submit", str(desk.config), *words)
     assert answer.code == 0 and "predicted: " in answer.err and " in AMP" in answer.err

@@ -92,11 +92,12 @@ def trials(desk: Desk) -> list[Run]:
 
 
 def test_a_worker_trains_the_trials_of_a_search_whose_first_leader_is_killed(
-    desk: Desk, team: Team
+    desk: Desk, team: Team, quick_python: Path
 ) -> None:
     """On the way: a follower that does not come to an end keeps no trial waiting."""
     (team.folder / "sitecustomize.py").write_text(SLOW)
-    worker = team.worker("--max-runs", "3", PYTHONPATH=f"{team.folder}:{REPOSITORY}")
+    words = ("--max-runs", "3", "--trainer-command", f"{quick_python} -m trainer")
+    worker = team.worker(*words, PYTHONPATH=f"{team.folder}:{REPOSITORY}")
     (desk.folder / "real.yaml").write_text(REAL)
     leader = desk.start("publisher", "search", "real.yaml", "--name", "rates", "search.trials=3")
     wait_until(lambda: trials(desk), what="the first trial")

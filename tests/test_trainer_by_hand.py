@@ -82,11 +82,11 @@ def test_two_processes_by_hand_die_with_the_one_that_leads(desk: Path) -> None:
 
 
 def test_what_two_processes_by_hand_tell_is_true_of_the_weights_that_they_leave(
-    desk: Path,
+    desk: Path, quick_python: Path
 ) -> None:
     """Also with BatchNorm, of which each has statistics of its own."""
     words = ("tiny.yaml", "model.name=test_resnet", "data.pixels.kind=files", "train.epochs=4")
-    done = ByHand(desk, *words, "--gpus", "2", "--out", "run")
+    done = ByHand(desk, *words, "--gpus", "2", "--out", "run", python=quick_python)
     assert done.code(TORCH_S) == ExitCode.FINISHED, done.talk.read_text()
     assert "BatchNorm sees its own part" in done.talk.read_text()
     *epochs, weights = done.out.read_text().splitlines()

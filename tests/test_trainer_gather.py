@@ -166,7 +166,8 @@ def test_answers_of_fewer_folds_say_so(place: Path, folds: list[Part]) -> None:
     note = json.loads((attempt.predictions / "submission.csv.json").read_text())
     assert note["missing"] == ["fold0 and 1 more lacks fold 2"]
     marked = CliRunner().invoke(app, ["score", str(place / "runs/fewer")])
-    assert "incomplete: " in marked.stdout and "2 of 3 folds, missing 2 (failed)" in marked.stdout
+    assert "incomplete: " in marked.stdout and max(map(len, marked.stdout.splitlines())) <= 80
+    assert "2 of 3 folds, missing 2 (failed)" in " ".join(marked.stdout.split())
     whole = json.loads(
         CliRunner().invoke(app, ["score", str(place / "runs/fold0"), "--json"]).stdout
     )

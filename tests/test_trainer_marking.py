@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 from support.judged import draw_place, small, train_run
 from typer.testing import CliRunner, Result
 
 from trainer.entry.by_hand import app
-from trainer.judge import predictions
+from trainer.judge import marking, predictions
 
 TRUTH = "ImageID,ans,person\n" + "".join(f"{n}.jpg,{n % 3},p{n // 2}\n" for n in range(12))
 
@@ -65,6 +66,14 @@ def test_of_many_classes_the_worst_are_shown(tmp_path: Path) -> None:
     lines = marked.stdout.splitlines()
     assert lines[5].startswith("   29") and lines[6].startswith("    0")
     assert lines[-1] == "10 better classes are not shown: --json"
+
+
+@pytest.mark.parametrize(("classes", "told"), [(5, False), (6, True)])
+def test_top_5_is_told_where_there_are_more_classes_than_that(classes: int, told: bool) -> None:
+    true, names = np.arange(classes), tuple(map(str, range(classes)))
+    sure = np.eye(classes, dtype=np.float32)
+    found = marking.marks(marking.Answers(true, true, true, names, "images", sure))
+    assert ("top5" in found.values) == ("top5" in found.likely) == told
 
 
 @pytest.mark.parametrize(

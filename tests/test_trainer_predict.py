@@ -2,16 +2,17 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.attendants import FORK
 from support.sketches import draw_sketches
 from support.trainers import folder_of, order_for, tiny, train
+from support.waiting import TORCH_S
 from typer.testing import CliRunner, Result
 
 from schemas.errors import UsageError
@@ -135,20 +136,22 @@ def test_an_interrupted_call_goes_on_in_the_middle_of_a_pass(
     assert np.array_equal(whole, again)
 
 
-KILLED = """
-import os, signal, sys
-from trainer.answer import predict, stretches
-from trainer.entry.by_hand import app
-stretches.KEPT_S = 0.0
-made = predict.answers_of
-def struck(*words):
-    for number, batch in enumerate(made(*words)):
-        if number == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield batch
-predict.answers_of = struck
-app(["predict", *sys.argv[1:]])
-"""
+def doomed(words: list[str], cache: str) -> None:
+    """A process of its own that is killed in its second batch."""
+    from trainer.answer import predict as work
+    from trainer.answer import stretches
+
+    made = work.answers_of
+
+    def struck(*what):  # type: ignore[no-untyped-def]
+        for number, batch in enumerate(made(*what)):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield batch
+
+    os.environ["TRAINQ_CACHE"] = cache
+    stretches.KEPT_S, work.answers_of = 0.0, struck
+    app(["predict", *words])
 
 
 def test_a_call_that_was_killed_in_a_pass_leaves_only_the_rest_to_the_next(
@@ -170,8 +173,10 @@ def test_a_call_that_was_killed_in_a_pass_leaves_only_the_rest_to_the_next(
     assert CliRunner().invoke(app, ["predict", *words]).exit_code == 0
     unbroken = out.read_bytes(), table.read_bytes()
     out.unlink(), table.unlink()
-    killed = subprocess.run([sys.executable, "-c", KILLED, *words], check=False)
-    assert killed.returncode == -signal.SIGKILL and not out.exists()
+    killed = FORK.Process(target=doomed, args=(words, str(place / "cache")))
+    killed.start()
+    killed.join(TORCH_S)
+    assert killed.exitcode == -signal.SIGKILL and not out.exists()
     assert CliRunner().invoke(app, ["predict", *words]).exit_code == 0
     assert asked == [[0, 1, 2, 3, 4], [4]]  # in batches of two
     assert (out.read_bytes(), table.read_bytes()) == unbroken

@@ -40,7 +40,7 @@ from trainer.entry.attempt import judge
 from trainer.faults import ConfigFault, Fault
 from trainer.judge import predictions
 
-Start = Callable[[], Attendant]
+Start = Callable[..., Attendant]
 # no BatchNorm and no dropout: every image's part of a step is the same wherever it is computed
 STEPS = tiny(
     model__name="test_vit",
@@ -62,8 +62,8 @@ def attend(tmp_path: Path) -> Iterator[Start]:
     """Starts trainers as a worker does, and ends those that still live."""
     started: list[Attendant] = []
 
-    def start() -> Attendant:
-        started.append(Attendant(tmp_path / f"trainer-{len(started)}"))
+    def start(python: Path | None = None) -> Attendant:
+        started.append(Attendant(tmp_path / f"trainer-{len(started)}", python=python))
         return started[-1]
 
     yield start
@@ -76,10 +76,12 @@ def give(folder: Path, data: Path, config: TrainConfig, **more: object) -> Order
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Order]:
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, data: Path, quick_python: Path
+) -> Iterator[Order]:
     """A run that two processes trained from its start to its end."""
     folder = tmp_path_factory.mktemp("whole")
-    trainer = Attendant(folder / "trainer")
+    trainer = Attendant(folder / "trainer", python=quick_python)
     order = give(folder / "run", data, STEPS)
     try:
         assert trainer.take(order).code(TORCH_S) == ExitCode.FINISHED, folder_of(
@@ -123,11 +125,11 @@ def test_only_one_of_them_speaks_and_writes(whole: Order) -> None:
 
 
 def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
-    tmp_path: Path, data: Path, attend: Start, whole: Order
+    tmp_path: Path, data: Path, attend: Start, whole: Order, quick_python: Path
 ) -> None:
     slow = STEPS.model_copy(update={"train": STEPS.train.model_copy(update={"log_every": 1})})
     first = give(tmp_path / "run", data, slow)
-    trainer = attend().take(first)
+    trainer = attend(quick_python).take(first)
     trainer.next(Chosen, limit_s=TORCH_S)
     log = folder_of(first).log
     trainer.signal(signal.SIGUSR1)  # what a worker sends when nothing moves
@@ -147,13 +149,13 @@ def test_a_shared_run_that_was_asked_to_leave_goes_on_to_the_same_weights(
     assert saved.error == "SIGTERM" and saved.step < 60
     found = [str(folder) for folder in checkpoint.newest(RunDir(tmp_path / "run"))]
     second = give(tmp_path / "run", data, slow, resume=found[0] if found else "")
-    assert attend().take(second).code(TORCH_S) == ExitCode.FINISHED
+    assert attend(quick_python).take(second).code(TORCH_S) == ExitCode.FINISHED
     ends = [result_of(order).facts["final_weights_sha256"] for order in (whole, second)]
     assert ends[0] == ends[1]
 
 
 def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
-    tmp_path: Path, attend: Start
+    tmp_path: Path, attend: Start, quick_python: Path
 ) -> None:
     folder = draw_sketches(tmp_path / "data")
     config = STEPS.model_copy(update={"mix": Mix()})
@@ -163,8 +165,10 @@ def test_what_goes_wrong_in_one_of_them_is_how_the_attempt_ends(
     _, spoilt = next(second.batches(0, 1))[0]  # in the second step, by the second process
     images.paths[spoilt].write_bytes(b"no picture")
     order = give(tmp_path / "run", folder, config)
-    assert attend().take(order).code(TORCH_S) == ExitCode.DATA, folder_of(order).log.read_text()
-    result, log = result_of(order), folder_of(order).log.read_text()
+    code = attend(quick_python).take(order).code(TORCH_S)
+    log = folder_of(order).log.read_text()
+    assert code == ExitCode.DATA, log
+    result = result_of(order)
     assert result.cause is Cause.DATA and images.paths[spoilt].name in result.error
     assert result.error in log and "Traceback" not in log
 

@@ -115,6 +115,17 @@ def test_an_interval_covers_the_score_of_the_whole_population_as_often_as_it_say
     assert 88 <= covered <= 100
 
 
+def test_one_group_has_its_scores_for_an_interval_and_answers_gain_nothing_on_themselves() -> None:
+    true, guessed = np.random.default_rng(6).integers(0, 3, (2, 50))
+    matrix = scores.confusion(true, guessed, 3)
+    found = scores.intervals(true, guessed, np.zeros(50, np.int64), 3)
+    values = {"accuracy": scores.accuracy(matrix), "macro_f1": scores.macro_f1(matrix)}
+    for name, value in values.items():
+        assert (found[name].low, found[name].high) == pytest.approx((value, value))
+    gained = scores.gains(true, guessed, guessed, np.arange(50), 3)
+    assert {(each.low, each.high) for each in gained.values()} == {(0, 0)}
+
+
 def test_the_same_seed_draws_the_same_interval() -> None:
     true, guessed = np.arange(30) % 3, np.arange(30) % 2
     one, other = (scores.intervals(true, guessed, np.arange(30), 3, 5) for _ in range(2))

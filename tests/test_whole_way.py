@@ -37,13 +37,13 @@ EACH, TESTS = 6, 2  # sketches a class
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_python: Path) -> Iterator[Desk]:
     """A desk at the repository's root, with its data and runs elsewhere."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     server = TestServer(tmp_path / "srv").start()
     desk = Desk(server, tmp_path)
     desk.env |= {"TRAINQ_DATA": "data", "TRAINQ_RUNS": "runs", "TRAINQ_CACHE": "cache"}
-    desk.env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    desk.env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "QUICK": str(quick_python)}
     for name, value in desk.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
@@ -77,6 +77,7 @@ def do(desk: Desk, tool: str, words: list[str]) -> None:
         assert shown.code == 0 and "sketch-folds" in shown.out
     elif tool == "worker":
         command = [sys.executable, "-m", "queue_worker", *words]
+        command += ["--trainer-command", f"{desk.env['QUICK']} -m trainer"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     elif words[0] == "train":

@@ -506,7 +506,8 @@ def test_a_trainer_that_not_even_sigkill_ends_gives_its_run_back_and_keeps_its_w
                 rf"takes no runs: the trainer of \w+ \(pid {pid}\) hangs in the kernel"
             )
             wait_until(lambda w=worker, s=stuck: s.search(w.said()), what="its word")
-            assert "(gpu_fault): the trainer hangs in the kernel" in worker.said()
+            fault = "(gpu_fault): the trainer hangs in the kernel"
+            wait_until(lambda w=worker, f=fault: f in w.said(), what="what became of its run")
         assert {site.queue.get(run_id).state for run_id in runs} == {State.QUEUED}
         assert workers[1].wait() == 1  # a burst waits for nothing that needs a reboot
         os.waitpid(trainers[0], 0)  # the driver lets it go after all

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from support.quick import ITS_PYTHON
 from support.servers import TestServer
 from support.sketches import draw_sketches
 from support.team import Team, signal_all, tree
@@ -47,10 +49,25 @@ def rank_itself(pid: int) -> bool:
     return "RANK" not in host.environment(parent)
 
 
-def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(team: Team) -> None:
+def real_until_told(folder: Path, quick_python: Path) -> Path:
+    """A trainer's `python`: real processes until there is a file `quick`."""
+    program = folder / "python"
+    choice = f'[ -e {folder}/quick ] && exec {quick_python} "$@"'
+    program.write_text(f'#!/bin/sh\n{choice}\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_a_run_of_two_devices_outlives_one_of_its_processes_and_finishes(
+    team: Team, quick_python: Path
+) -> None:
+    """The one that goes on proves that it does so, no more how its processes start."""
     config = team.config("wide", CONFIG)
-    worker = team.worker("--no-warm", gpu="cpu,cpu:1")  # the cores have enough to import
+    python = real_until_told(team.folder, quick_python)
+    words = ("--no-warm", "--trainer-command", f"{python} -m trainer")
+    worker = team.worker(*words, gpu="cpu,cpu:1", **{ITS_PYTHON: str(quick_python)})
     run_id = team.frozen(lambda: team.submit(config, "--gpus", "2", "--again"), worker.pid, 4)
+    (team.folder / "quick").touch()
     os.kill(ranks(team)["1"], signal.SIGKILL)
     signal_all(tree(worker.pid), signal.SIGCONT)
     run = team.until(run_id, State.FINISHED, TORCH_S)

@@ -26,7 +26,7 @@ def main() -> None:
         rank(*sys.argv[2:])
     from trainer.entry.by_hand import app
 
-    app()
+    app(prog_name="trainer")
 
 
 def attend(parent: int) -> None:
@@ -51,13 +51,13 @@ def rank(leader: str, events: str, wishes: str, order: str) -> None:
     leave(ranks.work(*pipes, Order.model_validate_json(order)))
 
 
-def follow(place: str, file: str) -> None:
+def follow(place: str, file: str, why: str = "") -> None:
     """Show the run of the trainer that started us elsewhere; never returns."""
     from pathlib import Path
 
     from trainer.tracking import follow as following
 
-    sys.exit(following.follow(place, Path(file)))
+    sys.exit(following.follow(place, Path(file), why))
 
 
 def leave(code: int) -> None:

@@ -225,7 +225,7 @@ class Loop:
         if choosing.asked_for(self.config.track):
             which, epoch = self.plan.validated, self.state.epoch
             sight = choosing.chosen(self.config.track, epoch, self.images, which, found)
-            self.report.tracking.tell(sight)
+            self.report.tracking.sight(sight)
 
     def due(self) -> bool:
         """By steps or by time; never twice at the same step."""

@@ -45,8 +45,9 @@ def show(
     queue, user = console.open_queue(), console.settings().user
     try:
         run_id = queue.resolve(run, user=user)
-    except NotFound as no_run:
-        _show_batch(queue, run, no_run, as_json=as_json)
+    except NotFound:
+        if not _show_batch(queue, run, as_json=as_json):
+            raise
         return
     record = queue.get(run_id)
     events, metrics = queue.events(run_id=record.id), queue.metrics(record.id)
@@ -92,22 +93,23 @@ def _rival(queue: Queue, run: Run) -> Run | None:
     return next((queue.get(row.id) for row in rows if best and row.best == best), None)
 
 
-def _show_batch(queue: Queue, word: str, no_run: NotFound, *, as_json: bool) -> None:
+def _show_batch(queue: Queue, word: str, *, as_json: bool) -> bool:
     """The page of a batch, where that was meant."""
     try:
         batch_id = find_batch(queue, word)
     except NotFound as no_batch:
         if "there is no batch" in no_batch.what:
-            raise no_run from no_batch
+            return False
         raise
     view, rows = batch_at(queue, batch_id), queue.list(batch=batch_id)
     if view is None:  # runs of an older client, which kept no card
-        raise no_run
+        return False
     controls = queue.controls()
     if as_json:
         console.out_json(batch_page_record(view, rows, controls))
-        return
+        return True
     page = BatchPage(view, rows, queue.now(), controls)
     console.out(batch_lines(page, console.width()))
     first, *more = next_of(page)
     console.hint(f"Next: {first}", *more)
+    return True

@@ -213,7 +213,7 @@ def _results_row(result: Result, now: float) -> list[Piece]:
     failed = row.state is State.FAILED
     why = f"failed: {row.error or row.cause}" if failed else row.error
     if again:
-        why = f"failed, {standing.retried(row.id, {row.id: again})}{row.error or row.cause}"
+        why = standing.retried(row.id, {row.id: again}) + (row.error or str(row.cause))
     return [
         piece(result.place or "-"),
         piece(progress.best_text(result.best), "" if failed else "good"),

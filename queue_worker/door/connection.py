@@ -15,6 +15,7 @@ from schemas.settings import Settings
 
 OLDEST = (6, 2)  # ZINTER, exclusive stream ranges; RQ's safe pop needs it too
 
+NEW_ENOUGH = f"use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey"
 START_ONE = "docker compose up -d redis   |   export REDIS_URL=redis://host:6379/0   |   unset it"
 REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 AT_ONCE = (  # before the first write of a script: nothing was done
@@ -122,6 +123,8 @@ def _refusal(error: Exception) -> tuple[str, str]:
     if isinstance(error, redis.OutOfMemoryError):
         fix = "raise its maxmemory, or forget old runs: queue admin prune --older-than 90d"
         return "to write: its memory is full", fix
+    if "unknown command `HELLO`" in text:  # the first that is said; before Redis 6 there was none
+        return "the first word: it is too old, or no Redis", NEW_ENOUGH
     if "DB index" in text:
         return f"us ({text})", "the number at the end of REDIS_URL is the database: mostly 0 to 15"
     return f"the command ({text})", "look at its memory, its disk and its log"
@@ -158,10 +161,11 @@ def _check(client: redis.Redis, place: Place) -> None:
     except (redis.RedisError, OSError) as error:
         raise unreachable(error, place) from error
     if too_old(version):
+        client.close()  # whoever catches this may keep it, and our frame, for long
         raise QueueUnreachable(
             f"Redis {version} at {place.address} is too old",
             where=f"address from {place.source}",
-            fix=f"use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey",
+            fix=NEW_ENOUGH,
         )
 
 

@@ -15,7 +15,10 @@ Few = Annotated[int, Field(strict=True, ge=0, le=100)]
 
 
 class Track(Spec):
-    """Where a run is shown beside its own folder; metrics.csv is written in any case."""
+    """Where a run is shown beside its own folder; metrics.csv is written in any case.
+
+    Pictures may use 1% of the training's time: those of the shortest epochs are passed over.
+    """
 
     to: tuple[Literal["wandb", "tensorboard"], ...] = ()
     """Who is told of every epoch; left out: nobody."""

@@ -23,6 +23,7 @@ FORK.set_forkserver_preload(
         "trainer.entry.attend",
         "support.attendants",
         "support.doomed",
+        "support.quick",
     ]
 )
 
@@ -30,13 +31,15 @@ L = TypeVar("L", bound=Line)
 
 
 class Attendant:
-    """A `trainer attend` process between two named pipes, as a worker sees it."""
+    """A `trainer attend` process between two named pipes, as a worker sees it; its ranks are
+    started by `python` where that is named.
+    """
 
-    def __init__(self, folder: Path, *, noisy: bool = False) -> None:
+    def __init__(self, folder: Path, *, noisy: bool = False, python: Path | None = None) -> None:
         folder.mkdir()
         os.mkfifo(folder / "in")
         os.mkfifo(folder / "out")
-        self.process: ForkServerProcess = FORK.Process(target=live, args=(folder, noisy))
+        self.process: ForkServerProcess = FORK.Process(target=live, args=(folder, noisy, python))
         self.process.start()
         self.output = os.open(folder / "out", os.O_RDONLY | os.O_NONBLOCK)
         self.input = os.open(folder / "in", os.O_WRONLY)  # waits for the child to open it
@@ -105,9 +108,9 @@ class Attendant:
 class ByHand:
     """A `trainer train` process, with what it prints."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, python: Path | None = None) -> None:
         self.out, self.talk = folder / "stdout", folder / "stderr"
-        self.process: ForkServerProcess = FORK.Process(target=type_in, args=(folder, words))
+        self.process: ForkServerProcess = FORK.Process(target=type_in, args=(folder, words, python))
         self.process.start()
 
     def signal(self, number: int) -> None:
@@ -120,17 +123,19 @@ class ByHand:
         return self.process.exitcode
 
 
-def type_in(folder: Path, words: tuple[str, ...]) -> None:
+def type_in(folder: Path, words: tuple[str, ...], python: Path | None) -> None:
     """The child: as a person at a shell in that folder, with stdout and stderr in files."""
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
     sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
     os.chdir(folder)
+    if python:
+        sys.executable = str(python)
     sys.argv = ["trainer", "train", *words]
     main()
 
 
-def live(folder: Path, noisy: bool) -> None:
+def live(folder: Path, noisy: bool, python: Path | None) -> None:
     """The child: its three descriptors as a worker sets them, then the real entry."""
     for descriptor, name, flags in (
         (0, "in", os.O_RDONLY),
@@ -141,6 +146,8 @@ def live(folder: Path, noisy: bool) -> None:
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     if noisy:
         make_noise()
+    if python:
+        sys.executable = str(python)
     attend(os.getppid())
 
 

@@ -19,7 +19,13 @@ from support.servers import TestServer
 from support.waiting import PATIENCE_S, wait_until
 
 GOOD = "model: {name: resnet10t}\ntrain: {epochs: 3}\n"
-MODULES = {"publisher": "publisher", "queue": "publisher.queue_cli", "trainq": "publisher.trainq"}
+MODULES = {
+    "publisher": "publisher",
+    "queue": "publisher.queue_cli",
+    "trainq": "publisher.trainq",
+    "worker": "queue_worker",
+    "trainer": "trainer",
+}
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ def learner(
         config, Parts(np.arange(32), np.arange(4), np.arange(0), np.arange(32) % 3), Solo()
     )
     torch.manual_seed(0)
-    net = net or timm.create_model("test_vit", num_classes=3, img_size=32, drop_path_rate=0.2)
+    net = net or timm.create_model(
+        "test_vit", num_classes=3, img_size=32, drop_path_rate=0.2, depth=2
+    )
     return Learner(config, net, plan, 3, device=CPU, precision=precision, micro_batch=2, crew=crew)
 
 

@@ -19,8 +19,10 @@ ON_ONE_SERVER = pytest.mark.parametrize("shared_server", ["valkey"], indirect=Tr
 
 
 def patient(url: str) -> str:
-    """An address at which a worker waits for longer than its own 3 s, on a machine that stalls."""
-    return f"{url}?socket_timeout={PATIENCE_S:g}"
+    """An address at which a worker waits for longer than its own 3 s, on a machine that stalls,
+    and a Tab for longer than its half second, for a connection as for an answer.
+    """
+    return f"{url}?socket_timeout={PATIENCE_S:g}&socket_connect_timeout={PATIENCE_S:g}"
 
 
 class TestServer:

@@ -42,8 +42,8 @@ def lines(block: str) -> list[Line]:
 class Stage:
     """A folder, a queue and the people of a page."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
-        self.folder, self.env = folder, env
+    def __init__(self, folder: Path, env: Mapping[str, str], python: Path) -> None:
+        self.folder, self.env, self.trainer = folder, env, f"{python} -m trainer"
 
     def play(self, page: str) -> Iterator[tuple[Line, str]]:
         """Every line of the page with what is answered now."""
@@ -71,7 +71,7 @@ class Stage:
 
     def _worked(self, words: Sequence[str], env: Mapping[str, str]) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "queue_worker", *words],
+            [sys.executable, "-m", "queue_worker", *words, "--trainer-command", self.trainer],
             env={**os.environ, **env},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

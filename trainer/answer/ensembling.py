@@ -13,6 +13,7 @@ from rich.console import Console
 from schemas.errors import TrainqError, UsageError
 from schemas.settings import Settings
 from trainer.judge.folders import spread_out
+from trainer.judge.marking import incomplete
 
 if TYPE_CHECKING:
     from trainer.answer.jury import Standing
@@ -108,7 +109,7 @@ def page(
     people = int(heard.people.max()) + 1
     drawn = "images" if people == len(heard.names) else f"{people:,} people"
     lines += ["", f"{len(heard.names):,} images; 95% intervals by drawing {drawn}"]
-    lines += [f"incomplete: {text}" for text in lacks]
+    lines += incomplete(lacks)
     if gain:
         best, by = gain
         lines.append(f"all alike against the best member, {best}:")

@@ -14,7 +14,14 @@ from schemas.components.spec import Spec
 from schemas.errors import count
 from trainer.data import mask, sketch
 from trainer.data.images import Images, Row, enumerate_some, gathered
-from trainer.data.tables import FIX_ROOT, Line, image_below, read_table, refuse_twins
+from trainer.data.tables import (
+    FIX_ROOT,
+    Line,
+    image_below,
+    read_table,
+    refuse_repeats,
+    refuse_twins,
+)
 from trainer.faults import ConfigFault, DataFault
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
@@ -167,5 +174,5 @@ def test_images(test: TestRows, data_root: Path) -> dict[str, Path]:
     table = root / test.csv
     lines = read_table(table, [test.image], "name the column: data.test.image")
     names = [image_below(line, test.image) for line in lines]
-    refuse_twins(names, str(table))
+    refuse_repeats(lines, names)
     return {name: root / test.images / name for name in names}

@@ -67,6 +67,20 @@ def refuse_twins(names: Sequence[str], where: str) -> None:
         )
 
 
+def refuse_repeats(lines: Sequence[Line], names: Sequence[str]) -> None:
+    """An image of the test set that is listed twice would be answered twice."""
+    places: dict[str, list[str]] = {}
+    for line, name in zip(lines, names, strict=True):
+        places.setdefault(name, []).append(str(line.number))
+    twins = [f"{name} (lines {', '.join(on)})" for name, on in places.items() if len(on) > 1]
+    if twins:
+        raise DataFault(
+            f"{lines[0].table} lists {count(len(twins), 'test image')} more than once: "
+            f"{enumerate_some(twins)}",
+            fix="one row an image, as the answers have one: take the repeated rows out",
+        )
+
+
 def image_below(line: Line, column: str) -> str:
     """The file name of an image, which may not lead out of its folder."""
     name = line[column]

@@ -43,7 +43,6 @@ EPILOG = (
 
 app = typer.Typer(
     cls=Edge,
-    add_completion=False,
     no_args_is_help=True,
     epilog=EPILOG,
     rich_markup_mode=None,  # plain help, as of the other tools

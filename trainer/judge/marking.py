@@ -3,9 +3,10 @@ run said of the images that it had not seen.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ SHOWN = 20  # classes; of more, those that went worst
 PAIRS = 5  # of classes that are taken for each other
 TOP = 5
 NAME = 28  # letters of a class that a line has room for
+WIDE = 80  # of a page
 SCHEMA_VERSION = 1
 
 
@@ -191,11 +193,11 @@ def page(given: Answers, found: Marks) -> list[str]:
     lines.append(
         f"{images:,} images, {classes} classes; 95% intervals by drawing {given.drawn}",
     )
-    lines += [f"incomplete: {given.lacks}"] if given.lacks else []
+    lines += incomplete([given.lacks])
     lines += ["", *table(found.each, given.classes)]
     for words, task in found.tasks.items():
         told_ = f"accuracy {task.values['accuracy']:.4f}  macro F1 {task.values['macro_f1']:.4f}"
-        lines += ["", f"{told_}  {words}"[:80], *table(task.each, task.words)]
+        lines += ["", f"{told_}  {words}"[:WIDE], *table(task.each, task.words)]
     if given.probabilities is not None and (pairs := scores.confused(found.matrix, PAIRS)):
         lines += ["", "MOST CONFUSED"]
         lines += [
@@ -203,6 +205,18 @@ def page(given: Answers, found: Marks) -> list[str]:
             for true, guessed, times in pairs
         ]
     return lines
+
+
+def incomplete(lacks: Iterable[str]) -> list[str]:
+    """What is missing, on as many lines as it takes."""
+    return [
+        line
+        for text in lacks
+        if text
+        for line in wrap(
+            f"incomplete: {text}", WIDE, subsequent_indent="  ", break_on_hyphens=False
+        )
+    ]
 
 
 def title(name: str) -> str:

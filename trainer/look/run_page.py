@@ -59,7 +59,14 @@ def page(
             doubted.section(judged.doubts, judged.answers, views.given, subject),
         ]
     parts.append(particulars(subject))
-    return html.page(f"{subject.name}: trainq report", *filter(None, parts))
+    return html.page(f"{headline(subject)}: trainq report", *filter(None, parts))
+
+
+def headline(subject: Subject) -> str:
+    """What a tab, a bookmark and a mail say of it: name, id, and how good it was."""
+    best = subject.result.best if subject.result else None
+    score = f", {marking.title(best.metric)} {best.value:.4f}" if best else ""
+    return f"{subject.title}{score}"
 
 
 # ---- at the top ----------------------------------------------------------------------------------
@@ -69,8 +76,7 @@ def header(subject: Subject, judged: Judged | None, note: str) -> Html:
     """What it is, how it stands, how good it is."""
     config = subject.config
     what = f"{config.model.name} at {px(config.data.extent)} on {config.data.source.root}"
-    called = f"{config.name}: " if config.name and config.name != subject.name else ""
-    lines = [tag("h1", subject.name), tag("p", called + what, class_="says")]
+    lines = [tag("h1", subject.title), tag("p", what, class_="says")]
     lines.append(tag("p", state_of(subject), class_="" if subject.finished else "warn"))
     if judged is None:
         words = "What it said of its validation images is not kept: no scores, no pictures."

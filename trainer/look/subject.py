@@ -32,10 +32,16 @@ class Subject:
     machine: dict[str, Any]
     said: Predictions | None  # of the images that it had not seen
     folds: "tuple[Subject, ...]" = ()  # of a k-fold's gather run, those that are here
+    called: str = ""  # as people named it; its folder is its id
 
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """`resnet18-lr1e-3 7f3k2q`."""
+        return f"{self.called} {self.name}" if self.called not in ("", self.name) else self.name
 
     @property
     def finished(self) -> bool:
@@ -83,12 +89,22 @@ def of(folder: Path) -> Subject:
         tuple(measured(newest.metrics)),
         known(newest.environment),
         kept(run_dir.path),
+        called=called(run_dir) or config.name or "",
     )
     if not subject.gathers:
         return subject
     near = [run_dir.path.parent / part for part in subject.parts]
     folds = tuple(of(path) for path in near if RunDir(path).config.is_file())
     return replace(subject, folds=folds)
+
+
+def called(run_dir: RunDir) -> str:
+    """The name that its record has; a run by hand has no record, and a damaged one names nobody."""
+    try:
+        name = json.loads(run_dir.record.read_bytes())["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def has_finished(attempt: AttemptDir) -> bool:

@@ -39,13 +39,14 @@ class OnTensorBoard:
         )
 
     def pictures(self, sight: Sight) -> list[Summary.Value]:
-        made = {"wrong": sight.wrong, "grid": sight.grid}
-        values = [
-            picture(name, sights.together(f"epoch {sight.epoch}", shown), jpeg)
-            for name, shown in made.items()
+        drawn = {
+            name: (sights.together(f"epoch {sight.epoch}", shown), jpeg)
+            for name, shown in (("wrong", sight.wrong), ("grid", sight.grid))
             if shown
-        ]
-        return values + ([picture("confusion", sights.matrix(sight), png)] if sight.cells else [])
+        }
+        if sight.cells:
+            drawn["confusion"] = sights.matrix(sight), png
+        return [picture(sights.called(name, sight), *how) for name, how in drawn.items()]
 
 
 def scalar(name: str, value: float) -> Summary.Value:

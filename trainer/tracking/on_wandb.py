@@ -24,9 +24,11 @@ CHART = 100  # classes: W&B draws no larger table
 class OnWandb:
     """What W&B is told; whatever it raises is for the process to die of."""
 
-    def __init__(self, attempt: Path, env: Mapping[str, str]) -> None:
-        self.attempt, self.env = attempt, env
+    def __init__(self, attempt: Path, env: Mapping[str, str], why: str = "") -> None:
+        """With a reason only into files."""
+        self.attempt, self.env, self.why = attempt, env, why
         self.run: Any = None
+        self.step = 0  # the newest: W&B takes nothing for one before
 
     def take(self, told: Told) -> None:
         """One line."""
@@ -39,16 +41,21 @@ class OnWandb:
                 if (
                     epoch := int(row["epoch"])
                 ) >= self.run.starting_step:  # it has the others already
-                    self.run.log(row, step=epoch)
+                    self.log(row, epoch)
         elif isinstance(told, Sight):
             if told.epoch >= self.run.starting_step:
-                self.run.log(charts(told), step=told.epoch)
+                logged = {sights.called(name, told): each for name, each in charts(told).items()}
+                self.log(logged, told.epoch)
         else:
             self.end(told)
 
+    def log(self, values: Mapping[str, Any], epoch: int) -> None:
+        self.step = max(self.step, epoch)
+        self.run.log(values, step=self.step)
+
     def begin(self, begun: Begun) -> None:
         """Online if it can be, else into files that `wandb sync` sends later."""
-        mode, why = mode_of(self.env)
+        mode, why = ("offline", self.why) if self.why else mode_of(self.env)
         if mode == "online":
             self.run = self.online(begun)
             mode, why = ("online", "") if self.run else ("offline", "it did not take the run")

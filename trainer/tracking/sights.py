@@ -16,12 +16,25 @@ THUMB = 256  # pixels of an image alone
 KEPT = 200  # images that come again, most of them at every evaluation: 12 to 39 MB
 
 
-@lru_cache(KEPT)
 def picture(path: str, side: int = THUMB) -> Image.Image:
-    """An image as its file has it, on a small square: W&B shows several only if all are alike."""
+    """An image on a small square: W&B shows several only if all are alike."""
+    try:
+        return kept(path, side)
+    except OSError:  # gone since, or not to be read just now: no row is lost for it
+        return Image.new("RGB", (side, side), "white")
+
+
+@lru_cache(KEPT)
+def kept(path: str, side: int) -> Image.Image:
+    """As its file has it."""
     with Image.open(path) as file:
         file.draft("RGB", (side, side))  # a JPEG need not be decoded to its full size
         return ImageOps.pad(file.convert("RGB"), (side, side), color="white")
+
+
+def called(name: str, sight: Sight) -> str:
+    """The best epoch's are shown beside those of the last one."""
+    return f"best_{name}" if sight.best else name
 
 
 def words(shown: Shown) -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from schemas.components.track import Track
 from schemas.config import TrainConfig
 from schemas.events import FOLLOWER, MARK, ExitCode, Order
 from schemas.rundir import AttemptDir
-from trainer.tracking.told import OFFLINE_S, Begun, Ended, Rows, Told
+from trainer.tracking.told import OFFLINE_S, Begun, Ended, Rows, Sight, Told
 
 LOG = logging.getLogger(__name__)
 # what followers get at the end: of a finished run, of one that leaves, of one that gives its
@@ -30,12 +31,12 @@ class Tracking:
     """An attempt as it is told to its followers; to nobody before it begins."""
 
     def __init__(self) -> None:
-        self.file, self.track = Path(), Track()
+        self.file, self.track, self.began = Path(), Track(), 0.0
         self.followers: dict[str, subprocess.Popen[bytes]] = {}
 
     def begin(self, config: TrainConfig, order: Order, attempt: AttemptDir) -> None:
         """Start those whom the config names; whoever cannot start is not told."""
-        self.file, self.track = attempt.told, config.track
+        self.file, self.track, self.began = attempt.told, config.track, time.monotonic()
         for place in config.track.to:
             self._start(place)
         self.tell(
@@ -66,6 +67,11 @@ class Tracking:
         """Epochs that are closed."""
         if told := tuple(map(dict, rows)):
             self.tell(Rows(rows=told))
+
+    def sight(self, sight: Sight) -> None:
+        """What there is to see, and when: followers draw no more than the time allows."""
+        after_s = round(time.monotonic() - self.began, 3)
+        self.tell(sight.model_copy(update={"after_s": after_s}))
 
     def end(self, ended: Ended) -> None:
         """The last line, and a little patience with those who have to send it."""

@@ -49,6 +49,8 @@ class Sight(Record):
 
     kind: Literal["sight"] = "sight"
     epoch: int
+    after_s: float = 0.0  # of this attempt's time
+    best: bool = False  # shown at the end beside the last, as that of the best epoch
     classes: tuple[str, ...] = ()  # with cells only
     cells: tuple[tuple[int, int, int], ...] = ()  # truth, answer, how many images
     wrong: tuple[Shown, ...] = ()
