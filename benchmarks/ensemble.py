@@ -29,7 +29,7 @@ from trainer.report import Report
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FOLDS, SEEDS = 3, range(5)
-DRAWINGS, PEOPLE = 100, 240  # of each class; of all: those that no fold has seen
+DRAWINGS, PEOPLE = 100, 720  # of each class; of all: those that no fold has seen
 
 
 @dataclass(frozen=True)
