@@ -15,7 +15,7 @@ from support.judged import draw_place, gather, small, train_folds, train_run
 from typer.testing import CliRunner, Result
 
 from schemas.components.predict import Predict
-from trainer.answer import finished, fitting, jury, members, predict, progress
+from trainer.answer import finished, fitting, jury, members, predict, progress, votes
 from trainer.answer.members import Heard
 from trainer.answer.views import PLAIN
 from trainer.entry.by_hand import app
@@ -193,6 +193,11 @@ def test_two_models_of_other_sizes_vote_with_the_weights_that_were_searched(plac
     wanted = fitting.weights(heard.said, heard.true, "accuracy")
     assert [each["weight"] for each in note["members"]] == pytest.approx(wanted, abs=1e-5)
     assert len(note["priors"]) == 4 and note["missing"] == []
+    spec = Predict(search_weights=True, tune_priors=True)
+    assert note["doubts"] == jury.doubtful(heard, spec, "accuracy")
+    assert [line for line in str(note["err"]).splitlines() if line.startswith("doubtful: ")] == [
+        f"doubtful: {doubt}" for doubt in note["doubts"]
+    ]
 
 
 def test_a_missing_fold_is_named_where_the_answers_are(place: Path) -> None:
@@ -294,6 +299,23 @@ def test_what_is_fitted_to_luck_is_told_by_other_people() -> None:
         worth.append(tuned.nested["macro_f1"])
     assert np.mean(gaps) > 0.05
     assert np.mean(worth) == pytest.approx(0.25, abs=0.05)
+
+
+def test_what_costs_other_people_something_is_doubted_and_only_that() -> None:
+    """By the same figures that `trainer ensemble` shows."""
+    spec, doubted = Predict(tune_priors=True), 0
+    for seed in range(8):
+        heard = drawn(seed, 90, 1.0, 1.1)
+        tuned = jury.tried("priors", spec, heard, "accuracy").nested
+        plain = jury.values(votes.answers(heard.said), heard)
+        doubts = jury.doubtful(heard, spec, "accuracy")
+        assert tuned and bool(doubts) == (tuned["macro_f1"] < plain["macro_f1"])
+        if doubts:
+            figures = f"macro F1 {tuned['macro_f1']:.4f} on other people, {plain['macro_f1']:.4f}"
+            assert doubts == [f"predict.tune_priors: {figures} without"]
+            doubted += 1
+        assert jury.doubtful(heard, Predict(), "accuracy") == []
+    assert 0 < doubted < 8
 
 
 def test_priors_help_a_model_that_has_never_heard_of_the_rare_class() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from schemas.errors import TrainqError, UsageError
 from schemas.settings import Settings
 from trainer.judge.folders import spread_out
-from trainer.judge.marking import incomplete
+from trainer.judge.marking import incomplete, title
 
 if TYPE_CHECKING:
     from trainer.answer.jury import Standing
@@ -128,10 +128,6 @@ def told(row: "Standing", values: dict[str, float], *, sure: bool = True) -> str
         interval = f" {likely.low:.4f} .. {likely.high:.4f}" if sure else " " * 17
         words.append(f"{values[name]:.4f} {interval}")
     return "  ".join(words).rstrip()
-
-
-def title(name: str) -> str:
-    return name.replace("macro_f1", "macro F1")
 
 
 def line(name: str, scores: str) -> list[str]:

@@ -86,6 +86,8 @@ def hand_in(
             for part in folds
         ]
         judges = panel.of(config.predict, predict.voices(runs))
+        for doubt in judges.note["doubts"]:
+            LOG.warning("doubtful: %s", doubt)
         job = predict.Job(
             runs=runs,
             views=views.views(config.predict.tta),

@@ -17,6 +17,7 @@ from schemas.source import load
 from trainer.judge.folders import spread_out
 
 if TYPE_CHECKING:
+    from trainer.answer.panel import Panel
     from trainer.answer.predict import Job
 
 EPILOG = "Exit codes: 0 written; 2 usage; 3 a run, or data, are not there; 130 Ctrl-C."
@@ -110,18 +111,25 @@ def refuse_learnt(overrides: Sequence[str]) -> None:
 
 
 def answer(job: "Job", spec: Predict, out: Path, table: Path | None) -> None:
-    """Say what is missing, let every run speak, write."""
+    """Say what is missing or flatters, let every run speak, write."""
     from trainer.answer import panel, progress
     from trainer.answer import predict as work
 
     refuse_places(job, out, table)
     console = Console(stderr=True)
     judges = panel.of(spec, work.voices(job.runs))
-    for lacking in judges.note["missing"]:
-        typer.echo(f"incomplete: {lacking}", err=True)
+    warn(judges)
     with progress.shown(console) as alive:
         work.hand_in(job, judges, out, alive, table)
     typer.echo(out)
+
+
+def warn(judges: "Panel") -> None:
+    """Whose voice is missing, and what was fitted to luck."""
+    for lacking in judges.note["missing"]:
+        typer.echo(f"incomplete: {lacking}", err=True)
+    for doubt in judges.note["doubts"]:
+        typer.echo(f"doubtful: {doubt}", err=True)
 
 
 def refuse_places(job: "Job", out: Path, table: Path | None) -> None:

@@ -15,6 +15,7 @@ from trainer.answer import fitting, members, votes
 from trainer.answer.members import Heard, Member
 from trainer.answer.votes import Rule
 from trainer.judge import scores
+from trainer.judge.marking import title
 from trainer.judge.scores import Interval, Labels, Numbers
 
 
@@ -47,11 +48,13 @@ def rule(spec: Predict, folders: Sequence[Path]) -> tuple[Rule, dict[str, Any]]:
         )
     weights: list[float] = list(spec.weights) or [1.0] * len(found)
     priors = ties = None
+    doubts: list[str] = []
     if spec.search_weights or spec.tune_priors or spec.ties == "rare":
-        heard = members.heard(found)
-        fit = fitted(heard, spec, found[0].config.evaluate.metric)
+        heard, metric = members.heard(found), found[0].config.evaluate.metric
+        fit = fitted(heard, spec, metric)
         weights, priors = fit.weights if spec.search_weights else weights, fit.priors
         ties = rarity(heard) if spec.ties == "rare" else None
+        doubts = doubtful(heard, spec, metric)
     note = {
         "vote": spec.vote,
         "ties": spec.ties,
@@ -60,6 +63,7 @@ def rule(spec: Predict, folders: Sequence[Path]) -> tuple[Rule, dict[str, Any]]:
             for each, weight in zip(found, votes.shares(weights), strict=True)
         ],
         "missing": members.lacking(found),
+        "doubts": doubts,
         "priors": None if priors is None else [round(float(prior), 6) for prior in priors],
     }
     return Rule(spec.vote, per_voice(found, weights, folders), ties, priors), note
@@ -112,13 +116,32 @@ def tried(what: str, spec: Predict, heard: Heard, metric: str) -> Standing:
     """A fit to all images, and what it is worth on people that it was not fitted to."""
     fit = fitted(heard, spec, metric)
     words = " ".join(f"{share:.2f}" for share in votes.shares(fit.weights))
-    honest = fitting.nested(
+    name = f"{what} {words}" if spec.search_weights else what
+    return standing(name, answered(heard, fit, slice(None)), heard, nested(heard, spec, metric))
+
+
+def nested(heard: Heard, spec: Predict, metric: str) -> Labels:
+    """The answers of each part of the people by what was fitted to the others."""
+    return fitting.nested(
         heard.people,
         lambda others: fitted(heard, spec, metric, others),
         lambda fit, part: answered(heard, fit, part),
     )
-    name = f"{what} {words}" if spec.search_weights else what
-    return standing(name, answered(heard, fit, slice(None)), heard, honest)
+
+
+def doubtful(heard: Heard, spec: Predict, metric: str) -> list[str]:
+    """What was asked to be fitted and is worse than nothing for other people, in words."""
+    asked = [key for key in ("search_weights", "tune_priors") if getattr(spec, key)]
+    if not asked or len(np.unique(heard.people)) < 2:
+        return []
+    judged = "macro_f1" if spec.tune_priors or metric == "macro_f1" else "accuracy"
+    without = Fit(list(spec.weights) or [1.0] * len(heard.said))
+    plain = values(answered(heard, without, slice(None)), heard)[judged]
+    honest = values(nested(heard, spec, metric), heard)[judged]
+    if honest >= plain:
+        return []
+    keys = " and ".join(f"predict.{key}" for key in asked)
+    return [f"{keys}: {title(judged)} {honest:.4f} on other people, {plain:.4f} without"]
 
 
 def gain(found: Sequence[Member], heard: Heard) -> tuple[str, dict[str, tuple[float, Interval]]]:

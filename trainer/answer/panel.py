@@ -79,6 +79,7 @@ def of(spec: Predict, voices: Sequence[Voice]) -> Panel:
         **notes[0],
         "members": [each for note in notes for each in note["members"]],
         "missing": [text for note in notes for text in note["missing"]],
+        "doubts": [text for note in notes for text in note["doubts"]],
         "priors": [note["priors"] for note in notes] if len(notes) > 1 else notes[0]["priors"],
     }
     return Panel(tuple(benches), whole)

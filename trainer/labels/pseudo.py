@@ -76,8 +76,7 @@ def label(job: "Job", spec: Any, out: Path, said: Sequence[str]) -> list[str]:
     handing_in.refuse_places(job, out, None)
     judges = panel.of(spec, work.voices(job.runs))
     least = thresholds(said, judges.classes)
-    for lacking in judges.note["missing"]:
-        typer.echo(f"incomplete: {lacking}", err=True)
+    handing_in.warn(judges)
     with Console(stderr=True).status("reading") as status:
         done = work.answered(job, judges, status.update)
     kept = sure(done.answers, done.together, least)
