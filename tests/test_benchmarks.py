@@ -56,6 +56,21 @@ def test_tracking_is_judged_by_its_calls_and_by_the_lower_end_of_the_ratio(
     assert f"pictures of 4 epochs told: {drawn} by W&B, 2 by TensorBoard" in said
 
 
+@pytest.mark.parametrize(
+    ("gains", "low"),
+    [([0.010, 0.014, 0.012], 0.0070), ([0.037, -0.002, 0.012], -0.0334)],
+    ids=["sure", "one in three"],
+)
+def test_an_ensemble_is_better_when_the_mean_of_its_gains_surely_is(
+    gains: list[float],
+    low: float,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert named("ensemble", monkeypatch).told(gains) == pytest.approx(low, abs=1e-4)
+    assert f"over 3 seeds, 95% {low:+.4f} .." in capsys.readouterr().out
+
+
 def test_an_epoch_that_is_told_lies_beside_one_that_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
